@@ -1,0 +1,21 @@
+"""Absolute paths, so that notebooks and commands run alike from any folder."""
+
+import os
+from pathlib import Path
+
+__all__ = ["CACHE", "DATA", "NOTEBOOKS", "RESULTS", "ROOT", "extra_data"]
+
+ROOT = Path(__file__).resolve().parents[1]  # the clone
+DATA = ROOT / "data"  # embedded scenes
+NOTEBOOKS = ROOT / "notebooks"
+RESULTS = Path(os.environ.get("HETLIB_RESULTS", ROOT / "results")).resolve()
+CACHE = Path(
+    os.environ.get("HETLIB_CACHE")
+    or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hetlib"
+).resolve()
+
+
+def extra_data() -> Path | None:
+    """Return the folder named by ``HETLIB_DATA`` when it exists, else ``None``."""
+    folder = os.environ.get("HETLIB_DATA")
+    return Path(folder).resolve() if folder and Path(folder).is_dir() else None
