@@ -1,0 +1,178 @@
+"""Small notebooks through the real runner."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from typer.testing import CliRunner
+
+from hetlib import bundle, cli
+
+PNG = """
+import os, pathlib
+from PIL import Image
+folder = pathlib.Path(os.environ["HETLIB_RESULTS"]) / profile / "figures"
+folder.mkdir(parents=True, exist_ok=True)
+Image.new("RGB", (700, 300), "teal").save(folder / "{number}_plot.png", dpi=(200, 200))
+(folder / "{number}_plot.json").write_text('{{"caption": "Wait < step time", "records": []}}')
+"""
+CSV = """
+folder = pathlib.Path(os.environ["HETLIB_RESULTS"]) / profile / "tables"
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "{number}_scores.csv").write_text("strategy,kappa\\nbalanced,0.123456\\n")
+"""
+
+
+def notebook(folder: Path, name: str, *cells: str, parameters: str = 'profile: str = "full"  # size') -> None:
+    new = nbformat.v4
+    first = new.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    code = [first, *map(new.new_code_cell, cells)]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nb = new.new_notebook(cells=[new.new_markdown_cell(f"# About {name}"), *code], metadata=metadata)
+    nbformat.write(nb, folder / f"{name}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path, str]:
+    """Three notebooks, the second of which fails: status, results of the quick profile, what was printed."""
+    folder = tmp_path_factory.mktemp("note books")
+    notebook(folder, "01_good", PNG.format(number="01"), CSV.format(number="01"), "print('epoch 1')")
+    notebook(folder, "02_bad", "shares = [3, 1]", "raise RuntimeError('replica 1 is gone')", "print('never')")
+    notebook(folder, "03_after", "import sys; print('kernel', sys.executable)")
+    (folder / "notes.ipynb").write_text("not one of ours")
+    with pytest.MonkeyPatch.context() as patch:
+        # A user's own "python3" kernel, which must not be used.
+        decoy = folder / "jupyter" / "kernels" / "python3"
+        decoy.mkdir(parents=True)
+        (decoy / "kernel.json").write_text(
+            '{"argv": ["/bin/false"], "display_name": "x", "language": "python"}'
+        )
+        patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+        code = "import sys, pathlib; from hetlib import bundle; a, b = map(pathlib.Path, sys.argv[1:])\n"
+        code += "sys.exit(bundle.reproduce('quick', (), b, a))"
+        command = [sys.executable, "-c", code, str(folder), str(folder / "results")]
+        done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, folder / "results" / "quick", done.stdout + done.stderr
+
+
+def test_failure_is_named_and_the_rest_still_runs(ran: tuple[int, Path, str]) -> None:
+    status, target, printed = ran
+    assert status == 1
+    assert "FAILED 02_bad, cell 4: RuntimeError: replica 1 is gone" in printed
+    assert "2 of 3 notebooks succeeded" in printed
+    states = [n["status"] for n in json.loads((target / "bundle.json").read_text())["notebooks"]]
+    assert states == ["succeeded", "failed", "succeeded"]
+
+
+def test_what_a_notebook_prints_is_seen(ran: tuple[int, Path, str]) -> None:
+    assert "    epoch 1\n" in ran[2]
+
+
+def test_kernel_is_this_interpreter(ran: tuple[int, Path, str]) -> None:
+    assert f"kernel {sys.executable}" in ran[2]
+
+
+def test_failed_notebook_is_kept_with_its_error_first(ran: tuple[int, Path, str]) -> None:
+    kept = nbformat.read(ran[1] / "notebooks" / "02_bad.ipynb", as_version=4)
+    assert "An Exception was encountered" in kept.cells[0].source
+    assert (ran[1] / "notebooks" / "02_bad.html").exists()
+
+
+def test_profile_reaches_the_notebook(ran: tuple[int, Path, str]) -> None:
+    assert (ran[1] / "figures" / "01_plot.png").exists()
+    assert not (ran[1].parent / "full").exists()
+
+
+def test_time_and_memory_are_recorded(ran: tuple[int, Path, str]) -> None:
+    summary = json.loads((ran[1] / "bundle.json").read_text())
+    assert summary["seconds"] == pytest.approx(sum(n["seconds"] for n in summary["notebooks"]), abs=0.1)
+    # A kernel alone takes some tens of MB.
+    assert summary["peak_pss_mb"] == max(n["peak_pss_mb"] for n in summary["notebooks"]) > 50
+    assert {"python", "torch", "papermill"} <= set(summary["versions"])
+
+
+def test_page_shows_figures_tables_and_errors(ran: tuple[int, Path, str]) -> None:
+    html = (ran[1] / "index.html").read_text()
+    assert html.count("data:image/png;base64,") == 1
+    assert "Wait &lt; step time" in html
+    assert "<td>balanced</td>" in html
+    assert "0.1235" in html
+    assert "replica 1 is gone" in html
+    assert "About 01_good" in html
+    assert "02_bad.html" in html
+
+
+def test_a_second_call_keeps_the_other_entries(ran: tuple[int, Path, str], tmp_path: Path) -> None:
+    notebook(tmp_path, "01_one", "x = 1")
+    notebook(tmp_path, "02_two", "x = 2")
+    assert bundle.reproduce("quick", ["01"], tmp_path / "r", tmp_path) == 0
+    assert bundle.reproduce("quick", ["02"], tmp_path / "r", tmp_path) == 0
+    names = [n["name"] for n in json.loads((tmp_path / "r/quick/bundle.json").read_text())["notebooks"]]
+    assert names == ["01_one", "02_two"]
+
+
+def test_a_dead_kernel_and_a_slow_cell_are_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook(tmp_path, "01_dies", "import os\nos._exit(9)")
+    notebook(tmp_path, "02_slow", "import time\ntime.sleep(60)")
+    monkeypatch.setitem(bundle.PROFILES, "quick", 2)
+    assert bundle.reproduce("quick", (), tmp_path / "r", tmp_path) == 1
+    dead, slow = json.loads((tmp_path / "r/quick/bundle.json").read_text())["notebooks"]
+    assert dead["cell"] == slow["cell"] == 3  # the parameters, those passed, then this one
+    assert "died" in dead["error"]
+    assert "timed out" in slow["error"]
+    kept = nbformat.read(tmp_path / "r/quick/notebooks/02_slow.ipynb", as_version=4)
+    assert "Stopped in code cell 3" in kept.cells[0].source
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("large",), "unknown profile 'large', choose one of: quick, standard, full"),
+        (("quick", ["07"]), "no notebook '07', there are: 01_sizes"),
+        (("quick",), "01_sizes.ipynb has no parameter profile; it has: size"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_runs(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    notebook(tmp_path, "01_sizes", "x = 1", parameters="size: int = 3  # samples")
+    with pytest.raises(ValueError, match=message):
+        bundle.reproduce(*arguments, results=tmp_path / "r", notebooks=tmp_path)
+    assert not (tmp_path / "r").exists()
+
+
+def test_no_notebooks(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="run in a clone"):
+        bundle.select((), tmp_path)
+
+
+def test_memory_counts_children() -> None:
+    code = "import time; x = bytearray(b'1') * 80_000_000; print('up', flush=True); time.sleep(30)"
+    with bundle.watch_memory(0.05) as alone:
+        pass
+    with (
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child,
+        bundle.watch_memory(0.05) as peak,
+    ):
+        assert child.stdout is not None
+        child.stdout.readline()
+        bundle.time.sleep(0.3)
+        child.kill()
+    assert peak[0] - alone[0] > 70
+
+
+def test_command_line_reports_in_one_line() -> None:
+    done = CliRunner().invoke(cli.app, ["reproduce", "--profile", "huge"])
+    assert done.exit_code == 2
+    assert "hetlib: unknown profile 'huge'" in done.output
+
+
+def test_help_names_the_commands() -> None:
+    command = [sys.executable, "-m", "hetlib", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+    assert done.returncode == 0
+    assert "reproduce" in done.stdout
