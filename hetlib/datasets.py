@@ -1,0 +1,116 @@
+"""Data sets by name: the two embedded scenes, and image folders that the user has."""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hetlib import paths
+from hetlib.images import SPLITS, ImageDataset, optional
+from hetlib.landcover import LandCoverScene, read_scene
+from hetlib.scenefolder import SceneFolder
+
+__all__ = ["DATASETS", "SPLITS", "EuroSAT", "LandCoverScene", "SceneFolder", "load_dataset", "read_scene"]
+
+SENTINEL2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A")
+
+
+class EuroSAT(SceneFolder):
+    """EuroSAT (Helber et al., IEEE JSTARS, 2019): Sentinel-2 images of 64 x 64 pixels in 10 classes.
+
+    Args:
+        root: Folder with the official release (or the older one), the class folders, or an archive.
+        split: ``"train"``, ``"validation"`` or ``"test"``; seeded, since the release defines none.
+        version: ``"rgb"`` (JPEG) or ``"ms"`` (13 bands).
+        download: Fetch the official archive (90 MB or 2 GB) into ``root`` when it is not there.
+        checksum: Check the archive's MD5 after the download.
+        **options: As for :class:`SceneFolder`.
+    """
+
+    url = "https://zenodo.org/records/7711810/files/"
+    md5: ClassVar = {"rgb": "f46e308c4d50d4bf32fedad2d3d62f3b", "ms": "091174add3c8e680a49244acf185b9f0"}
+    layouts: ClassVar = {
+        "rgb": ("EuroSAT_RGB", "2750"),
+        "ms": ("EuroSAT_MS", "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"),
+    }
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] = "data",
+        split: str = "train",
+        *,
+        version: str = "rgb",
+        download: bool = False,
+        checksum: bool = False,
+        **options: Any,
+    ):
+        if version not in self.layouts:
+            raise ValueError(f"`version` must be 'rgb' or 'ms', got {version!r}.")
+        folders = [Path(root, layout) for layout in self.layouts[version]]
+        plain = Path(root).is_file() or any(Path(root).glob({"rgb": "*/*.jpg", "ms": "*/*.tif"}[version]))
+        if download and not plain and not any(folder.is_dir() for folder in folders):
+            tools = optional("torchvision.datasets.utils", "torchvision")
+            md5, name = self.md5[version] if checksum else None, f"{folders[0].name}.zip"
+            tools.download_and_extract_archive(self.url + name, str(root), filename=name, md5=md5)
+        found = [folder for folder in folders if folder.is_dir()] + [Path(root)] * plain
+        if not found:
+            raise FileNotFoundError(
+                f"Dataset not found in `root={str(root)!r}` and `download={download}`, either specify a "
+                "different `root` or use `download=True` to automatically download the dataset."
+            )
+        options = {"band_names": SENTINEL2 if version == "ms" else None} | options
+        super().__init__(found[0], split, **options)
+
+
+# Name: class, its settings, and what to look for in the folder HETLIB_DATA where no `root` is given.
+DATASETS: dict[str, tuple[type[ImageDataset], dict[str, Any], tuple[str, ...]]] = {
+    "brandenburg": (LandCoverScene, {}, ()),
+    # Cut where every class has windows on both sides.
+    "wake": (LandCoverScene, {"fractions": (0.5, 0.1, 0.4), "valid_range": (0, 255)}, ()),
+    "eurosat": (EuroSAT, {"version": "rgb"}, ("eurosat", "EuroSAT_RGB", "2750", "eurosat_rgb_subset.tar")),
+    "eurosat-ms": (
+        EuroSAT,
+        {"version": "ms"},
+        ("eurosat-ms", "EuroSAT_MS", "sentinel2_l1c_13band_patches.tar"),
+    ),
+}
+for _name in ("brandenburg", "wake"):
+    DATASETS[_name][1].update(image=paths.DATA / f"{_name}.tif", labels=paths.DATA / f"{_name}_labels.tif")
+KNOWN = """
+ucmerced 256 agricultural airplane baseballdiamond beach buildings chaparral denseresidential forest
+  freeway golfcourse harbor intersection mediumresidential mobilehomepark overpass parkinglot river
+  runway sparseresidential storagetanks tenniscourt
+resisc45 256 airplane airport baseball_diamond basketball_court beach bridge chaparral church
+  circular_farmland cloud commercial_area dense_residential desert forest freeway golf_course
+  ground_track_field harbor industrial_area intersection island lake meadow medium_residential
+  mobile_home_park mountain overpass palace parking_lot railway railway_station rectangular_farmland
+  river roundabout runway sea_ice ship snowberg sparse_residential stadium storage_tank tennis_court
+  terrace thermal_power_station wetland
+aid 600 Airport BareLand BaseballField Beach Bridge Center Church Commercial DenseResidential Desert
+  Farmland Forest Industrial Meadow MediumResidential Mountain Park Parking Playground Pond Port
+  RailwayStation Resort River School SparseResidential Square Stadium StorageTanks Viaduct
+rsscn7 400 aGrass bField cIndustry dRiverLake eForest fResident gParking
+"""  # a name, the images' size in pixels (a few files differ), the class folders
+for _row in KNOWN.replace("\n  ", " ").strip().splitlines():
+    _name, _size, *_classes = _row.split()
+    DATASETS[_name] = (SceneFolder, {"classes": _classes, "size": int(_size)}, (_name,))
+
+
+def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDataset:
+    """Open a data set by its name in ``DATASETS``; options go to its class.
+
+    Example:
+        >>> len(load_dataset("brandenburg", "test", per_class=50))
+        400
+    """
+    if name not in DATASETS:
+        raise ValueError(f"`name` must be one of {sorted(DATASETS)}, got {name!r}; other data: SceneFolder.")
+    kind, settings, places = DATASETS[name]
+    if places and options.get("root") is None:
+        extra = paths.extra_data()
+        found = [extra / place for place in places if (extra / place).exists()] if extra else []
+        if not found:
+            raise FileNotFoundError(
+                f"{name} needs `root=`, or one of {places} in the folder HETLIB_DATA names."
+            )
+        options["root"] = found[0]
+    return kind(split=split, **settings | options)

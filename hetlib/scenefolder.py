@@ -1,0 +1,229 @@
+"""Class-per-folder trees of images, in a folder or an archive, with stratified seeded splits."""
+
+import csv
+import io
+import os
+import tarfile
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from hetlib import cache as store
+from hetlib.images import ImageDataset, Transforms, check, moments, optional, valid_pixels
+
+__all__ = ["SceneFolder"]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
+CHUNK = 64  # images decoded before they are written
+# Looking for side-car files and for the coordinate system takes most of the time of opening a small GeoTIFF.
+QUICK = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_GEOREF_SOURCES": "NONE"}
+File = str | os.PathLike[str]
+Read = Callable[[str], bytes]
+
+
+class SceneFolder(ImageDataset):
+    """Images sorted into one folder a class: JPEG, PNG or TIFF with any number of bands, all of one size.
+
+    Each class is split in the same shares. Images with identical pixels always come into one split.
+
+    Args:
+        root: The folder, or a ``.tar``, ``.tar.gz`` or ``.zip`` of it, which is read without unpacking.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+        bands: Names of the bands to use; all by default.
+        band_names: Names of the files' bands; by default those in the files, red green blue, or numbers.
+        classes: Names of the class folders, where they are known; others are then refused.
+        size: Bring every image to this height and width, in pixels.
+        fractions: Shares of each class for training, validation and test.
+        groups: CSV file of ``file`` (from the root) and ``group``; a group comes into one split.
+        valid_range: Lowest and highest value that is data.
+        seed: Draws the splits.
+        transforms: Applied to each item.
+        cache: Folder of the cache, instead of ``HETLIB_CACHE``.
+    """
+
+    def __init__(
+        self,
+        root: File,
+        split: str = "train",
+        *,
+        bands: Sequence[str] | None = None,
+        band_names: Sequence[str] | None = None,
+        classes: Sequence[str] | None = None,
+        size: int | None = None,
+        fractions: Sequence[float] = (0.6, 0.1, 0.3),
+        groups: File | None = None,
+        valid_range: tuple[float, float] | None = None,
+        seed: int = 0,
+        transforms: Transforms | None = None,
+        cache: File | None = None,
+    ):
+        check(split, fractions)
+        source, folder = Path(root).resolve(), store.base(cache)
+        names, files, read = open_tree(source)
+        found = class_names(source, names, classes)
+        labels = np.array([found.index(PurePosixPath(name).parent.name) for name in names])
+        checksum = store.checksum(files, folder)
+
+        def build(out: Path) -> tuple[dict, dict[str, np.ndarray]]:
+            images, meta, stats = decode_all(out / "images.npy", source, names, read, size, valid_range)
+            count = images.shape[-1]
+            default = COLOURS.get(count, tuple(str(i) for i in range(1, count + 1)))
+            chosen = tuple(band_names or meta.pop("described") or default)
+            if len(chosen) != count:
+                raise ValueError(f"`band_names` must have {count} names for {source}, got {chosen}.")
+            meta |= {"checksum": checksum, "bands": chosen, "classes": found}
+            return meta, {"labels": labels, "moments": stats, "twins": find_twins(images, stats)}
+
+        options = [size, valid_range, band_names and list(band_names), found]
+        entry = store.fetch(folder, {"folder": checksum, "options": options}, build)
+        together = np.array(entry.arrays["twins"])
+        for members in read_groups(groups, names):
+            ids = np.unique(together[members])
+            together[np.isin(together, ids)] = ids[0]
+        super().__init__(entry, assign(labels, together, fractions, seed), split, bands, transforms)
+
+
+def open_tree(root: Path) -> tuple[list[str], dict[str, Path], Read]:
+    """List the images below ``root``, the files that hold them, and a function that reads one by its name."""
+    if root.is_dir():
+        names = []
+        for folder, below, inside in os.walk(root):
+            images = [str(Path(folder, n).relative_to(root)) for n in inside if is_image(n)]
+            if not images and not below and folder != str(root):
+                raise ValueError(f"Class folder {folder} holds no image {SUFFIXES}; fill or remove it.")
+            names += images
+        names.sort()
+        return names, {name: root / name for name in names}, lambda name: (root / name).read_bytes()
+    if not root.is_file():
+        raise FileNotFoundError(
+            f"There is no folder or archive {root}; give the one above the class folders."
+        )
+    if zipfile.is_zipfile(root):
+        packed = zipfile.ZipFile(root)
+        return sorted(filter(is_image, packed.namelist())), {"": root}, packed.read
+    if not tarfile.is_tarfile(root):
+        raise ValueError(f"{root} must be a folder, or a tar or zip archive of it.")
+    tar = tarfile.open(root)  # noqa: SIM115
+    members = {member.name: member for member in tar if member.isfile() and is_image(member.name)}
+    return sorted(members), {"": root}, lambda name: tar.extractfile(members[name]).read()  # type: ignore
+
+
+def is_image(name: str) -> bool:
+    """Tell images from other and from hidden files."""
+    return name.lower().endswith(SUFFIXES) and not PurePosixPath(name).name.startswith(".")
+
+
+def class_names(root: Path, names: Sequence[str], classes: Sequence[str] | None) -> list[str]:
+    """Return the class folders' names in order; refuse a tree without them, or with others than known."""
+    folders = {PurePosixPath(name).parent for name in names}
+    found = sorted(folder.name for folder in folders)
+    if len({folder.parent for folder in folders}) != 1 or "" in found:
+        raise ValueError(
+            f"{root} must hold class folders side by side with images {SUFFIXES} in them, got {found[:5]}; "
+            "give the folder above them and sort the images into one folder a class."
+        )
+    if classes is not None and set(classes) != set(found):
+        odd, missing = sorted(set(found) - set(classes)), sorted(set(classes) - set(found))
+        raise ValueError(f"{root} has unknown classes {odd} and lacks {missing}; fix it or `classes=`.")
+    return found if classes is None else list(classes)
+
+
+def decode(content: bytes, name: str, size: int | None) -> tuple[np.ndarray, float | None, tuple]:
+    """Decode one image: pixels (height, width, bands), nodata value, band descriptions."""
+    if name.lower().endswith((".tif", ".tiff")):
+        rasterio = optional("rasterio", "rasterio")
+        with rasterio.Env(**QUICK), rasterio.MemoryFile(content) as memory, memory.open() as raster:
+            shape = None if size is None else (raster.count, size, size)
+            pixels = raster.read(out_shape=shape, resampling=rasterio.enums.Resampling.bilinear)
+            return pixels.transpose(1, 2, 0), raster.nodata, raster.descriptions
+    pillow = optional("PIL.Image", "pillow")
+    with pillow.open(io.BytesIO(content)) as image:
+        plain = image if image.mode in ("L", "RGB") else image.convert("RGB")
+        pixels = np.asarray(plain if size is None else plain.resize((size, size), pillow.Resampling.BILINEAR))
+        return pixels.reshape(*pixels.shape[:2], -1), None, ()
+
+
+def decode_all(
+    path: Path, root: Path, names: Sequence[str], read: Read, size: int | None, valid_range: Any
+) -> tuple[np.ndarray, dict[str, Any], np.ndarray]:
+    """Decode all images into ``path``; return them mapped, what is known of them, and their moments."""
+
+    def one(name: str, content: bytes) -> tuple[np.ndarray, float | None, tuple]:
+        try:
+            return decode(content, name, size)
+        except ImportError:
+            raise
+        except Exception as error:  # decoders raise anything
+            raise ValueError(f"{root}: {name} cannot be read ({error}); replace or remove it.") from error
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(2) as pool:
+        warnings.simplefilter("ignore")  # rasterio's about missing georeference
+        first, nodata, described = one(names[0], read(names[0]))
+        plain = first.dtype.kind != "f" and nodata is None and valid_range is None
+        images = np.lib.format.open_memmap(path, "w+", first.dtype, (len(names), *first.shape))
+        stats = np.empty((len(names), 3, first.shape[-1]))
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
+            for i, (pixels, *_) in enumerate(pool.map(one, chunk, map(read, chunk)), start):
+                if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
+                    raise ValueError(
+                        f"{root}: {names[i]} is {pixels.shape} {pixels.dtype}, but {names[0]} is "
+                        f"{first.shape} {first.dtype} (height, width, bands); use `size=`, or remove it."
+                    )
+                images[i] = pixels
+            part = images[start : start + CHUNK]
+            valid = None if plain else valid_pixels(part, nodata, valid_range)
+            stats[start : start + CHUNK] = moments(part, valid)
+    clean = bool((stats[:, 0] == first[..., 0].size).all())
+    meta = {"nodata": nodata, "valid_range": valid_range, "clean": clean}
+    return images, meta | {"described": described if all(described) else None}, stats
+
+
+def find_twins(images: np.ndarray, stats: np.ndarray) -> np.ndarray:
+    """Return for each image the first one with identical pixels, itself if there is none: (n,) int64."""
+    twins, seen = np.arange(len(images)), dict[bytes, list[int]]()
+    for i, key in enumerate(stats):  # only images of equal moments need comparing
+        rivals = seen.setdefault(key.tobytes(), [])
+        twins[i] = next((j for j in rivals if images[i].tobytes() == images[j].tobytes()), i)
+        if twins[i] == i:
+            rivals.append(i)
+    return twins
+
+
+def read_groups(path: File | None, names: Sequence[str]) -> list[list[int]]:
+    """Read a ``file,group`` table: the positions of each group's images."""
+    places, groups = {name: i for i, name in enumerate(names)}, dict[str, list[int]]()
+    for row in [] if path is None else csv.DictReader(Path(path).read_text().splitlines()):
+        if row.get("file") not in places or not row.get("group"):
+            raise ValueError(f"{path}: {row} must have `group` and `file`, a name such as {names[0]!r}.")
+        groups.setdefault(row["group"], []).append(places[row["file"]])
+    return list(groups.values())
+
+
+def assign(labels: np.ndarray, together: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
+    """Deal images into splits, each class in the same shares, groups (equal numbers in ``together``) whole.
+
+    Returns:
+        (n,) int8 positions in ``SPLITS``.
+    """
+    rng, out, sizes = np.random.default_rng(seed), np.zeros(len(labels), np.int8), np.bincount(labels)
+    wanted = np.diff(np.rint(np.outer(np.cumsum(fractions), sizes)), axis=0, prepend=0)  # (3, classes)
+    _, group_of, counts = np.unique(together, return_inverse=True, return_counts=True)
+    large = rng.permutation(np.flatnonzero(counts > 1))
+    for group in large[
+        np.argsort(-counts[large], kind="stable")
+    ]:  # to where most is missing, large ones first
+        members = np.flatnonzero(group_of == group)
+        mine = np.bincount(labels[members], minlength=len(sizes))
+        out[members] = best = np.argmax(wanted @ mine)
+        wanted[best] -= mine
+    for label, (_, validation, test) in enumerate(np.maximum(wanted, 0).astype(int).T):
+        alone = rng.permutation(np.flatnonzero((labels == label) & (counts[group_of] == 1)))
+        out[alone[:test]], out[alone[test : test + validation]] = 2, 1
+    return out
