@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
+from traitlets.config import Config
 
 from hetlib import page
 from hetlib.paths import NOTEBOOKS, RESULTS
@@ -64,11 +66,18 @@ def _pss_mb(process: psutil.Process) -> float:
     return 0.0
 
 
-def _kernel_manager(results: Path) -> type[AsyncKernelManager]:
-    """Return kernels of this interpreter, whatever a user's ``python3`` kernel points to."""
+def _kernel(folder: str, results: Path) -> dict[str, Any]:
+    """Return settings for a kernel of this interpreter, whatever a user's ``python3`` kernel points to.
+
+    It talks over sockets in ``folder``, without a port, and does not read or write the user's IPython
+    profile, whose start-up files would run in it.
+    """
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = KernelSpec(argv=command, language="python", env={"HETLIB_RESULTS": str(results)})
-    return type("ThisInterpreter", (AsyncKernelManager,), {"kernel_spec": spec})
+    variables = {"HETLIB_RESULTS": str(results), "IPYTHONDIR": folder}
+    spec = KernelSpec(argv=command, language="python", env=variables)
+    manager = type("ThisInterpreter", (AsyncKernelManager,), {"kernel_spec": spec})
+    traits = {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
+    return {"kernel_manager_class": manager, "config": Config({"KernelManager": traits})}
 
 
 class _Lines:
@@ -151,14 +160,14 @@ def _run(path: Path, target: Path, profile: str) -> dict[str, Any]:
     output.unlink(missing_ok=True)  # an earlier run's must not pass for this one's
     failure: dict[str, Any] = {}
     start = time.perf_counter()
-    with watch_memory() as peak:
+    with watch_memory() as peak, tempfile.TemporaryDirectory() as folder:
         try:
             papermill.execute_notebook(
                 path,
                 output,
                 parameters={"profile": profile},
                 kernel_name="python3",
-                kernel_manager_class=_kernel_manager(target.parent),
+                **_kernel(folder, target.parent),
                 cwd=path.parent,  # where JupyterLab starts it too
                 progress_bar=False,
                 stdout_file=_Lines(),

@@ -38,15 +38,16 @@ def mark_stop(output: Path, message: str) -> int | None:
 
 def products(target: Path, notebook: str) -> list[dict[str, Any]]:
     """Return the figures and tables of a notebook, which begin with its number and an underscore."""
+    kinds = (("figures", ".png"), ("tables", ".csv"))
+    paths = [path for kind, end in kinds for path in (target / kind).glob(f"{notebook[:2]}_*{end}")]
     found = []
-    for kind, suffix in (("figures", ".png"), ("tables", ".csv")):
-        for path in sorted((target / kind).glob(f"{notebook[:2]}_*{suffix}")):
-            sidecar = path.with_suffix(".json")
-            told = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}
-            files = [path.with_suffix(end) for end in (".pdf", ".png", ".csv", ".tex")]
-            links = [(file.suffix[1:].upper(), f"{kind}/{file.name}") for file in files if file.exists()]
-            item = {"name": path.stem, "kind": kind, "caption": told.get("caption", ""), "links": links}
-            found.append(item | (_picture(path) if kind == "figures" else _table(path)))
+    for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path.name)):  # as they were made
+        kind, sidecar = path.parent.name, path.with_suffix(".json")
+        told = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}
+        files = [path.with_suffix(end) for end in (".pdf", ".png", ".csv", ".tex")]
+        links = [(file.suffix[1:].upper(), f"{kind}/{file.name}") for file in files if file.exists()]
+        item = {"name": path.stem, "caption": told.get("caption", ""), "links": links}
+        found.append(item | (_picture(path) if kind == "figures" else _table(path)))
     return found
 
 
@@ -58,7 +59,7 @@ def _picture(path: Path) -> dict[str, Any]:
         buffer = io.BytesIO()
         image.save(buffer, "PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return {"data": f"data:image/png;base64,{data}", "width": min(round(inches * 150), 1100)}
+    return {"data": f"data:image/png;base64,{data}", "width": round(inches * 145)}
 
 
 def _table(path: Path) -> dict[str, Any]:
