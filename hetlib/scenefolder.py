@@ -138,7 +138,11 @@ def decode(content: bytes, name: str, size: int | None) -> tuple[np.ndarray, flo
     """Decode one image: pixels (height, width, bands), nodata value, band descriptions."""
     if name.lower().endswith((".tif", ".tiff")):
         rasterio = optional("rasterio", "rasterio")
-        with rasterio.Env(**QUICK), rasterio.MemoryFile(content) as memory, memory.open() as raster:
+        with (
+            rasterio.Env(**QUICK),
+            rasterio.MemoryFile(content) as memory,
+            memory.open(driver="GTiff") as raster,
+        ):
             shape = None if size is None else (raster.count, size, size)
             pixels = raster.read(out_shape=shape, resampling=rasterio.enums.Resampling.bilinear)
             return pixels.transpose(1, 2, 0), raster.nodata, raster.descriptions
