@@ -1,0 +1,65 @@
+# make reproduce    the whole bundle: tables, figures, results/quick/index.html
+# Needs Python 3.11 with venv, and nothing else: Debian 12 has both after apt install python3.11-venv make.
+
+PROFILE ?= quick
+ONLY ?=
+BENCH ?=
+SHELL := /bin/bash
+PY := .venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test lab bench lint lock clean
+
+help:  ## show this
+	@echo "make TARGET [PROFILE=quick|standard|full] [ONLY='07 09'] [BENCH='step bundle']"
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 14
+
+reproduce: .venv/.stamp  ## run the notebooks (PROFILE, ONLY), collect results/PROFILE/index.html
+	$(PY) -m hetlib reproduce --profile $(PROFILE) $(foreach n,$(ONLY),--only $(n))
+
+test: .venv/.stamp  ## run the tests, the notebooks at quick size among them
+	$(PY) -m pytest $(PYTEST)
+
+lab: .venv/.stamp  ## open the notebooks in JupyterLab
+	$(PY) -m jupyterlab notebooks/00_index.ipynb
+
+bench: .venv/.stamp-bench  ## run the benchmarks (BENCH), write results/bench/*.csv
+	$(PY) -m tests.bench $(BENCH)
+
+lint: .venv/.stamp  ## ruff and mypy, as the tests run them
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+clean:  ## remove the environment and caches; results/ stays
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. A second call finds the stamp and installs nothing.
+.venv/.stamp: requirements.lock pyproject.toml
+	@for python in "$$PYTHON" python3.11 /usr/bin/python3.11 python3; do \
+	  test -n "$$python" && "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' \
+	    2>/dev/null && break; python=; \
+	done; \
+	test -n "$$python" || { echo "hetlib needs Python 3.11 with venv, and found none. On Debian or Ubuntu:" \
+	  "apt install python3.11-venv make. Elsewhere: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }; \
+	echo "Installing $$(grep -c '==' requirements.lock) packages into .venv, once: about 6 GB with the CUDA" \
+	  "libraries of torch, 2 to 10 minutes by the network."; \
+	rm -rf .venv; "$$python" -m venv .venv
+	$(PY) -m pip install --require-hashes --only-binary :all: -r requirements.lock
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.stamp-bench: .venv/.stamp requirements-bench.lock
+	@echo "Installing what the benchmarks compare with (torchgeo), once: under a minute."
+	$(PY) -m pip install --require-hashes -r requirements-bench.lock
+	@touch $@
+
+# Pins that still fit are kept; make lock LOCK=--upgrade raises them all.
+COMPILE = $(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header $(LOCK)
+lock: .venv/.stamp  ## renew requirements.lock and requirements-bench.lock from pyproject.toml
+	$(PY) -m pip install --quiet pip-tools==7.6.2
+	$(COMPILE) --extra test --build-deps-for editable -o requirements.lock pyproject.toml
+	$(COMPILE) --extra bench -c requirements.lock -o requirements-bench.lock pyproject.toml
