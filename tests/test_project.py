@@ -1,0 +1,194 @@
+"""The files around the code agree with each other and with what is on disk."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from hetlib.paths import NOTEBOOKS, ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONDA_NAMES = {"torch": "pytorch"}
+CONDA_ONLY = {"python", "pip", "setuptools"}  # what pip itself needs to install hetlib
+SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    lines = PROJECT["dependencies"] + [
+        line for extra in extras for line in PROJECT["optional-dependencies"][extra]
+    ]
+    return [Requirement(line) for line in lines]
+
+
+def conda() -> dict[str, str]:
+    """Conda specs by package name, e.g. ``{"python": "=3.11"}``."""
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    pairs = (re.fullmatch(r"([\w-]+)(.*)", spec) for spec in environment["dependencies"])
+    return {pair[1]: pair[2] for pair in pairs if pair}
+
+
+def locked(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==([^\s\\;]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# Environments
+
+
+def test_conda_environment_names_what_the_package_needs() -> None:
+    names = {CONDA_NAMES.get(r.name, r.name) for r in requirements()}
+    assert set(conda()) - CONDA_ONLY == names
+
+
+def test_conda_ranges_are_those_of_the_package() -> None:
+    specs = conda()
+    for r in requirements():
+        spec = specs[CONDA_NAMES.get(r.name, r.name)]
+        if spec and not spec.endswith("cpu_*"):
+            assert set(spec.split(",")) == set(str(r.specifier).split(",")), r.name
+
+
+def test_conda_python_is_exact() -> None:
+    assert conda()["python"] == "=3.11"
+
+
+def test_every_conda_package_says_what_needs_it() -> None:
+    lines = [line for line in (ROOT / "environment.yml").read_text().splitlines() if line.startswith("  - ")]
+    silent = [line for line in lines[2:] if "  # " not in line]  # the first two are channels
+    assert not silent
+
+
+def test_binder_reads_the_root_environment() -> None:
+    link = ROOT / "binder" / "environment.yml"
+    assert link.resolve() == ROOT / "environment.yml"
+
+
+@pytest.mark.parametrize("name", ["postBuild", "start"])
+def test_binder_scripts_can_run(name: str) -> None:
+    path = ROOT / "binder" / name
+    assert path.read_text().startswith("#!/bin/bash\n")
+    assert os.access(path, os.X_OK)
+
+
+def test_binder_start_hands_over() -> None:
+    text = (ROOT / "binder" / "start").read_text()
+    assert text.rstrip().endswith('exec "$@"')
+    assert "GLOO_SOCKET_IFNAME=lo" in text
+    assert "OMP_NUM_THREADS=1" in text
+
+
+def test_binder_recipe_renders() -> None:
+    user = ("--user-id", "1000", "--user-name", "jovyan")  # it refuses to build for root
+    done = run("repo2docker", "--no-build", "--debug", *user, str(ROOT))
+    recipe = done.stdout + done.stderr
+    assert done.returncode == 0, recipe[-2000:]
+    assert "binder/environment.yml" in recipe
+    assert "Building conda environment for python=3.11\n" in recipe
+    assert "./binder/postBuild" in recipe
+    assert "binder/start" in recipe
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-bench.lock"])
+def test_lock_holds_versions_and_hashes_and_no_address(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert "://" not in text
+    assert text.count("--hash=sha256:") >= len(locked(name)) > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"), [("requirements.lock", ("test",)), ("requirements-bench.lock", ("bench",))]
+)
+def test_lock_satisfies_the_package(name: str, extras: tuple[str, ...]) -> None:
+    pins = {normal(key): version for key, version in locked(name).items()}
+    for r in requirements(*extras):
+        assert r.specifier.contains(pins[normal(r.name)]), f"{r} is locked at {pins[normal(r.name)]}"
+
+
+def test_locks_agree() -> None:
+    main, bench = locked("requirements.lock"), locked("requirements-bench.lock")
+    assert {name: main[name] for name in main.keys() & bench} == {n: bench[n] for n in main.keys() & bench}
+
+
+# Notebook sources
+
+
+def cells(path: Path, kind: str) -> list[Any]:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def test_there_are_notebooks() -> None:
+    assert SOURCES
+    assert all(re.match(r"\d\d_", path.stem) for path in SOURCES)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_source_is_clean(path: Path) -> None:
+    nbformat.validate(nbformat.read(path, as_version=4))
+    for cell in cells(path, "code"):
+        assert not cell.outputs
+        assert cell.execution_count is None
+        assert len(cell.source.splitlines()) <= 20, cell.source
+    assert json.loads(path.read_text())["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_parameters_are_all_found(path: Path) -> None:
+    tagged = [cell for cell in cells(path, "code") if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    statements = ast.parse(tagged[0].source).body
+    assert all(isinstance(s, ast.AnnAssign) for s in statements), "one 'name: type = default' a line"
+    names = [
+        s.target.id for s in statements if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+    ]
+    found = papermill.inspect_notebook(path)
+    assert names == list(found)
+    assert "profile" in found
+    assert all(parameter["help"] for parameter in found.values()), "each with a comment: unit, meaning"
+
+
+def test_readme_lists_the_notebooks() -> None:
+    listed = set(re.findall(r"\b(\d\d_\w+)\.ipynb", (ROOT / "README.md").read_text()))
+    assert listed == {path.stem for path in SOURCES}
+
+
+def test_index_lists_the_notebooks() -> None:
+    text = "\n".join(cell.source for cell in cells(NOTEBOOKS / "00_index.ipynb", "markdown"))
+    listed = set(re.findall(r"\b(\d\d_\w+)\.ipynb", text))
+    assert listed | {"00_index"} == {path.stem for path in SOURCES}
+
+
+# Code
+
+
+@pytest.mark.parametrize("command", ["ruff check .", "ruff format --check .", "mypy"])
+def test_tools_are_content(command: str) -> None:
+    done = run(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_library_stays_small() -> None:
+    assert sum(len(path.read_text().splitlines()) for path in (ROOT / "hetlib").glob("*.py")) < 3000
+
+
+def test_citation_names_the_letter_and_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["preferred-citation"]["doi"] == "10.1109/LGRS.2022.3173052"
+    assert citation["version"] == PROJECT["version"]
