@@ -136,7 +136,7 @@ def reproduce(
     target = results / profile
     (target / "notebooks").mkdir(parents=True, exist_ok=True)
     entries = _entries(target)
-    print(f"{len(chosen)} notebooks, profile {profile}, results in {target}", flush=True)
+    print(f"{len(chosen)} of {len(there)} notebooks, profile {profile}, results in {target}", flush=True)
     with tqdm(chosen, unit="notebook", disable=None) as bar:
         for path in bar:
             bar.set_description(path.stem)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import yaml
 from packaging.requirements import Requirement
 
 from hetlib.paths import NOTEBOOKS, ROOT
+from tests import bench
+from tests.bench import __main__ as bench_main
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA_NAMES = {"torch": "pytorch"}
@@ -173,6 +176,29 @@ def test_index_lists_the_notebooks() -> None:
     text = "\n".join(cell.source for cell in cells(NOTEBOOKS / "00_index.ipynb", "markdown"))
     listed = set(re.findall(r"\b(\d\d_\w+)\.ipynb", text))
     assert listed | {"00_index"} == {path.stem for path in SOURCES}
+
+
+# Benchmarks
+
+
+def test_benchmark_rows_become_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [bench.Row("step", 0.123456789, 0.1, 0.2, 5, "<= 0.75", True), bench.Row("other", 3, 3, 3, 1)]
+    module = types.SimpleNamespace(run=lambda: rows)
+    monkeypatch.setitem(sys.modules, "tests.bench.some", module)
+    monkeypatch.setattr(bench_main, "groups", lambda: ["some"])
+    assert bench_main.main([], tmp_path) == 0
+    header, first, second = (tmp_path / "bench" / "some.csv").read_text().splitlines()
+    assert header == "name,value,low,high,runs,goal,holds"
+    assert first == "step,0.123457,0.1,0.2,5,<= 0.75,true"
+    assert second == "other,3,3,3,1,,"
+    assert "step   0.123457" in capsys.readouterr().out
+
+
+def test_unknown_benchmark_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_main.main(["nothing"], tmp_path) == 2
+    assert "no group nothing; there are: " in capsys.readouterr().err
 
 
 # Code
