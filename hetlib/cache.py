@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,11 +105,7 @@ def checksum(files: Mapping[str, Path], cache: Path) -> str:
     keys = {path: f"{path}|{status.st_size}|{status.st_mtime_ns}" for path, status in stats}
     missing = [path for path, key in keys.items() if not isinstance(known.get(key), str)]
     if missing:
-        with ThreadPoolExecutor() as pool:
-            known |= {
-                keys[p]: digest
-                for p, digest in zip(missing, pool.map(sha256, map(Path, missing)), strict=True)
-            }
+        known |= {keys[path]: sha256(Path(path)) for path in missing}
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=cache, prefix=".index-", delete=False) as out:
             json.dump(known, out)

@@ -97,23 +97,28 @@ class ImageDataset(Dataset):
             Images (n, bands, height, width) float32, channels last in memory, and labels (n,) int64.
         """
         chosen = np.asarray(indices, dtype=np.int64)
-        raw = self._images[self.indices[chosen]]  # (n, height, width, bands of the cache), the cache's type
-        if len(self.columns) != raw.shape[-1] or (np.diff(self.columns) != 1).any():
-            raw = raw[..., self.columns]
-        n, height, width, bands = raw.shape
-        # Rows of width x bands: broadcasting over the few bands alone would make loops of that few steps.
-        out = np.empty((n * height, width * bands), np.float32)
-        if standardise:
-            scale = np.tile(1 / self.std, width)
-            np.multiply(raw.reshape(out.shape), scale, out=out, dtype=np.float32, casting="unsafe")
-            out -= np.tile(self.mean, width) * scale
-        else:
-            out[:] = raw.reshape(out.shape)
-        out = out.reshape(raw.shape)
-        if not self._meta["clean"]:
-            valid = valid_pixels(raw, self._meta["nodata"], self._meta["valid_range"])
-            np.copyto(out, np.float32(0) if standardise else self.mean, where=~valid)
-        return torch.from_numpy(out).permute(0, 3, 1, 2), torch.from_numpy(self.labels[chosen])
+        images = torch.empty((len(chosen), *self.image_shape), memory_format=torch.channels_last)
+        out = images.permute(0, 2, 3, 1).numpy()  # (n, height, width, bands), the same memory
+        pixels = out.shape[1] * out.shape[2]
+        scale = np.tile(1 / self.std, pixels)
+        shift = np.tile(self.mean, pixels) * scale
+        step = max(
+            1, 65_536 // len(scale)
+        )  # images at a time: the processor's cache holds them for all passes
+        for start in range(0, len(out), step):
+            raw = self._images[self.indices[chosen[start : start + step]]]  # (step, height, width, all bands)
+            part = out[start : start + step]
+            if len(self.columns) != raw.shape[-1] or (np.diff(self.columns) != 1).any():
+                raw = raw[..., self.columns]
+            part[:] = raw
+            if standardise:
+                rows = part.reshape(-1, len(scale))
+                rows *= scale
+                rows -= shift
+            if not self._meta["clean"]:
+                valid = valid_pixels(raw, self._meta["nodata"], self._meta["valid_range"])
+                np.copyto(part, np.float32(0) if standardise else self.mean, where=~valid)
+        return images, torch.from_numpy(self.labels[chosen])
 
     def plot(self, sample: dict[str, Any]) -> "Figure":
         """Draw an item in colour if bands B04, B03, B02 or red, green, blue are there, else its first."""

@@ -133,9 +133,8 @@ def test_gather_is_the_items_standardised(scene: dict[str, Any], bands: Any, ind
     assert labels.dtype == torch.int64
     for image, label, i in zip(images, labels, indices, strict=True):
         item = dataset[int(i)]
-        expected = (item["image"] - dataset.mean[:, None, None]) / torch.from_numpy(dataset.std)[
-            :, None, None
-        ]
+        mean, std = (torch.from_numpy(x)[:, None, None] for x in (dataset.mean, dataset.std))
+        expected = (item["image"] - mean) / std
         assert_close(image, expected, atol=1e-5, rtol=1e-5)
         assert label == item["label"]
     assert_close(dataset.gather([0], standardise=False)[0][0], dataset[0]["image"])
