@@ -1,0 +1,161 @@
+"""What one run is: its settings, and the strategies that it can follow."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from .gradient import effective_batch
+from .models import MODELS
+
+__all__ = ["SCHEDULES", "STRATEGIES", "Experiment", "Strategy", "learning_rate", "shares_for"]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How the global batch is shared and how the replicas' gradients are combined."""
+
+    shares: str  # "whole", "equal", "speed" or "fastest"
+    weighting: str  # see `hetlib.gradient.WEIGHTINGS`
+    retuned: bool  # whether the learning rate follows the effective batch
+    meaning: str
+
+
+STRATEGIES: Mapping[str, Strategy] = {
+    "single": Strategy("whole", "samples", False, "one process, the whole batch: the reference"),
+    "equal": Strategy("equal", "mean", False, "equal shares, plain mean: what DDP does"),
+    "uneven-plain": Strategy("speed", "mean", False, "shares by speed, plain mean"),
+    "uneven-plain-retuned": Strategy("speed", "mean", True, "the same, learning rate for its effective batch"),
+    "speed-weighted": Strategy("speed", "speed", False, "shares by speed, weighted by speed"),
+    "balanced": Strategy("speed", "samples", False, "shares by speed, weighted by samples: the letter's"),
+    "fastest-only": Strategy("fastest", "samples", False, "the best device alone"),
+}
+SCHEDULES = ("onecycle", "cosine", "constant")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Settings of one training run.
+
+    Args:
+        dataset: Name for `hetlib.datasets.load_dataset`.
+        model: Name in `hetlib.models.MODELS`.
+        strategy: Name in `STRATEGIES`.
+        global_batch: Samples a step over all replicas.
+        shares: Local batch of each replica for the strategies with shares by speed; ``None`` lets the
+            replicas be measured (or, for virtual ones, takes their nominal speeds).
+        epochs: Passes over the training split.
+        max_steps: Stop after so many steps.
+        optimizer: Name in ``torch.optim``.
+        lr: Peak learning rate, for the whole global batch.
+        optimizer_options: Further arguments; for SGD momentum 0.9 and weight decay 5e-4 by default.
+        schedule: ``"onecycle"``, ``"cosine"`` or ``"constant"``, a step at a time.
+        seed: Seed of weights and sample order.
+        dtype: ``"float32"`` or ``"float64"``.
+        evaluate_every: Epochs between evaluations on ``evaluate_split``; 0 is once, at the end.
+        evaluate_split: ``"test"`` or ``"validation"``.
+        dataset_options: For the data set, e.g. ``{"per_class": 200}``.
+        model_options: For the model, e.g. ``{"norm": "batch"}``.
+    """
+
+    dataset: str = "brandenburg"
+    model: str = "smallcnn"
+    strategy: str = "balanced"
+    global_batch: int = 128
+    shares: tuple[int, ...] | None = None
+    epochs: int = 5
+    max_steps: int | None = None
+    optimizer: str = "SGD"
+    lr: float = 0.1
+    optimizer_options: Mapping[str, Any] | None = None
+    schedule: str = "onecycle"
+    seed: int = 0
+    dtype: str = "float32"
+    evaluate_every: int = 1
+    evaluate_split: str = "test"
+    dataset_options: Mapping[str, Any] = field(default_factory=dict)
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        optimizers = [n for n in dir(torch.optim) if n[0].isupper() and n != "Optimizer"]
+        names = {
+            "model": MODELS,
+            "strategy": STRATEGIES,
+            "schedule": SCHEDULES,
+            "optimizer": optimizers,
+            "dtype": ("float32", "float64"),
+            "evaluate_split": ("test", "validation"),
+        }
+        for argument, allowed in names.items():
+            if getattr(self, argument) not in allowed:
+                raise ValueError(f"`{argument}` is {getattr(self, argument)!r}; allowed are {list(allowed)}.")
+        for argument, least in {
+            "global_batch": 1,
+            "epochs": 1,
+            "evaluate_every": 0,
+            "seed": 0,
+            "max_steps": 1,
+        }.items():
+            value = getattr(self, argument)
+            if argument == "max_steps" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"`{argument}` is {value!r}; it must be a whole number >= {least}.")
+        if not (isinstance(self.lr, (int, float)) and 0 < self.lr < math.inf):
+            raise ValueError(f"`lr` is {self.lr!r}; it must be a finite number > 0.")
+        if self.shares is not None:
+            shares = tuple(self.shares)
+            if not all(isinstance(n, int) and n >= 0 for n in shares) or sum(shares) != self.global_batch:
+                raise ValueError(
+                    f"`shares` is {shares}; it must be whole numbers >= 0 with the sum {self.global_batch}."
+                )
+            object.__setattr__(self, "shares", shares)
+        if self.optimizer_options is None:
+            defaults = {"momentum": 0.9, "weight_decay": 5e-4} if self.optimizer == "SGD" else {}
+            object.__setattr__(self, "optimizer_options", defaults)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; ``Experiment(**values)`` reads them back."""
+        return json.loads(json.dumps(dataclasses.asdict(self), default=str))
+
+
+def shares_for(experiment: Experiment, speeds: Sequence[float], planned: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the local batch of each replica under the experiment's strategy.
+
+    Args:
+        experiment: Its strategy and global batch.
+        speeds: Speed of each replica, in any unit; the reference takes the first, "fastest" the best.
+        planned: Shares by speed; ``experiment.shares`` goes before them.
+    """
+    count, batch = len(speeds), experiment.global_batch
+    kind = STRATEGIES[experiment.strategy].shares
+    if kind == "equal":
+        return tuple(batch // count + (r < batch % count) for r in range(count))
+    if kind in ("whole", "fastest"):
+        chosen = 0 if kind == "whole" else max(range(count), key=lambda r: speeds[r])
+        return tuple(batch if r == chosen else 0 for r in range(count))
+    shares = tuple(experiment.shares or planned or ())
+    if len(shares) != count:
+        raise ValueError(f"`shares` is {shares}, but the platform has {count} replicas; give one share for each.")
+    return shares
+
+
+def learning_rate(experiment: Experiment, shares: Sequence[int]) -> float:
+    """Return the peak learning rate: the given one, or for a retuned strategy the one for its B_eff.
+
+    SGD: linear in the batch (Goyal et al., arXiv 1706.02677); other optimizers: by its square root.
+    """
+    if not STRATEGIES[experiment.strategy].retuned:
+        return experiment.lr
+    ratio = effective_batch(shares) / experiment.global_batch
+    return experiment.lr * (ratio if experiment.optimizer == "SGD" else math.sqrt(ratio))
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return 16 hex digits that name a run by everything that decides its result."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]

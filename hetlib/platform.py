@@ -1,0 +1,131 @@
+"""Which replicas exist: device, threads, memory cap and emulated slow-down."""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import yaml
+
+__all__ = ["Platform", "Replica"]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One worker with its copy of the model.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
+        threads: Intra-op threads; results are repeatable at a fixed number.
+        slowdown: Emulated compute time over the device's own, at least 1 (CPU only).
+        max_batch: Most samples that fit into its memory, or ``None`` for no cap.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    slowdown: float = 1.0
+    max_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            kind = torch.device(self.device).type
+        except RuntimeError:
+            kind = ""
+        if kind not in ("cpu", "cuda"):
+            raise ValueError(f"`device` is {self.device!r}; allowed are 'cpu', 'cuda' and 'cuda:<index>'.")
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
+            raise ValueError(f"`threads` is {self.threads!r}; it must be a whole number >= 1.")
+        if not isinstance(self.slowdown, (int, float)) or not 1 <= self.slowdown < float("inf"):
+            raise ValueError(
+                f"`slowdown` is {self.slowdown!r}; it must be a finite number >= 1 (1: full speed). "
+                "To make one replica faster than the rest, slow the others down."
+            )
+        if self.slowdown > 1 and kind != "cpu":
+            raise ValueError(f"`slowdown` is {self.slowdown!r} on {self.device!r}; only a CPU replica can be slowed.")
+        if self.max_batch is not None and (not isinstance(self.max_batch, int) or self.max_batch < 1):
+            raise ValueError(f"`max_batch` is {self.max_batch!r}; it must be None or a whole number >= 1.")
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and figures, e.g. ``cpu/4`` for a CPU slowed four times."""
+        return self.device + (f"/{self.slowdown:g}" if self.slowdown > 1 else "")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The replicas of one job, in the order of their ranks."""
+
+    replicas: tuple[Replica, ...]
+
+    def __post_init__(self) -> None:
+        if not self.replicas:
+            raise ValueError("`replicas` is empty; a platform needs at least one, e.g. Platform.emulated([1, 4]).")
+
+    def __len__(self) -> int:
+        return len(self.replicas)
+
+    @classmethod
+    def emulated(cls, slowdowns: Iterable[float]) -> "Platform":
+        """CPU replicas of one thread each; ``[1, 1, 4]`` is two at full speed and one four times slower."""
+        return cls(tuple(Replica(slowdown=slowdown) for slowdown in slowdowns))
+
+    @classmethod
+    def from_list(cls, replicas: Sequence[Mapping[str, Any]]) -> "Platform":
+        """Build a platform from mappings with the fields of `Replica`; ``count`` repeats one."""
+        known = [field.name for field in dataclasses.fields(Replica)]
+        built: list[Replica] = []
+        for rank, entry in enumerate(replicas):
+            if not isinstance(entry, Mapping):
+                raise ValueError(f"replica {rank} is {entry!r}; write it as a mapping such as 'device: cpu'.")
+            fields = dict(entry)
+            count = fields.pop("count", 1)
+            if not isinstance(count, int) or count < 1:
+                raise ValueError(f"replica {rank} has `count` {count!r}; it must be a whole number >= 1.")
+            unknown = sorted(set(fields) - set(known))
+            if unknown:
+                raise ValueError(f"replica {rank} has unknown fields {unknown}; allowed are {[*known, 'count']}.")
+            built += [Replica(**fields)] * count
+        return cls(tuple(built))
+
+    @classmethod
+    def from_yaml(cls, path: str | os.PathLike[str]) -> "Platform":
+        """Read a file such as ``replicas: [{device: cuda:0}, {device: cpu, threads: 8, count: 2}]``."""
+        try:
+            content = yaml.safe_load(Path(path).read_text())
+        except FileNotFoundError:
+            raise FileNotFoundError(f"platform file {str(path)!r} does not exist; check the path.") from None
+        except yaml.YAMLError as error:
+            raise ValueError(f"platform file {str(path)!r} is not valid YAML: {error}") from None
+        if not isinstance(content, Mapping) or set(content) != {"replicas"} or not content["replicas"]:
+            raise ValueError(f"platform file {str(path)!r} needs the one key `replicas` with a list under it.")
+        return cls.from_list(content["replicas"])
+
+    @classmethod
+    def from_job(cls, replica: Replica) -> "Platform":
+        """Gather the platform of a running job (torchrun or spawn): every rank passes its own replica."""
+        if not dist.is_initialized():
+            raise RuntimeError(
+                "Platform.from_job needs a process group; call torch.distributed.init_process_group first."
+            )
+        gathered: list[Replica | None] = [None] * dist.get_world_size()
+        dist.all_gather_object(gathered, replica)
+        return cls(tuple(r for r in gathered if r is not None))
+
+    @property
+    def nominal_speeds(self) -> tuple[float, ...]:
+        """Speeds relative to an unslowed replica, ``1 / slowdown``; measured ones come from `measure`."""
+        return tuple(1 / replica.slowdown for replica in self.replicas)
+
+    @property
+    def contended(self) -> bool:
+        """Whether the CPU replicas want more threads than this machine has cores: times then include waiting."""
+        wanted = sum(replica.threads for replica in self.replicas if replica.device == "cpu")
+        return wanted > len(os.sched_getaffinity(0))
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return plain mappings that `from_list` reads back."""
+        return [dataclasses.asdict(replica) for replica in self.replicas]

@@ -1,0 +1,213 @@
+"""Start, watch and stop replicas: warm worker processes that run one job after another."""
+
+import multiprocessing as mp
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from .platform import Platform, Replica
+
+__all__ = ["ReplicaError", "Replicas"]
+
+
+class ReplicaError(RuntimeError):
+    """A replica failed or died; the message names it and says how."""
+
+
+class Replicas:
+    """The replicas of a platform as processes of this machine.
+
+    They start at the first job, stay warm between jobs, and are stopped by `close` or at the end of a
+    ``with`` block. When one fails, the others are stopped at once and the next job starts fresh ones.
+
+    Args:
+        platform: One process for each of its replicas.
+        timeout: Seconds after which a collective that not all replicas reach is an error.
+    """
+
+    def __init__(self, platform: Platform, *, timeout: float = 60.0) -> None:
+        for rank, replica in enumerate(platform.replicas):
+            if replica.device != "cpu" and not torch.cuda.is_available():
+                raise ValueError(
+                    f"replica {rank} wants {replica.device!r}, but torch sees no GPU here; use device='cpu'."
+                )
+        self.platform = platform
+        self.timeout = timeout
+        self._workers: list[tuple[Any, Connection]] = []
+        self._folder = ""
+
+    def __enter__(self) -> "Replicas":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self.platform)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call ``function(rank, *arguments)`` in every replica and return the results by rank.
+
+        A process group over all replicas exists meanwhile. What the function prints through `report`
+        appears here.
+
+        Raises:
+            ReplicaError: When a replica raises, dies or does not answer.
+        """
+        if getattr(function, "__module__", "") == "__main__":
+            raise ValueError(
+                f"replicas need a function that a new process can import, got {function.__name__!r} from __main__; "
+                "move it to a module."
+            )
+        self._start()
+        results: dict[int, Any] = {}
+        try:
+            for _, pipe in self._workers:
+                pipe.send((function, arguments))
+            while len(results) < len(self):
+                for rank, kind, value in self._events(results.keys()):
+                    if kind == "print":
+                        print(value, flush=True)
+                    elif kind == "done":
+                        results[rank] = value
+                    else:
+                        raise ReplicaError(f"{self._name(rank)} {value}")
+        except BaseException:
+            self._stop(force=True)
+            raise
+        return [results[rank] for rank in range(len(self))]
+
+    def train(self, experiment: Any, **options: Any) -> Any:
+        """Run an `Experiment` on these replicas; see `hetlib.runs.run`."""
+        from .runs import run
+
+        return run(experiment, self, **options)
+
+    def close(self) -> None:
+        """Stop the replicas; a later job starts them again."""
+        self._stop(force=False)
+
+    def _name(self, rank: int) -> str:
+        return f"replica {rank} of {len(self)} ({self.platform.replicas[rank].name})"
+
+    def _start(self) -> None:
+        if self._workers and all(process.is_alive() for process, _ in self._workers):
+            return
+        self._stop(force=True)
+        # A server that has imported torch once forks each worker from itself: faster, and they share its memory.
+        # Forking this process instead hangs once it has run a multi-threaded operation.
+        method = "forkserver" if sys.platform == "linux" else "spawn"
+        context: Any = mp.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(["hetlib._preload"])
+        self._folder = tempfile.mkdtemp(prefix="hetlib-")
+        for rank in range(len(self)):
+            here, there = context.Pipe()
+            arguments = (rank, self.platform.replicas, f"{self._folder}/rendezvous", self.timeout, there)
+            process = context.Process(target=_serve, args=arguments, name=f"hetlib-{rank}", daemon=True)
+            process.start()
+            there.close()
+            self._workers.append((process, here))
+
+    def _events(self, finished: Any) -> list[tuple[int, str, Any]]:
+        """Wait for the next messages; a worker that died is a message too."""
+        pipes = {pipe: rank for rank, (_, pipe) in enumerate(self._workers)}
+        ends = {process.sentinel: rank for rank, (process, _) in enumerate(self._workers) if rank not in finished}
+        events = []
+        for ready in wait([*pipes, *ends]):
+            rank = pipes.get(ready, ends.get(ready))  # type: ignore[call-overload]
+            process, pipe = self._workers[rank]
+            try:
+                if pipe.poll():
+                    events.append((rank, *pipe.recv()))
+                    continue
+            except (EOFError, ConnectionError):
+                pass
+            process.join(5)
+            events.append((rank, "died", _death(process.exitcode)))
+        # A replica that lost its peer complains too: name the one that died, not those that noticed.
+        if any(kind == "failed" for _, kind, _ in events):
+            time.sleep(0.2)
+            for rank, (process, _) in enumerate(self._workers):
+                if process.exitcode not in (None, 0):
+                    return [(rank, "died", _death(process.exitcode))]
+        return events
+
+    def _stop(self, force: bool) -> None:
+        for process, pipe in self._workers:
+            try:
+                if force:
+                    process.kill()
+                else:
+                    pipe.send(None)
+            except (BrokenPipeError, OSError):
+                pass
+        for process, pipe in self._workers:
+            process.join(10)
+            if process.is_alive():
+                process.kill()
+                process.join(10)
+            pipe.close()
+        self._workers = []
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = ""
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        hint = " (often: out of memory)" if -code == signal.SIGKILL else ""
+        return f"was killed by {signal.Signals(-code).name}{hint}; the other replicas were stopped."
+    return f"ended with exit code {code}; the other replicas were stopped."
+
+
+_pipe: Connection | None = None
+
+
+def report(line: str) -> None:
+    """Print a line where the job was started, be it from a replica or in this process."""
+    if _pipe is None:
+        print(line, flush=True)
+    else:
+        _pipe.send(("print", line))
+
+
+def _serve(rank: int, replicas: tuple[Replica, ...], rendezvous: str, timeout: float, pipe: Connection) -> None:
+    global _pipe  # noqa: PLW0603
+    _pipe = pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller stops its replicas itself
+    try:
+        torch.set_num_threads(replicas[rank].threads)
+        device = torch.device(replicas[rank].device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        own_gpus = len({r.device for r in replicas}) == len(replicas) and all(r.device != "cpu" for r in replicas)
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        dist.init_process_group(
+            "nccl" if own_gpus else "gloo",
+            init_method=Path(rendezvous).as_uri(),
+            rank=rank,
+            world_size=len(replicas),
+            timeout=timedelta(seconds=timeout),
+        )
+        while (job := pipe.recv()) is not None:
+            function, arguments = job
+            pipe.send(("done", function(rank, *arguments)))
+        dist.destroy_process_group()
+    except (EOFError, BrokenPipeError):
+        os._exit(0)  # the caller is gone
+    except BaseException:
+        pipe.send(("failed", f"failed:\n{traceback.format_exc()}"))
+        os._exit(0)  # a process group whose peers are gone may not end in order

@@ -1,0 +1,188 @@
+"""From an experiment to its record: measure and plan where needed, train, keep what came out."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+from .datasets import load_dataset
+from .emulation import SlowDown
+from .experiment import STRATEGIES, Experiment, fingerprint, learning_rate, shares_for
+from .partition import Partition, partition
+from .platform import Platform
+from .records import RunRecord, environment
+from .replicas import Replicas
+from .speed import SpeedModel, batches_to_time, time_step
+from .train import Job, build_network, build_optimizer, train
+
+__all__ = ["VirtualReplicas", "measure", "plan", "run"]
+
+
+class VirtualReplicas:
+    """Replicas of a platform in this process, on one copy of the weights.
+
+    Gradients, buffers and scores equal those of the processes to rounding (but for random layers such as
+    dropout, whose draws differ). Step times do not exist here; speed models give modelled ones.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+
+    def run(self, function: Any, *arguments: Any) -> list[Any]:
+        """Call ``function(None, *arguments)`` once, for all replicas."""
+        return [function(None, *arguments)]
+
+    def train(self, experiment: Experiment, **options: Any) -> RunRecord:
+        """Run an `Experiment` on these replicas; see `run`."""
+        return run(experiment, self, **options)
+
+
+def run(
+    experiment: Experiment,
+    replicas: "Replicas | VirtualReplicas",
+    *,
+    store: Path | None = None,
+    plan_with: Partition | None = None,
+    keep_weights: bool = False,
+) -> RunRecord:
+    """Run an experiment, or return its record when ``store`` holds one of the same fingerprint.
+
+    Args:
+        experiment: What to train, and how.
+        replicas: Processes or virtual ones.
+        store: Folder of records.
+        plan_with: Measured plan for shares by speed; without it and without ``experiment.shares`` the
+            processes are measured now, and virtual replicas are taken at their nominal speeds.
+        keep_weights: Leave the trained weights of the first active replica in ``record.weights``.
+    """
+    asked = time.perf_counter()
+    platform = replicas.platform
+    virtual = isinstance(replicas, VirtualReplicas)
+    if STRATEGIES[experiment.strategy].shares == "speed" and experiment.shares is None and plan_with is None:
+        plan_with = plan(experiment, replicas)
+    planned = plan_with.shares if plan_with else None
+    speeds = platform.nominal_speeds
+    if plan_with and all(plan_with.compute):
+        speeds = tuple(n / t for n, t in zip(plan_with.shares, plan_with.compute, strict=True))
+    shares = shares_for(experiment, speeds, planned)
+    # The data set is opened here first: bad input is an error before any worker starts, and the cache exists.
+    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
+    mode = "virtual" if virtual else "processes"
+    weighting_speeds = speeds if STRATEGIES[experiment.strategy].weighting == "speed" else ()
+    name = fingerprint(
+        experiment.to_dict(),
+        platform.to_list(),
+        mode,
+        shares,
+        weighting_speeds,
+        data.checksum,
+        torch.__version__,
+    )
+    if store is not None and not keep_weights and (found := RunRecord.load(store / f"{name}.json")):
+        return found
+    job = Job(experiment, platform, shares, speeds, keep_weights)
+    results = [result for result in replicas.run(train, job) if result is not None]
+    first = results[0]
+    stamps = np.stack([result["stamps"] for result in results])  # (active, steps, 4)
+    record = RunRecord(
+        fingerprint=name,
+        experiment=experiment.to_dict(),
+        platform=platform.to_list(),
+        mode=mode,
+        times="" if virtual else "measured",
+        shares=list(shares),
+        lr=learning_rate(experiment, [n for n in shares if n]),
+        speeds=list(speeds),
+        epochs=first["evaluations"],
+        confusion=first["confusion"],
+        steps={} if virtual else _phases(stamps, job),
+        started={"asked": 0.0, "first_step": float(stamps[:, 0, 3].max() - asked)},
+        dataset=first["dataset"],
+        environment=environment() | {"contended": platform.contended},
+    )
+    if store is not None:
+        record.save(store)
+    if keep_weights:
+        record.weights = first["weights"]  # type: ignore[attr-defined]
+    return record
+
+
+def _phases(stamps: np.ndarray, job: Job) -> dict[str, list[list[float]]]:
+    """Turn time stamps (begin, computed, reduced, updated) into phases; all replicas read one clock."""
+    begin, computed, reduced, updated = np.moveaxis(stamps, 2, 0)  # each (active, steps)
+    last = np.minimum(computed.max(axis=0), reduced)
+    phases = {
+        "compute": computed - begin,
+        "wait": last - computed,
+        "communicate": reduced - last,
+        "update": updated - reduced,
+    }
+    full = {}
+    for phase, seconds in phases.items():
+        values = np.zeros((stamps.shape[1], len(job.shares)))
+        values[:, job.active] = np.maximum(seconds.T, 0)
+        full[phase] = values.tolist()
+    return full
+
+
+def time_replica(rank: int | None, job: Job, batches: Sequence[int], seconds: float) -> dict[int, float]:
+    """Time training steps of one replica without communication, while all others do the same."""
+    experiment = job.experiment
+    replica = job.platform.replicas[rank or 0]
+    device, dtype = torch.device(replica.device), getattr(torch, experiment.dtype)
+    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
+    network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
+    slow = SlowDown(replica.slowdown, network)
+    optimizer = build_optimizer(experiment, network, experiment.lr)
+
+    def step(batch: int) -> None:
+        slow.start("forward", batch)
+        images, labels = data.gather(np.arange(batch) % len(data))
+        loss = F.cross_entropy(network(images.to(device, dtype)), labels.to(device))
+        slow.settle()
+        slow.start("backward", batch)
+        loss.backward()
+        slow.settle()
+        slow.start("update", batch)
+        optimizer.step()
+        optimizer.zero_grad()
+        slow.settle()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    if rank is not None:
+        dist.barrier()
+    return dict(time_step(step, [n for n in batches if n <= (replica.max_batch or n)], seconds))
+
+
+def measure(experiment: Experiment, replicas: "Replicas", *, seconds: float = 4.0) -> list[SpeedModel]:
+    """Measure the step of an experiment's model on every replica, all at the same time.
+
+    Args:
+        experiment: Its model, data set, optimizer and global batch.
+        replicas: Processes.
+        seconds: Budget of each replica.
+    """
+    batches = batches_to_time(experiment.global_batch, len(replicas.platform))
+    idle = (0,) * len(replicas.platform)
+    job = Job(replace(experiment, shares=None), replicas.platform, idle, replicas.platform.nominal_speeds, False)
+    timed = replicas.run(time_replica, job, batches, seconds)
+    return [SpeedModel(tuple(t), tuple(t.values())) for t in timed]
+
+
+def plan(experiment: Experiment, replicas: "Replicas | VirtualReplicas", *, seconds: float = 4.0) -> Partition:
+    """Choose the shares by speed: measured for processes, nominal for virtual replicas."""
+    platform = replicas.platform
+    if isinstance(replicas, VirtualReplicas):
+        models = [SpeedModel.constant(speed) for speed in platform.nominal_speeds]
+    else:
+        models = measure(experiment, replicas, seconds=seconds)
+    caps = [replica.max_batch for replica in platform.replicas]
+    names = [f"{rank} ({replica.name})" for rank, replica in enumerate(platform.replicas)]
+    return partition(models, experiment.global_batch, caps=caps, names=names)

@@ -1,0 +1,141 @@
+"""Which samples each replica gets in each step; every sample once an epoch."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch.distributed as dist
+from torch.utils.data import Sampler
+
+if TYPE_CHECKING:
+    from .partition import Partition
+
+__all__ = ["BalancedSampler", "deal"]
+
+
+def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
+    """Split ``samples`` in proportion to ``shares``, by largest remainder.
+
+    A replica with a share gets at least one sample when there are enough for all: a share of 3 in 128 is
+    not left without work in a short last step.
+
+    Args:
+        samples: Samples to split, at most ``sum(shares)``.
+        shares: Samples a full step, one a replica.
+
+    Returns:
+        Counts, one a replica, with the sum ``samples``.
+    """
+    weights = np.asarray(shares, dtype=np.int64)
+    total = int(weights.sum())
+    if samples == total:
+        return tuple(int(share) for share in weights)
+    least = (weights > 0).astype(np.int64) if samples >= np.count_nonzero(weights) else np.zeros_like(weights)
+    counts = np.maximum(weights * samples // total, least)
+    wanted = weights * samples / total
+    while counts.sum() < samples:
+        counts[np.argmax(np.where(weights > 0, wanted - counts, -np.inf))] += 1
+    while counts.sum() > samples:
+        counts[np.argmax(np.where(counts > least, counts - wanted, -np.inf))] -= 1
+    return tuple(int(count) for count in counts)
+
+
+class BalancedSampler(Sampler[list[int]]):
+    """Batch sampler that deals each global batch by shares.
+
+    One epoch is one permutation of the data set. Step k takes the next global batch of it and replica r
+    a part in proportion to its share, so all replicas take the same number of steps and nothing is
+    repeated or left out. The last, short global batch is dealt in proportion. The position is one
+    integer, so a run can stop, change its shares or its number of replicas, and go on.
+
+    Args:
+        num_samples: Size of the data set.
+        plan: A `Partition`, or the local batch of each replica; their sum is the global batch.
+        rank: Number of this replica; ``None`` asks ``torch.distributed`` (0 without a job).
+        seed: Seed of the permutations, the same on all replicas.
+        shuffle: Whether to permute; otherwise samples come in order.
+        drop_last: Leave out the last, short global batch of an epoch.
+
+    Iterating gives the index list of each step of one epoch and moves on to the next epoch by itself;
+    `set_epoch` chooses one. The lists of a replica whose share is 0 are empty.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        plan: "Partition | Sequence[int]",
+        *,
+        rank: int | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+    ) -> None:
+        shares = tuple(int(share) for share in (plan.shares if hasattr(plan, "shares") else plan))
+        if not shares or min(shares) < 0 or sum(shares) < 1:
+            raise ValueError(f"`plan` has the shares {shares}; they must be >= 0 with a sum >= 1.")
+        if num_samples < 1:
+            raise ValueError(f"`num_samples` is {num_samples}; an empty data set cannot be dealt.")
+        if drop_last and num_samples < sum(shares):
+            raise ValueError(
+                f"`drop_last` leaves nothing: {num_samples} samples, global batch {sum(shares)}; "
+                "use a smaller global batch or drop_last=False."
+            )
+        if rank is None:
+            rank = dist.get_rank() if dist.is_initialized() else 0
+        if not 0 <= rank < len(shares):
+            raise ValueError(f"`rank` is {rank}, but the plan has {len(shares)} replicas (ranks 0..{len(shares) - 1}).")
+        self.num_samples, self.shares, self.rank = num_samples, shares, rank
+        self.seed, self.shuffle, self.drop_last = seed, shuffle, drop_last
+        self.global_batch = sum(shares)
+        self.epoch, self.step = 0, 0
+        self.dealt: deque[tuple[int, ...]] = deque()  # counts of the steps read, oldest first; `balance` takes them
+
+    def __len__(self) -> int:
+        """Return the steps of an epoch."""
+        full, rest = divmod(self.num_samples, self.global_batch)
+        return full + (rest > 0 and not self.drop_last)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Start the next iteration at the first step of ``epoch``."""
+        self.epoch, self.step = epoch, 0
+
+    def counts(self, step: int) -> tuple[int, ...]:
+        """Return the samples of each replica in step ``step`` of an epoch."""
+        return deal(min(self.global_batch, self.num_samples - step * self.global_batch), self.shares)
+
+    def permutation(self, epoch: int) -> np.ndarray:
+        """Return the order of the samples in ``epoch``, ``(num_samples,)``; the same on every replica."""
+        if not self.shuffle:
+            return np.arange(self.num_samples)
+        return np.random.default_rng((self.seed, epoch)).permutation(self.num_samples)
+
+    def steps(self) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+        """Yield ``(counts, indices)`` for the rest of the epoch; the indices are those of all replicas."""
+        order = self.permutation(self.epoch)
+        while self.step < len(self):
+            start = self.step * self.global_batch
+            self.step += 1
+            yield self.counts(self.step - 1), order[start : start + self.global_batch]
+        self.set_epoch(self.epoch + 1)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        self.dealt.clear()  # steps read ahead in an epoch that was left early
+        for counts, indices in self.steps():
+            self.dealt.append(counts)
+            start = sum(counts[: self.rank])
+            yield indices[start : start + counts[self.rank]].tolist()
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position, which any plan with the same global batch can go on from."""
+        return {"seed": self.seed, "position": (self.epoch * len(self) + self.step) * self.global_batch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a position."""
+        if state["position"] % self.global_batch:
+            raise ValueError(
+                f"the position {state['position']} is not a whole number of global batches of {self.global_batch}; "
+                "keep the global batch when a run goes on."
+            )
+        self.seed = state["seed"]
+        self.epoch, self.step = divmod(state["position"] // self.global_batch, len(self))

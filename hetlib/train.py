@@ -1,0 +1,223 @@
+"""The training loop on one page, for every strategy, in processes or with virtual replicas."""
+
+import inspect
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd.variable import Variable
+from torch.nn.parallel import DistributedDataParallel
+
+from .batchnorm import Segments, segment_batchnorm
+from .datasets import load_dataset
+from .emulation import SlowDown
+from .experiment import STRATEGIES, Experiment, learning_rate
+from .gradient import replica_weights
+from .images import ImageDataset
+from .metrics import confusion_matrix, scores
+from .models import build_model
+from .platform import Platform
+from .replicas import report
+from .sampler import BalancedSampler
+
+__all__ = ["Job", "build_network", "build_optimizer", "train"]
+
+# torch 2.14 gave this option another name.
+_SYNC_BUFFERS = (
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the replicas are sent: the experiment, and what was decided about it before."""
+
+    experiment: Experiment
+    platform: Platform
+    shares: tuple[int, ...]
+    speeds: tuple[float, ...]
+    keep_weights: bool
+
+    @property
+    def active(self) -> list[int]:
+        """Ranks with a share; the others stay out of the training altogether."""
+        return [rank for rank, share in enumerate(self.shares) if share]
+
+
+def train(rank: int | None, job: Job) -> dict[str, Any] | None:
+    r"""Train one replica, or with ``rank=None`` all of them in one pass over each global batch.
+
+    With the mean loss :math:`L_r` of n_r samples, the gradient :math:`\sum_r w_r \nabla L_r` is that of a sum
+    over samples with the weights w_r / n_r. So one loop serves every strategy: a process sums over its own
+    samples (times P, since DDP divides by P), the virtual replicas over those of all.
+
+    Returns:
+        Scores an evaluation, time stamps ``(steps, 4)``, and weights if asked for; ``None`` for a replica
+        that stays out.
+    """
+    experiment, active = job.experiment, job.active
+    strategy = STRATEGIES[experiment.strategy]
+    group: Any = dist.new_group(active) if rank is not None and len(active) > 1 else None
+    if rank is not None and rank not in active:
+        return None
+    device = torch.device("cpu" if rank is None else job.platform.replicas[rank].device)
+    position = None if rank is None else active.index(rank)  # number among the active replicas
+    leads = not position  # the first of them, or this process alone
+    dtype = getattr(torch, experiment.dtype)
+    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
+    held_out = load_dataset(experiment.dataset, experiment.evaluate_split, **experiment.dataset_options)
+    shares = [job.shares[r] for r in active]
+    speeds = [job.speeds[r] for r in active]
+    sampler = BalancedSampler(len(data), shares, rank=position or 0, seed=experiment.seed)
+
+    network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
+    slow = SlowDown(1.0 if rank is None else job.platform.replicas[rank].slowdown, network)
+    segments = Segments()
+    model: nn.Module = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
+    if group is not None:
+        # In training nothing reads the buffers, so they are sent before an evaluation instead of at each step.
+        options: dict[str, Any] = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
+        model = DistributedDataParallel(network, process_group=group, **options)
+    optimizer = build_optimizer(experiment, network, learning_rate(experiment, shares))
+    steps = min(experiment.max_steps or 10**9, experiment.epochs * len(sampler))
+    schedule = _schedule(experiment, optimizer, steps)
+
+    stamps: list[list[float]] = []
+    evaluations: list[dict[str, Any]] = []
+    confusion = np.zeros((1, 1), dtype=np.int64)
+    for epoch in range(experiment.epochs):
+        network.train()
+        loss_sum = torch.zeros((), dtype=torch.float64)
+        for counts, indices in sampler.steps():
+            begin = time.perf_counter()
+            start = sum(counts[:position]) if position is not None else 0
+            mine = indices[start : start + counts[position]] if position is not None else indices
+            segments.counts = counts
+            slow.start("forward", len(mine))
+            images, labels = data.gather(mine)
+            images, labels = images.to(device, dtype), labels.to(device)
+            weights = replica_weights(counts, strategy.weighting, speeds) / np.maximum(counts, 1)
+            if position is None:
+                scale = torch.from_numpy(np.repeat(weights, counts)).to(device, dtype)
+            else:
+                scale = torch.full((len(mine),), len(counts) * weights[position], dtype=dtype, device=device)
+            losses = F.cross_entropy(model(images), labels, reduction="none")
+            loss = (losses * scale).sum()
+            slow.settle()
+            slow.start("backward", len(mine))
+            ready: list[float] = []
+            loss.register_hook(lambda g, ready=ready: _when_computed(slow, ready, device))
+            loss.backward()
+            reduced = time.perf_counter()
+            slow.start("update", len(mine))
+            optimizer.step()
+            optimizer.zero_grad()
+            slow.settle()
+            schedule.step()
+            loss_sum += losses.detach().sum().cpu()
+            stamps.append([begin, ready[0], reduced, time.perf_counter()])
+            if len(stamps) == steps:
+                break
+        last = epoch + 1 == experiment.epochs or len(stamps) == steps
+        if last or (experiment.evaluate_every and (epoch + 1) % experiment.evaluate_every == 0):
+            confusion, loss_mean = _evaluate(network, held_out, loss_sum, len(data), position, len(active), group)
+            evaluations.append({"epoch": epoch + 1, "step": len(stamps), "loss": loss_mean, **scores(confusion)})
+            if leads:
+                now = evaluations[-1]
+                report(
+                    f"{experiment.dataset} {experiment.model} {experiment.strategy} seed {experiment.seed}: "
+                    f"epoch {epoch + 1}/{experiment.epochs}, loss {loss_mean:.3f}, OA {now['oa']:.3f}"
+                )
+        if last:
+            break
+    state = {k: v.detach().cpu().numpy() for k, v in network.state_dict().items()}
+    about = {"checksum": data.checksum, "train": len(data), experiment.evaluate_split: len(held_out)}
+    about |= {"classes": list(data.classes), "bands": list(data.bands), "size": data.image_shape[1]}
+    del model  # a DDP object that outlives its process group can abort the process
+    if group is not None:
+        dist.barrier(group)
+        dist.destroy_process_group(group)
+    return {
+        "evaluations": evaluations,
+        "confusion": confusion.tolist(),
+        "stamps": np.asarray(stamps),
+        "dataset": about,
+        "weights": state if job.keep_weights else None,
+    }
+
+
+def build_network(experiment: Experiment, data: ImageDataset) -> nn.Module:
+    bands, size, _ = data.image_shape
+    options: dict[str, Any] = {"bands": bands, "classes": len(data.classes), "size": size, "seed": experiment.seed}
+    return build_model(experiment.model, **options, **experiment.model_options)
+
+
+def build_optimizer(experiment: Experiment, network: nn.Module, lr: float) -> torch.optim.Optimizer:
+    kind = getattr(torch.optim, experiment.optimizer)
+    options = dict(experiment.optimizer_options or {}, lr=lr)
+    try:
+        return kind(network.parameters(), **options, fused=True)
+    except (TypeError, RuntimeError):  # not every optimizer has a fused form
+        return kind(network.parameters(), **options)
+
+
+def _schedule(experiment: Experiment, optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    lr = optimizer.param_groups[0]["lr"]
+    if experiment.schedule == "onecycle":
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, lr, total_steps=max(steps + 1, 4), pct_start=0.2, cycle_momentum=False
+        )
+    if experiment.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+def _when_computed(slow: SlowDown, ready: list[float], device: torch.device) -> None:
+    """Note the time at which this backward pass has computed its last gradient, before DDP waits for the others."""
+
+    def note() -> None:
+        slow.settle()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        ready.append(time.perf_counter())
+
+    Variable._execution_engine.queue_callback(note)
+
+
+@torch.no_grad()
+def _evaluate(
+    network: nn.Module,
+    held_out: ImageDataset,
+    loss_sum: torch.Tensor,
+    train_size: int,
+    position: int | None,
+    active: int,
+    group: Any,
+) -> tuple[np.ndarray, float]:
+    """Return the confusion matrix of the whole split and the mean training loss of the epoch."""
+    parameter = next(network.parameters())
+    if group is not None:
+        for buffer in network.buffers():
+            dist.broadcast(buffer, group_src=0, group=group)
+    network.eval()
+    classes = len(held_out.classes)
+    counted = torch.zeros(classes, classes, dtype=torch.int64)
+    part = (
+        np.array_split(np.arange(len(held_out)), active)[position] if position is not None else np.arange(len(held_out))
+    )
+    for start in range(0, len(part), 256):
+        images, labels = held_out.gather(part[start : start + 256])
+        predicted = network(images.to(parameter.device, parameter.dtype)).argmax(1).cpu()
+        counted += confusion_matrix(labels, predicted, classes)
+    if group is not None:
+        total = torch.cat([counted.flatten().double(), loss_sum.reshape(1)]).to(parameter.device)
+        dist.all_reduce(total, group=group)  # counts are whole numbers far below 2^53: exact
+        counted, loss_sum = total[:-1].round().long().reshape(classes, classes).cpu(), total[-1].cpu()
+    return counted.numpy(), float(loss_sum) / train_size
