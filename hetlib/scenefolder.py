@@ -108,9 +108,7 @@ def open_tree(root: Path) -> tuple[list[str], dict[str, Path], Read]:
         names.sort()
         return names, {name: root / name for name in names}, lambda name: (root / name).read_bytes()
     if not root.is_file():
-        raise FileNotFoundError(
-            f"There is no folder or archive {root}; give the one above the class folders."
-        )
+        raise FileNotFoundError(f"There is no folder or archive {root}; give the one above the class folders.")
     if zipfile.is_zipfile(root):
         packed = zipfile.ZipFile(root)
         return sorted(filter(is_image, packed.namelist())), {"": root}, packed.read
@@ -145,11 +143,7 @@ def decode(content: bytes, name: str, size: int | None) -> tuple[np.ndarray, flo
     """Decode one image: pixels (height, width, bands), nodata value, band descriptions."""
     if name.lower().endswith(TIFF):
         rasterio = optional("rasterio", "rasterio")
-        with (
-            rasterio.Env(**QUICK),
-            rasterio.MemoryFile(content) as memory,
-            memory.open(driver="GTiff") as raster,
-        ):
+        with rasterio.MemoryFile(content) as memory, memory.open(driver="GTiff") as raster:
             shape = None if size is None else (raster.count, size, size)
             pixels = raster.read(out_shape=shape, resampling=rasterio.enums.Resampling.bilinear)
             return pixels.transpose(1, 2, 0), raster.nodata, raster.descriptions
@@ -231,9 +225,7 @@ def assign(labels: np.ndarray, together: np.ndarray, fractions: Sequence[float],
     wanted = np.diff(np.rint(np.outer(np.cumsum(fractions), sizes)), axis=0, prepend=0)  # (3, classes)
     _, group_of, counts = np.unique(together, return_inverse=True, return_counts=True)
     large = rng.permutation(np.flatnonzero(counts > 1))
-    for group in large[
-        np.argsort(-counts[large], kind="stable")
-    ]:  # to where most is missing, large ones first
+    for group in large[np.argsort(-counts[large], kind="stable")]:  # to where most is missing, large ones first
         members = np.flatnonzero(group_of == group)
         mine = np.bincount(labels[members], minlength=len(sizes))
         out[members] = best = np.argmax(wanted @ mine)
