@@ -101,7 +101,7 @@ def open_tree(root: Path) -> tuple[list[str], dict[str, Path], Read]:
     if root.is_dir():
         names = []
         for folder, below, inside in os.walk(root):
-            images = [str(Path(folder, n).relative_to(root)) for n in inside if is_image(n)]
+            images = [Path(folder, n).relative_to(root).as_posix() for n in inside if is_image(n)]
             if not images and not below and folder != str(root):
                 raise ValueError(f"Class folder {folder} holds no image {SUFFIXES}; fill or remove it.")
             names += images
