@@ -110,7 +110,5 @@ def checksum(files: Mapping[str, Path], cache: Path) -> str:
         with tempfile.NamedTemporaryFile("w", dir=cache, prefix=".index-", delete=False) as out:
             json.dump(known, out)
         Path(out.name).replace(index)
-    rows = [
-        [name, status.st_size, known[keys[path]]] for name, (path, status) in zip(files, stats, strict=True)
-    ]
+    rows = [[name, status.st_size, known[keys[path]]] for name, (path, status) in zip(files, stats, strict=True)]
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()

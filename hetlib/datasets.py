@@ -1,11 +1,10 @@
 """Data sets by name: the two embedded scenes, and image folders that the user has."""
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hetlib import paths
-from hetlib.images import SPLITS, ImageDataset, optional
+from hetlib.images import SPLITS, File, ImageDataset, optional
 from hetlib.landcover import LandCoverScene, read_scene
 from hetlib.scenefolder import SceneFolder
 
@@ -35,7 +34,7 @@ class EuroSAT(SceneFolder):
 
     def __init__(
         self,
-        root: str | os.PathLike[str] = "data",
+        root: File = "data",
         split: str = "train",
         *,
         version: str = "rgb",
@@ -109,8 +108,6 @@ def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDatase
         extra = paths.extra_data()
         found = [extra / place for place in places if (extra / place).exists()] if extra else []
         if not found:
-            raise FileNotFoundError(
-                f"{name} needs `root=`, or one of {places} in the folder HETLIB_DATA names."
-            )
+            raise FileNotFoundError(f"{name} needs `root=`, or one of {places} in the folder HETLIB_DATA names.")
         options["root"] = found[0]
     return kind(split=split, **settings | options)

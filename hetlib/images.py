@@ -1,6 +1,7 @@
 """What every data set here is: labelled images in a memory-mapped cache, read one by one or gathered."""
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ __all__ = ["SPLITS", "ImageDataset"]
 
 SPLITS = ("train", "validation", "test")
 RGB = (("b04", "b03", "b02"), ("red", "green", "blue"))  # parts of band names
+File = str | os.PathLike[str]
 Transforms = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -25,6 +27,10 @@ class ImageDataset(Dataset):
 
     Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values; pixels without data
     hold the band's mean. Copies in other processes map the same cache and share its memory.
+
+    Data sets take ``split`` ("train", "validation" or "test"), ``bands`` (names of those to use), ``valid_range``
+    (lowest and highest value that is data, besides the file's nodata value), ``transforms`` (applied to each item)
+    and ``cache`` (a folder instead of ``HETLIB_CACHE``).
 
     Attributes:
         classes: Names, by label.
@@ -67,10 +73,9 @@ class ImageDataset(Dataset):
         return self.__dict__ | {"_images": None, "_meta": None}  # a copy maps the cache itself
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        if (entry := store.load(self.cache_folder)) is None:
-            raise FileNotFoundError(f"The cache {self.cache_folder} is gone; open the data set again.")
-        self._images, self._meta = entry.arrays["images"], entry.meta
+        if (entry := store.load(state["cache_folder"])) is None:
+            raise FileNotFoundError(f"The cache {state['cache_folder']} is gone; open the data set again.")
+        self.__dict__ |= state | {"_images": entry.arrays["images"], "_meta": entry.meta}
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -102,9 +107,7 @@ class ImageDataset(Dataset):
         pixels = out.shape[1] * out.shape[2]
         scale = np.tile(1 / self.std, pixels)
         shift = np.tile(self.mean, pixels) * scale
-        step = max(
-            1, 65_536 // len(scale)
-        )  # images at a time: the processor's cache holds them for all passes
+        step = max(1, 65_536 // len(scale))  # images at a time: the processor's cache holds them for all passes
         for start in range(0, len(out), step):
             raw = self._images[self.indices[chosen[start : start + step]]]  # (step, height, width, all bands)
             part = out[start : start + step]
@@ -147,7 +150,7 @@ def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Sequence
     return valid
 
 
-def moments(pixels: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+def moments(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Return count, sum and sum of squares of the valid pixels: (n, height, width, bands) to (n, 3, bands).
 
     Mean and deviation of any split follow from them exactly, without reading images again.
@@ -155,7 +158,7 @@ def moments(pixels: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
     n, bands = len(pixels), pixels.shape[-1]
     values = pixels.reshape(n, -1, bands).astype(np.float64)
     out = np.full((n, 3, bands), float(values.shape[1]))
-    if valid is not None:
+    if not valid.all():
         out[:, 0] = valid.reshape(values.shape).sum(1)
         values[~valid.reshape(values.shape)] = 0
     ones = np.ones((1, values.shape[1]))  # a product is faster than a sum over a middle axis

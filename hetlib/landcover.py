@@ -1,17 +1,14 @@
 """Windows of a GeoTIFF scene around labelled pixels, with splits that share no pixel."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hetlib import cache as store
-from hetlib.images import SPLITS, ImageDataset, Transforms, check, moments, optional, valid_pixels
+from hetlib.images import SPLITS, File, ImageDataset, Transforms, check, moments, optional, valid_pixels
 
 __all__ = ["LandCoverScene", "read_scene", "zones"]
-
-File = str | os.PathLike[str]
 
 
 class LandCoverScene(ImageDataset):
@@ -24,19 +21,14 @@ class LandCoverScene(ImageDataset):
     Args:
         image: GeoTIFF with the bands, named by its band descriptions.
         labels: GeoTIFF on the same grid: class numbers, 0 for unlabelled; tags ``CLASS_<number>`` name them.
-        split: ``"train"``, ``"validation"`` or ``"test"``.
+        split: As for :class:`ImageDataset`; so are ``bands``, ``valid_range``, ``transforms`` and ``cache``.
         window: Height and width of the images, in pixels.
-        bands: Names of the bands to use; all by default.
         classes: Names of the classes to use, or ``{number: name}`` where the file has none.
-        split_by: ``"columns"`` (training left, test right) or ``"blocks"`` (squares dealt by the seed).
+        split_by: ``"columns"`` (training left, test right) or ``"blocks"`` (squares of 8 windows dealt by the seed).
         fractions: Shares of the scene for training, validation and test.
         per_class: Most windows of a class in a split.
         stride: Centres lie on every ``stride``-th row and column; ``window`` keeps windows from overlapping.
-        block: Side of a block, in pixels; 8 windows by default.
-        valid_range: Lowest and highest value that is data.
         seed: Draws windows and blocks.
-        transforms: Applied to each item.
-        cache: Folder of the cache, instead of ``HETLIB_CACHE``.
     """
 
     def __init__(
@@ -52,17 +44,14 @@ class LandCoverScene(ImageDataset):
         fractions: Sequence[float] = (0.6, 0.1, 0.3),
         per_class: int = 400,
         stride: int = 1,
-        block: int | None = None,
         valid_range: tuple[float, float] | None = None,
         seed: int = 0,
         transforms: Transforms | None = None,
         cache: File | None = None,
     ):
         check(split, fractions)
-        block = 8 * window if block is None else block
-        if min(window, per_class, stride, block) < 1:
-            got = f"{window}, {per_class}, {stride}, {block}"
-            raise ValueError(f"`window`, `per_class`, `stride`, `block` must be 1 or more, got {got}.")
+        if min(numbers := (window, per_class, stride)) < 1:
+            raise ValueError(f"`window`, `per_class`, `stride` must be 1 or more, got {numbers}.")
         for path in (image, labels):
             if not Path(path).is_file():
                 raise FileNotFoundError(f"There is no file {path}; give the path of a GeoTIFF.")
@@ -75,7 +64,7 @@ class LandCoverScene(ImageDataset):
             usable = valid_pixels(pixels, nodata, valid_range).all(2)
             usable &= (np.arange(usable.shape[0]) % stride == 0)[:, None]
             usable &= np.arange(usable.shape[1]) % stride == 0
-            zone = zones(usable.shape, window, split_by, fractions, block, seed)
+            zone = zones(usable.shape, window, split_by, fractions, 8 * window, seed)
             rng, drawn = np.random.default_rng(seed), []
             for s, part in enumerate(SPLITS):
                 for label, (number, name) in enumerate(named.items()):
@@ -102,8 +91,8 @@ class LandCoverScene(ImageDataset):
             arrays = {"images": np.ascontiguousarray(cut), "labels": label_of, "splits": split_of}
             return meta, arrays | {"centres": centres, "moments": moments(cut, valid)}
 
-        numbers = sorted(classes.items()) if isinstance(classes, Mapping) else classes
-        options = [window, numbers, split_by, list(fractions), per_class, stride, block, valid_range, seed]
+        chosen = sorted(classes.items()) if isinstance(classes, Mapping) else classes
+        options = [numbers, chosen, split_by, list(fractions), valid_range, seed]
         entry = store.fetch(folder, {"scene": checksum, "options": options}, build)
         super().__init__(entry, np.asarray(entry.arrays["splits"]), split, bands, transforms)
         self.centres = np.asarray(entry.arrays["centres"])[self.indices]
@@ -158,8 +147,7 @@ def zones(
         deal = np.searchsorted(np.cumsum(fractions)[:2], (np.arange(len(corners)) + 0.5) / len(corners))
         deal = np.random.default_rng(seed).permutation(deal)
         cells = [
-            (r, min(r + block, height), c, min(c + block, width), s)
-            for (r, c), s in zip(corners, deal, strict=True)
+            (r, min(r + block, height), c, min(c + block, width), s) for (r, c), s in zip(corners, deal, strict=True)
         ]
     else:
         raise ValueError(f"`split_by` must be 'columns' or 'blocks', got {split_by!r}.")

@@ -15,22 +15,17 @@ from typing import Any
 import numpy as np
 
 from hetlib import cache as store
-from hetlib.images import ImageDataset, Transforms, check, moments, optional, valid_pixels
+from hetlib.images import File, ImageDataset, Transforms, check, moments, optional, valid_pixels
 
 __all__ = ["SceneFolder"]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
 TIFF = (".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)
+COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
 CHUNK = 64  # images decoded before they are written
-# Looking for side-car files and the coordinate system, and copying through GDAL's block cache, take two
-# thirds of the time of reading a small GeoTIFF.
-QUICK = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_GEOREF_SOURCES": "NONE",
-    "GTIFF_VIRTUAL_MEM_IO": "YES",
-}
-File = str | os.PathLike[str]
+# Looking for side-car files and coordinate systems, and GDAL's block cache, take most of the time on small files.
+QUICK = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_GEOREF_SOURCES": "NONE"}
+QUICK["GTIFF_VIRTUAL_MEM_IO"] = "YES"
 Read = Callable[[str], bytes]
 
 
@@ -41,17 +36,13 @@ class SceneFolder(ImageDataset):
 
     Args:
         root: The folder, or a ``.tar``, ``.tar.gz`` or ``.zip`` of it, which is read without unpacking.
-        split: ``"train"``, ``"validation"`` or ``"test"``.
-        bands: Names of the bands to use; all by default.
+        split: As for :class:`ImageDataset`; so are ``bands``, ``valid_range``, ``transforms`` and ``cache``.
         band_names: Names of the files' bands; by default those in the files, red green blue, or numbers.
         classes: Names of the class folders, where they are known; others are then refused.
         size: Bring every image to this height and width, in pixels.
         fractions: Shares of each class for training, validation and test.
         groups: CSV file of ``file`` (from the root) and ``group``; a group comes into one split.
-        valid_range: Lowest and highest value that is data.
         seed: Draws the splits.
-        transforms: Applied to each item.
-        cache: Folder of the cache, instead of ``HETLIB_CACHE``.
     """
 
     def __init__(
@@ -81,10 +72,9 @@ class SceneFolder(ImageDataset):
             images, meta, stats = decode_all(out / "images.npy", source, names, read, size, valid_range)
             count = images.shape[-1]
             default = COLOURS.get(count, tuple(str(i) for i in range(1, count + 1)))
-            chosen = tuple(band_names or meta.pop("described") or default)
-            if len(chosen) != count:
-                raise ValueError(f"`band_names` must have {count} names for {source}, got {chosen}.")
-            meta |= {"checksum": checksum, "bands": chosen, "classes": found}
+            meta |= {"checksum": checksum, "bands": band_names or meta["bands"] or default, "classes": found}
+            if len(meta["bands"]) != count:
+                raise ValueError(f"`band_names` must have {count} names for {source}, got {band_names}.")
             return meta, {"labels": labels, "moments": stats, "twins": find_twins(images, stats)}
 
         options = [size, valid_range, band_names and list(band_names), found]
@@ -107,20 +97,17 @@ def open_tree(root: Path) -> tuple[list[str], dict[str, Path], Read]:
             names += images
         names.sort()
         return names, {name: root / name for name in names}, lambda name: (root / name).read_bytes()
-    if not root.is_file():
-        raise FileNotFoundError(f"There is no folder or archive {root}; give the one above the class folders.")
+    if not root.is_file() or not (zipfile.is_zipfile(root) or tarfile.is_tarfile(root)):
+        raise FileNotFoundError(f"{root} must be the folder above the class folders, or a tar or zip of it.")
     if zipfile.is_zipfile(root):
         packed = zipfile.ZipFile(root)
         return sorted(filter(is_image, packed.namelist())), {"": root}, packed.read
-    if not tarfile.is_tarfile(root):
-        raise ValueError(f"{root} must be a folder, or a tar or zip archive of it.")
     tar = tarfile.open(root)  # noqa: SIM115
     members = {member.name: member for member in tar if member.isfile() and is_image(member.name)}
     return sorted(members), {"": root}, lambda name: tar.extractfile(members[name]).read()  # type: ignore
 
 
 def is_image(name: str) -> bool:
-    """Tell images from other and from hidden files."""
     return name.lower().endswith(SUFFIXES) and not PurePosixPath(name).name.startswith(".")
 
 
@@ -129,19 +116,16 @@ def class_names(root: Path, names: Sequence[str], classes: Sequence[str] | None)
     folders = {PurePosixPath(name).parent for name in names}
     found = sorted(folder.name for folder in folders)
     if len({folder.parent for folder in folders}) != 1 or "" in found:
-        raise ValueError(
-            f"{root} must hold class folders side by side with images {SUFFIXES} in them, got {found[:5]}; "
-            "give the folder above them and sort the images into one folder a class."
-        )
+        raise ValueError(f"{root} must hold only class folders with images {SUFFIXES} in them, got {found[:5]}.")
     if classes is not None and set(classes) != set(found):
         odd, missing = sorted(set(found) - set(classes)), sorted(set(classes) - set(found))
         raise ValueError(f"{root} has unknown classes {odd} and lacks {missing}; fix it or `classes=`.")
     return found if classes is None else list(classes)
 
 
-def decode(content: bytes, name: str, size: int | None) -> tuple[np.ndarray, float | None, tuple]:
+def decode(content: bytes, tiff: bool, size: int | None) -> tuple[np.ndarray, float | None, tuple]:
     """Decode one image: pixels (height, width, bands), nodata value, band descriptions."""
-    if name.lower().endswith(TIFF):
+    if tiff:
         rasterio = optional("rasterio", "rasterio")
         with rasterio.MemoryFile(content) as memory, memory.open(driver="GTiff") as raster:
             shape = None if size is None else (raster.count, size, size)
@@ -151,7 +135,7 @@ def decode(content: bytes, name: str, size: int | None) -> tuple[np.ndarray, flo
     with pillow.open(io.BytesIO(content)) as image:
         plain = image if image.mode in ("L", "RGB") else image.convert("RGB")
         pixels = np.asarray(plain if size is None else plain.resize((size, size), pillow.Resampling.BILINEAR))
-        return pixels.reshape(*pixels.shape[:2], -1), None, ()
+        return pixels.reshape(*pixels.shape[:2], -1), None, (None,)
 
 
 def decode_all(
@@ -161,7 +145,7 @@ def decode_all(
 
     def one(name: str, content: bytes) -> tuple[np.ndarray, float | None, tuple]:
         try:
-            return decode(content, name, size)
+            return decode(content, name.lower().endswith(TIFF), size)
         except ImportError:
             raise
         except Exception as error:  # decoders raise anything
@@ -172,7 +156,6 @@ def decode_all(
     with warnings.catch_warnings(), quick, ThreadPoolExecutor(2) as pool:
         warnings.simplefilter("ignore")  # rasterio's about missing georeference
         first, nodata, described = one(names[0], read(names[0]))
-        plain = first.dtype.kind != "f" and nodata is None and valid_range is None
         images = np.lib.format.open_memmap(path, "w+", first.dtype, (len(names), *first.shape))
         stats = np.empty((len(names), 3, first.shape[-1]))
         # Threads that decode very small TIFFs only wait for the interpreter's lock.
@@ -181,17 +164,13 @@ def decode_all(
             chunk = names[start : start + CHUNK]
             for i, (pixels, *_) in enumerate(over(one, chunk, map(read, chunk)), start):
                 if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
-                    raise ValueError(
-                        f"{root}: {names[i]} is {pixels.shape} {pixels.dtype}, but {names[0]} is "
-                        f"{first.shape} {first.dtype} (height, width, bands); use `size=`, or remove it."
-                    )
+                    a, b = (f"{x.shape} {x.dtype}" for x in (pixels, first))  # height, width, bands
+                    raise ValueError(f"{root}: {names[i]} is {a}, but {names[0]} is {b}; use `size=` or remove it.")
                 images[i] = pixels
             part = images[start : start + CHUNK]
-            valid = None if plain else valid_pixels(part, nodata, valid_range)
-            stats[start : start + CHUNK] = moments(part, valid)
-    clean = bool((stats[:, 0] == first[..., 0].size).all())
-    meta = {"nodata": nodata, "valid_range": valid_range, "clean": clean}
-    return images, meta | {"described": described if all(described) else None}, stats
+            stats[start : start + CHUNK] = moments(part, valid_pixels(part, nodata, valid_range))
+    meta = {"nodata": nodata, "valid_range": valid_range, "clean": bool((stats[:, 0] == first[..., 0].size).all())}
+    return images, meta | {"bands": described if all(described) else None}, stats
 
 
 def find_twins(images: np.ndarray, stats: np.ndarray) -> np.ndarray:
@@ -200,8 +179,7 @@ def find_twins(images: np.ndarray, stats: np.ndarray) -> np.ndarray:
     for i, key in enumerate(stats):  # only images of equal moments need comparing
         rivals = seen.setdefault(key.tobytes(), [])
         twins[i] = next((j for j in rivals if images[i].tobytes() == images[j].tobytes()), i)
-        if twins[i] == i:
-            rivals.append(i)
+        rivals += [i] if twins[i] == i else []
     return twins
 
 
@@ -216,11 +194,7 @@ def read_groups(path: File | None, names: Sequence[str]) -> list[list[int]]:
 
 
 def assign(labels: np.ndarray, together: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
-    """Deal images into splits, each class in the same shares, groups (equal numbers in ``together``) whole.
-
-    Returns:
-        (n,) int8 positions in ``SPLITS``.
-    """
+    """Deal images into splits, (n,) int8: classes in the same shares, equal numbers in ``together`` into one."""
     rng, out, sizes = np.random.default_rng(seed), np.zeros(len(labels), np.int8), np.bincount(labels)
     wanted = np.diff(np.rint(np.outer(np.cumsum(fractions), sizes)), axis=0, prepend=0)  # (3, classes)
     _, group_of, counts = np.unique(together, return_inverse=True, return_counts=True)

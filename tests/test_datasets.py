@@ -162,9 +162,7 @@ def test_unknown_bands(scene: dict[str, Any], bands: Any) -> None:
 
 
 def test_unknown_split_and_fractions(open_tree: Open) -> None:
-    with pytest.raises(
-        ValueError, match=r"`split` must be one of \('train', 'validation', 'test'\), got 'val'"
-    ):
+    with pytest.raises(ValueError, match=r"`split` must be one of \('train', 'validation', 'test'\), got 'val'"):
         open_tree("val")
     for fractions in ((0.5, 0.6, 0.3), (1.0,), (0, 0.5, 0.5), (1.2, -0.2, 0)):
         with pytest.raises(ValueError, match=r"`fractions` must be 3 shares"):
@@ -183,9 +181,9 @@ def test_plot(scene: dict[str, Any], open_tree: Open) -> None:
 
 
 @pytest.mark.parametrize("split_by", ["columns", "blocks"])
-@pytest.mark.parametrize("window", [1, 5, 6])
+@pytest.mark.parametrize("window", [1, 4, 5])
 def test_splits_share_no_pixel(scene: dict[str, Any], split_by: str, window: int) -> None:
-    options = scene | {"split_by": split_by, "window": window, "block": 24, "fractions": (0.4, 0.2, 0.4)}
+    options = scene | {"split_by": split_by, "window": window, "fractions": (0.4, 0.2, 0.4)}
     pixels = []
     for split in SPLITS:
         dataset = LandCoverScene(**options, split=split)
@@ -299,7 +297,7 @@ def test_scene_arguments(scene: dict[str, Any]) -> None:
         LandCoverScene(**scene | {"image": "nowhere.tif"})
     with pytest.raises(ValueError, match="`split_by` must be 'columns' or 'blocks', got 'rows'"):
         LandCoverScene(**scene, split_by="rows")
-    with pytest.raises(ValueError, match="`per_class`, `stride`, `block` must be 1 or more, got 6, 0"):
+    with pytest.raises(ValueError, match=r"`per_class`, `stride` must be 1 or more, got \(6, 0, 1\)"):
         LandCoverScene(**scene | {"per_class": 0})
 
 
@@ -409,9 +407,7 @@ def test_float_images_with_gaps(tmp_path: Path) -> None:
 
 def test_mixed_sizes(open_tree: Open, tree: Path) -> None:
     Image.new("RGB", (9, 8)).save(tree / "c" / "0.png")
-    with pytest.raises(
-        ValueError, match=r"c/0.png is \(8, 9, 3\) uint8, but a/0.png is \(8, 8, 3\).*`size=`"
-    ):
+    with pytest.raises(ValueError, match=r"c/0.png is \(8, 9, 3\) uint8, but a/0.png is \(8, 8, 3\).*`size=`"):
         open_tree()
     assert open_tree(size=4).image_shape == (3, 4, 4)
 
@@ -443,15 +439,15 @@ def test_truncated_tif(tmp_path: Path, compress: str, keep: float) -> None:
 
 
 def test_bad_trees(open_tree: Open, tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"There is no folder or archive .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere must be the folder above"):
         open_tree(root=tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="must hold class folders"):
+    with pytest.raises(ValueError, match="must hold only class folders"):
         open_tree(root=tree / "a")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="must hold class folders"):
+    with pytest.raises(ValueError, match="must hold only class folders"):
         open_tree(root=tmp_path / "empty")
     (tmp_path / "file.txt").write_text("no archive")
-    with pytest.raises(ValueError, match="must be a folder, or a tar or zip"):
+    with pytest.raises(FileNotFoundError, match="or a tar or zip"):
         open_tree(root=tmp_path / "file.txt")
     with pytest.raises(ValueError, match=r"unknown classes \['c'\] and lacks \['d'\]"):
         open_tree(classes=("a", "b", "d"))
@@ -498,9 +494,7 @@ def test_eurosat_bands(tmp_path: Path) -> None:
 
 
 def test_eurosat_not_there(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"not found in `root=.*` and `download=False`, .*`download=True`"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"not found in `root=.*` and `download=False`, .*`download=True`"):
         EuroSAT(tmp_path)
     with pytest.raises(ValueError, match="`version` must be 'rgb' or 'ms', got 'x'"):
         EuroSAT(tmp_path, version="x")
@@ -543,7 +537,4 @@ def test_real_eurosat(tmp_path: Path) -> None:
 def test_real_thirteen_bands(tmp_path: Path) -> None:
     dataset = load_dataset("eurosat-ms", cache=tmp_path, bands=("B04", "B03", "B02"))
     assert dataset.image_shape == (3, 64, 64)
-    assert (
-        dataset.plot(dataset[0]).axes[0].get_title()
-        in datasets.load_dataset("eurosat-ms", cache=tmp_path).classes
-    )
+    assert dataset.plot(dataset[0]).axes[0].get_title() in datasets.load_dataset("eurosat-ms", cache=tmp_path).classes

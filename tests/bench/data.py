@@ -150,9 +150,7 @@ def run() -> list[Row]:
                 ratios = [a / b for a, b in zip(mine, geo, strict=True)]
                 rows.append(row(title, ratios, f">= {least:g}", float(np.median(ratios)) >= least))
             else:
-                rows.append(
-                    Row(title, float("nan"), float("nan"), float("nan"), 0, f">= {least:g}, needs torchgeo")
-                )
+                rows.append(Row(title, float("nan"), float("nan"), float("nan"), 0, f">= {least:g}, needs torchgeo"))
         if theirs:
             rows.append(row("torchgeo (images/s)", geo))
     torch.set_num_threads(threads)
