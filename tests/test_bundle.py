@@ -48,9 +48,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path, str]:
         # A user's own "python3" kernel, which must not be used.
         decoy = folder / "jupyter" / "kernels" / "python3"
         decoy.mkdir(parents=True)
-        (decoy / "kernel.json").write_text(
-            '{"argv": ["/bin/false"], "display_name": "x", "language": "python"}'
-        )
+        (decoy / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "x", "language": "python"}')
         patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
         code = "import sys, pathlib; from hetlib import bundle; a, b = map(pathlib.Path, sys.argv[1:])\n"
         code += "sys.exit(bundle.reproduce('quick', (), b, a))"

@@ -28,9 +28,7 @@ SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
 def requirements(*extras: str) -> list[Requirement]:
-    lines = PROJECT["dependencies"] + [
-        line for extra in extras for line in PROJECT["optional-dependencies"][extra]
-    ]
+    lines = PROJECT["dependencies"] + [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
     return [Requirement(line) for line in lines]
 
 
@@ -158,9 +156,7 @@ def test_parameters_are_all_found(path: Path) -> None:
     assert len(tagged) == 1
     statements = ast.parse(tagged[0].source).body
     assert all(isinstance(s, ast.AnnAssign) for s in statements), "one 'name: type = default' a line"
-    names = [
-        s.target.id for s in statements if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
-    ]
+    names = [s.target.id for s in statements if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
     found = papermill.inspect_notebook(path)
     assert names == list(found)
     assert "profile" in found
