@@ -1,0 +1,71 @@
+"""Platforms from lists and files, and errors that say what is allowed."""
+
+import pytest
+import torch
+
+from hetlib.emulation import SlowDown
+from hetlib.platform import Platform, Replica
+from hetlib.replicas import Replicas
+from tests import workers
+
+
+def test_emulated_and_round_trip():
+    platform = Platform.emulated([1, 1, 4])
+    assert len(platform) == 3
+    assert [replica.name for replica in platform.replicas] == ["cpu", "cpu", "cpu/4"]
+    assert platform.nominal_speeds == (1.0, 1.0, 0.25)
+    assert Platform.from_list(platform.to_list()) == platform
+
+
+def test_yaml(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("replicas:\n- {device: 'cuda:0', max_batch: 256}\n- {device: cpu, threads: 8, count: 2}\n")
+    platform = Platform.from_yaml(path)
+    assert [r.device for r in platform.replicas] == ["cuda:0", "cpu", "cpu"]
+    assert platform.replicas[2].threads == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ("replicas: []", "`replicas`"),
+        ("devices: [1]", "`replicas`"),
+        ("replicas: [cpu]", "replica 0"),
+        ("replicas: [{device: tpu}]", "tpu"),
+        ("replicas: [{slow: 2}]", "slow"),
+        ("replicas: [{count: 0}]", "count"),
+        ("replicas: [{threads: 0}]", "threads"),
+        ("replicas: [{slowdown: 0.5}]", "slow the others down"),
+        ("replicas: [{device: cuda, slowdown: 2}]", "only a CPU replica"),
+        ("replicas: [{max_batch: 0}]", "max_batch"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_bad_files_are_explained(tmp_path, content, word):
+    path = tmp_path / "p.yaml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=word):
+        Platform.from_yaml(path)
+
+
+def test_missing_file_and_missing_gpu(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        Platform.from_yaml(tmp_path / "none.yaml")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no GPU here"):
+            Replicas(Platform((Replica(device="cuda:0"),)))
+    with pytest.raises(RuntimeError, match="init_process_group"):
+        Platform.from_job(Replica())
+
+
+def test_slow_down_charges_compute_and_not_waiting():
+    """The exact factor is a benchmark's matter; here a wide margin tells a factor of 4 from none."""
+    forward, backward = workers.own_compute(0, 4.0, 15)
+    assert 2.5 < sorted(forward)[7] < 6.5
+    assert 2.5 < sorted(backward)[7] < 6.5
+
+
+def test_full_speed_adds_no_hooks():
+    model = workers.make_model(0)
+    SlowDown(1.0, model)
+    assert not any(m._forward_hooks for m in model.modules())

@@ -1,0 +1,170 @@
+"""One loop for all: processes, virtual replicas and one process agree in float64."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import hetlib
+from hetlib.experiment import STRATEGIES, Experiment, learning_rate, shares_for
+from hetlib.records import RunRecord, epochs_frame, runs_frame, steps_frame
+
+# 8 classes of 20 windows: 160 samples, so steps of 64, 64 and 32 an epoch; 20 steps are 7 epochs.
+SETTINGS = Experiment(
+    global_batch=64,
+    shares=(45, 13, 6),
+    epochs=7,
+    max_steps=20,
+    evaluate_every=3,
+    dtype="float64",
+    schedule="constant",
+    lr=0.05,
+    dataset_options={"per_class": 20},
+)
+PLATFORM = hetlib.Platform.emulated([1, 1, 1])
+
+
+def difference(a: RunRecord, b: RunRecord) -> float:
+    """Return the largest relative difference of any weight or buffer."""
+    assert a.weights.keys() == b.weights.keys()
+    return max(
+        np.linalg.norm(a.weights[name] - b.weights[name]) / max(np.linalg.norm(b.weights[name]), 1e-30)
+        for name in a.weights
+    )
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with hetlib.Replicas(PLATFORM) as replicas:
+        yield replicas
+
+
+@pytest.mark.parametrize(
+    ("strategy", "norm"),
+    [*itertools.product(["balanced", "uneven-plain", "equal"], ["group", "batch"]), ("speed-weighted", "group")],
+)
+def test_virtual_replicas_equal_processes_after_20_steps(pool, strategy, norm):
+    experiment = dataclasses.replace(SETTINGS, strategy=strategy, model_options={"norm": norm})
+    real = pool.train(experiment, keep_weights=True)
+    virtual = hetlib.VirtualReplicas(PLATFORM).train(experiment, keep_weights=True)
+    assert difference(virtual, real) < 1e-10
+    assert virtual.confusion == real.confusion
+    assert virtual.epochs[-1]["loss"] == pytest.approx(real.epochs[-1]["loss"], rel=1e-9)
+    assert [epoch["epoch"] for epoch in real.epochs] == [3, 6, 7]
+    assert real.epochs[-1]["step"] == 20
+
+
+def test_balanced_equals_one_process_and_plain_does_not(pool):
+    single = pool.train(dataclasses.replace(SETTINGS, strategy="single"), keep_weights=True)
+    balanced = pool.train(SETTINGS, keep_weights=True)
+    plain = pool.train(dataclasses.replace(SETTINGS, strategy="uneven-plain"), keep_weights=True)
+    assert single.shares == [64, 0, 0]
+    assert difference(balanced, single) < 1e-10
+    assert balanced.confusion == single.confusion
+    assert difference(plain, single) > 0.01
+
+
+def test_a_replica_without_share_stays_out(pool):
+    experiment = dataclasses.replace(SETTINGS, shares=(50, 0, 14), max_steps=4)
+    left_out = pool.train(experiment, keep_weights=True)
+    assert left_out.shares == [50, 0, 14]
+    assert np.asarray(left_out.steps["compute"])[:, 1].max() == 0
+    single = pool.train(dataclasses.replace(experiment, strategy="single"), keep_weights=True)
+    assert difference(left_out, single) < 1e-10
+
+
+def test_an_empty_share_in_the_last_step(pool):
+    # 161 % 64 = 33 samples for shares of 62/1/1, then 160 samples in steps of 159: a last step of one sample.
+    experiment = dataclasses.replace(SETTINGS, global_batch=159, shares=(100, 58, 1), epochs=2, max_steps=None)
+    real = pool.train(experiment, keep_weights=True)
+    single = hetlib.VirtualReplicas(PLATFORM).train(
+        dataclasses.replace(experiment, strategy="single"), keep_weights=True
+    )
+    assert difference(real, single) < 1e-10
+
+
+def test_the_same_run_twice_is_the_same_to_the_bit(pool):
+    experiment = dataclasses.replace(SETTINGS, dtype="float32", max_steps=6)
+    first, second = (pool.train(experiment, keep_weights=True) for _ in range(2))
+    assert difference(first, second) == 0
+    assert first.fingerprint == second.fingerprint
+    assert first.epochs == second.epochs
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "RMSprop"])
+def test_any_torch_optimizer_and_schedule(pool, optimizer):
+    experiment = dataclasses.replace(
+        SETTINGS, optimizer=optimizer, optimizer_options=None, lr=1e-3, schedule="cosine", max_steps=3
+    )
+    assert np.isfinite(pool.train(experiment).epochs[-1]["loss"])
+
+
+def test_records_are_reused_by_fingerprint_and_read_as_frames(pool, tmp_path):
+    experiment = dataclasses.replace(SETTINGS, max_steps=3)
+    record = pool.train(experiment, store=tmp_path)
+    again = pool.train(experiment, store=tmp_path)
+    assert again.started == record.started  # read back, not run again
+    assert pool.train(dataclasses.replace(experiment, seed=1), store=tmp_path).fingerprint != record.fingerprint
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    runs = runs_frame([record])
+    assert runs.loc[0, "shares"] == "45/13/6"
+    assert runs.loc[0, "times"] == "measured"
+    assert runs.loc[0, "step_s"] > 0
+    assert epochs_frame([record])["step"].tolist() == [3]
+    steps = steps_frame([record])
+    assert len(steps) == 4 * 3 * 3
+    per_step = steps[steps["step"] == 1].groupby("rank")["seconds"].sum()
+    assert per_step.max() == pytest.approx(record.step_seconds[1])
+    assert record.environment["torch"] == torch.__version__.split("+")[0]
+    assert np.sum(record.confusion) == record.dataset["test"]
+    (tmp_path / f"{record.fingerprint}.json").write_text("{")  # a damaged record is made again
+    assert pool.train(experiment, store=tmp_path).scores == record.scores
+
+
+def test_measured_plan_feeds_the_training(pool):
+    experiment = dataclasses.replace(SETTINGS, shares=None, dtype="float32", max_steps=2)
+    plan = hetlib.plan(experiment, pool, seconds=0.2)
+    assert sum(plan.shares) == 64
+    assert pool.train(experiment, plan_with=plan).shares == list(plan.shares)
+    nominal = hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 1, 2])).train(experiment)
+    assert nominal.shares == [26, 25, 13]
+
+
+def test_shares_and_learning_rate_of_every_strategy():
+    speeds, planned = (1.0, 4.0, 2.0), (10, 40, 14)
+    expected = {
+        "single": (64, 0, 0),
+        "equal": (22, 21, 21),
+        "fastest-only": (0, 64, 0),
+    }
+    for name in STRATEGIES:
+        experiment = Experiment(strategy=name, global_batch=64, lr=0.1)
+        assert shares_for(experiment, speeds, planned) == expected.get(name, planned)
+        rate = learning_rate(experiment, planned)
+        assert rate == (pytest.approx(0.1 * 9 / (1 / 10 + 1 / 40 + 1 / 14) / 64) if "retuned" in name else 0.1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "resnet"},
+        {"strategy": "balance"},
+        {"optimizer": "Optimizer"},
+        {"schedule": "linear"},
+        {"dtype": "bfloat16"},
+        {"global_batch": 0},
+        {"epochs": 1.5},
+        {"max_steps": 0},
+        {"lr": float("nan")},
+        {"lr": -1},
+        {"shares": (100, 27)},
+        {"shares": (129, -1)},
+        {"seed": -1},
+        {"evaluate_split": "train"},
+    ],
+)
+def test_wrong_settings_are_named(wrong):
+    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` is "):
+        Experiment(**wrong)

@@ -1,0 +1,147 @@
+"""Functions that the tests run in replicas; a new process has to be able to import them."""
+
+import copy
+import os
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+import hetlib
+from hetlib.models import build_model
+
+
+def make_data(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(samples, 4, 16, 16, generator=generator, dtype=torch.float64)
+    return images, torch.randint(0, 3, (samples,), generator=generator)
+
+
+def make_model(seed: int) -> nn.Module:
+    return build_model("smallcnn", bands=4, classes=3, size=16, seed=seed).double()
+
+
+def flat_gradient(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def reduced_gradients(rank: int, cases: list[tuple[int, tuple[int, ...], int, bool]]) -> list[list[np.ndarray]]:
+    """Return the reduced gradient of every step of an epoch, for each ``(samples, shares, seed, balanced)``."""
+    results = []
+    for samples, shares, seed, balanced in cases:
+        images, labels = make_data(samples, seed)
+        sampler = hetlib.BalancedSampler(samples, shares, seed=seed)
+        model = DistributedDataParallel(make_model(seed))
+        if balanced:
+            hetlib.balance(model, sampler)
+        steps = []
+        for indices in sampler:
+            F.cross_entropy(model(images[indices]), labels[indices]).backward()
+            steps.append(flat_gradient(model.module).numpy().copy())
+            model.zero_grad()
+        results.append(steps)
+    return results
+
+
+def whole_batch_gradients(samples: int, shares: tuple[int, ...], seed: int) -> list[np.ndarray]:
+    """Return the same from one process that sees each global batch at once."""
+    images, labels = make_data(samples, seed)
+    sampler = hetlib.BalancedSampler(samples, shares, rank=0, seed=seed)
+    model = make_model(seed)
+    gradients = []
+    for _, indices in sampler.steps():
+        model.zero_grad()
+        F.cross_entropy(model(images[indices]), labels[indices]).backward()
+        gradients.append(flat_gradient(model).numpy().copy())
+    return gradients
+
+
+def misuse_of_balance(rank: int) -> str:
+    """Train on other batches than the sampler dealt, and return the error's message."""
+    sampler = hetlib.BalancedSampler(16, [6, 2])
+    model = hetlib.balance(DistributedDataParallel(make_model(0)), sampler)
+    images, _ = make_data(16, 0)
+    try:
+        model(images)
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+def evaluation_leaves_the_count_alone(rank: int) -> int:
+    sampler = hetlib.BalancedSampler(16, [6, 2])
+    model = hetlib.balance(DistributedDataParallel(make_model(0)), sampler)
+    images, labels = make_data(16, 0)
+    for indices in sampler:
+        with torch.no_grad():
+            model(images[:3])
+        model.eval()
+        model(images[:1])
+        model.train()
+        F.cross_entropy(model(images[indices]), labels[indices]).backward()
+    return len(sampler.dealt)
+
+
+def gathered_platform(rank: int) -> int:
+    replica = hetlib.Replica(slowdown=1.0 + rank)
+    return [r.slowdown for r in hetlib.Platform.from_job(replica).replicas]
+
+
+def die(rank: int, victim: int, signum: int) -> None:
+    """End one replica while the others wait for it in a collective."""
+    if rank == victim:
+        os.kill(os.getpid(), signum)
+    torch.distributed.barrier()
+
+
+def fail(rank: int, victim: int) -> None:
+    if rank == victim:
+        raise KeyError("no such band")
+    torch.distributed.barrier()
+
+
+def square(rank: int, number: int) -> int:
+    return rank + number**2
+
+
+def process_id(rank: int) -> int:
+    return os.getpid()
+
+
+def own_compute(rank: int, factor: float, repeats: int) -> tuple[list[float], list[float]]:
+    """Return the ratios of an emulated replica's forward and backward times to its own, pair by pair."""
+    from hetlib.emulation import SlowDown
+
+    images = torch.randn(64, 13, 16, 16).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 8, (64,))
+    fast = build_model("smallcnn", bands=13, classes=8, size=16).to(memory_format=torch.channels_last)
+    slow = copy.deepcopy(fast)
+    clocks = [(fast, SlowDown(1.0, fast)), (slow, SlowDown(factor, slow))]
+    ratios: tuple[list[float], list[float]] = ([], [])
+    for repeat in range(repeats + 12):
+        times = []
+        for model, clock in clocks:
+            begin = time.perf_counter()
+            clock.start("forward", 64)
+            loss = F.cross_entropy(model(images), labels)
+            clock.settle()
+            middle = time.perf_counter()
+            clock.start("backward", 64)
+            loss.backward()
+            clock.settle()
+            times.append((middle - begin, time.perf_counter() - middle))
+        if repeat >= 12:
+            for kind in (0, 1):
+                ratios[kind].append(times[1][kind] / times[0][kind])
+    return ratios
+
+
+def miss_a_collective_and_stay(rank: int) -> None:
+    """Replica 0 waits for a barrier that replica 1, alive, does not reach in time."""
+    if rank == 0:
+        torch.distributed.barrier()
+    else:
+        time.sleep(8)
