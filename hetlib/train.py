@@ -172,7 +172,7 @@ def _schedule(experiment: Experiment, optimizer: torch.optim.Optimizer, steps: i
     lr = optimizer.param_groups[0]["lr"]
     if experiment.schedule == "onecycle":
         return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, lr, total_steps=max(steps + 1, 4), pct_start=0.2, cycle_momentum=False
+            optimizer, lr, total_steps=max(steps + 1, 6), pct_start=0.2, cycle_momentum=False
         )
     if experiment.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
