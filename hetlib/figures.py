@@ -1,0 +1,197 @@
+"""Records and values in, figures out, at the size of an IEEE column; the widgets call the same functions."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from .experiment import STRATEGIES
+from .gradient import effective_batch, replica_weights
+from .partition import Partition
+from .platform import Replica
+from .records import PHASES, RunRecord, runs_frame
+from .speed import SpeedModel
+from .verdict import interval
+
+mpl.rcParams["pdf.fonttype"] = 42  # read when a figure is saved: TrueType, which IEEE asks for
+# One colour (Okabe and Ito), marker and line a strategy, in every figure.
+STYLES: dict[str, dict[str, Any]] = {
+    "single": {"color": "#000000", "marker": "o", "linestyle": "-"},
+    "equal": {"color": "#0072B2", "marker": "s", "linestyle": "--"},
+    "uneven-plain": {"color": "#D55E00", "marker": "^", "linestyle": "-."},
+    "uneven-plain-retuned": {"color": "#E69F00", "marker": "v", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
+    "speed-weighted": {"color": "#CC79A7", "marker": "X", "linestyle": ":"},
+    "balanced": {"color": "#009E73", "marker": "D", "linestyle": (0, (5, 1))},
+    "fastest-only": {"color": "#56B4E9", "marker": "P", "linestyle": (0, (1, 1))},
+}
+_WAIT: dict[str, Any] = {"color": "#E6E6E6", "hatch": "////", "edgecolor": "#8C8C8C", "linewidth": 0}
+_PHASES = dict(zip(PHASES, ({"color": "#0072B2"}, _WAIT, {"color": "#E69F00"}, {"color": "k"}), strict=True))
+
+
+def ieee_style(columns: int = 1) -> AbstractContextManager[None]:
+    """Return a context with the letter's type: one column (3.5 in) or two (7.16 in), 8 pt serif, STIX maths."""
+    if columns not in (1, 2):
+        raise ValueError(f"`columns` is {columns!r}; allowed are 1 and 2.")
+    width = {1: 3.5, 2: 7.16}[columns]
+    settings: dict[Any, Any] = {"figure.figsize": (width, 0.62 * width), "figure.constrained_layout.use": True}
+    settings |= {"font.family": "STIXGeneral", "mathtext.fontset": "stix", "font.size": 8, "hatch.linewidth": 0.4}
+    settings |= dict.fromkeys(("axes.titlesize", "axes.labelsize", "legend.fontsize", "figure.labelsize"), 8)
+    settings |= dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 7.5)
+    settings |= dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6)
+    settings |= {"lines.linewidth": 1.1, "lines.markersize": 4, "legend.frameon": False}
+    settings |= {"axes.spines.top": False, "axes.spines.right": False, "grid.linewidth": 0.4, "grid.color": "#D9D9D9"}
+    return mpl.rc_context(settings | {"axes.axisbelow": True})
+
+
+class _Picture(Figure):
+    """A figure that a notebook shows whatever its backend is."""
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=200)
+        width = {"width": round(self.get_figwidth() * 130)}
+        return {"image/png": base64.b64encode(buffer.getvalue()).decode()}, {"image/png": width}
+
+
+def _figure(height: float) -> Figure:
+    return _Picture(figsize=(mpl.rcParams["figure.figsize"][0], height))
+
+
+def _legend(figure: Figure, columns: int) -> None:
+    figure.legend(loc="outside upper center", ncols=columns, handlelength=2.6, columnspacing=1.2)
+
+
+def step_time_figure(models: Mapping[str, SpeedModel]) -> Figure:
+    """Draw measured step times (marks) and the models through them against the local batch; one replica a line."""
+    with ieee_style():
+        figure = _figure(2.2)
+        axes = figure.add_subplot(xlabel="Local batch (samples)", ylabel="Compute time of a step (ms)")
+        looks = list(STYLES.values())[::-1] * len(models)
+        for look, (name, model) in zip(looks, models.items(), strict=False):
+            axes.plot(model.batches, np.multiply(model.seconds, 1e3), label=name, **look)
+        axes.set(xlim=(0, None), ylim=(0, None))
+        axes.grid(axis="y")
+        axes.legend(title="Replica", handlelength=3)
+        return figure
+
+
+def shares_figure(names: Sequence[str], plan: Partition, measured: Sequence[float] | None = None) -> Figure:
+    """Draw each replica's share, and its modelled compute and waiting time beside the measured one if given."""
+    with ieee_style(2):
+        figure = _figure(0.85 + 0.28 * len(names))
+        left, right = figure.subplots(1, 2, sharey=True)
+        rows = np.arange(len(names))
+        left.bar_label(left.barh(rows, plan.shares, 0.62, color="#0072B2"), padding=2)
+        left.set(xlabel=f"Share of the {plan.global_batch} samples of a step", yticks=rows, yticklabels=names)
+        left.set(xlim=(0, 1.1 * max(plan.shares)), ylabel="Replica", ylim=(len(names) - 0.5, -0.5))
+        compute = 1e3 * np.asarray(plan.compute)
+        right.barh(rows, compute, 0.62, color="#0072B2", label="compute, modelled")
+        right.barh(rows, compute.max() - compute, 0.62, left=compute, label="wait, modelled", **_WAIT)
+        if measured is not None:
+            right.plot(1e3 * np.asarray(measured), rows, "D", color="#D55E00", mec="white", label="compute, measured")
+        right.set(xlabel="Time of a step (ms)")
+        _legend(figure, 3)
+        return figure
+
+
+def weight_figure(shares: Sequence[int], speeds: Sequence[float]) -> Figure:
+    """Draw the weight of one sample in the gradient, by the replica that holds it, under each strategy; 1 is 1/B."""
+    with ieee_style():
+        figure = _figure(2.3)
+        axes = figure.add_subplot(xlabel="Share of the replica that holds the sample (samples)")
+        for name in ("uneven-plain", "speed-weighted", "balanced"):
+            weights = replica_weights(shares, STRATEGIES[name].weighting, speeds) / shares * sum(shares)
+            axes.plot(range(len(shares)), weights, label=name, **STYLES[name])
+        axes.set(ylabel="Weight of the sample (1 = $1/B$)", yscale="log", xticks=range(len(shares)))
+        axes.set_xticklabels([str(share) for share in shares])
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.grid(axis="y")
+        _legend(figure, 3)
+        return figure
+
+
+def effective_batch_figure(batch: int, drawn: pd.DataFrame | None = None) -> Figure:
+    """Draw the effective batch of two replicas against the smaller share; ``drawn``: share, strategy, effective."""
+    with ieee_style():
+        figure = _figure(2.3)
+        axes = figure.add_subplot(xlabel="Share of the slower replica (samples)", ylabel="Effective batch (samples)")
+        shares = range(1, batch // 2 + 1)
+        for name, weighting in (("balanced", "samples"), ("uneven-plain", "mean")):
+            pairs = [(batch - n, n) for n in shares]
+            values = [effective_batch(pair, replica_weights(pair, weighting)) for pair in pairs]
+            look = STYLES[name]
+            axes.plot(shares, values, color=look["color"], linestyle=look["linestyle"], label=f"{name}, formula")
+            if drawn is not None:
+                own = drawn[drawn.strategy == name]
+                axes.plot(own.share, own.effective, look["marker"], color=look["color"], label=f"{name}, drawn")
+        axes.set(xlim=(0, None), ylim=(0, 1.12 * batch))
+        axes.grid(axis="y")
+        _legend(figure, 2)
+        return figure
+
+
+def timeline_figure(records: Sequence[RunRecord], first: int = 5, steps: int = 3) -> Figure:
+    """Draw what each replica does in a few measured steps, one panel a record."""
+    with ieee_style(2):
+        figure = _figure(0.75 + 0.62 * len(records))
+        panels = np.atleast_1d(figure.subplots(len(records), 1, sharex=True))
+        for axes, record in zip(panels, records, strict=True):
+            seconds = np.stack([np.asarray(record.steps[phase])[first : first + steps] for phase in PHASES])
+            starts = np.cumsum([0, *seconds.sum(0).max(1)])[:-1, None]  # (steps, 1)
+            begins = starts + seconds.cumsum(0) - seconds  # (phases, steps, replicas)
+            for p, phase in enumerate(PHASES):
+                for rank in range(len(record.platform)):
+                    label = phase if rank == 0 and axes is panels[0] else None
+                    lengths, left = 1e3 * seconds[p, :, rank], 1e3 * begins[p, :, rank]
+                    axes.barh(rank, lengths, 0.66, left=left, label=label, **_PHASES[phase])
+            names = [f"{rank} ({Replica(**replica).name})" for rank, replica in enumerate(record.platform)]
+            axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5), xlim=(0, None))
+            axes.set_title(f"{record.experiment['strategy']}, shares {'/'.join(map(str, record.shares))}", loc="left")
+        panels[-1].set_xlabel(f"Measured time over {steps} steps (ms)")
+        figure.supylabel("Replica")
+        _legend(figure, 4)
+        return figure
+
+
+def accuracy_figure(records: Sequence[RunRecord], score: str = "oa") -> Figure:
+    """Draw a score by strategy: a tick a seed, the mean and its 95 % t-interval; one panel a data set and model."""
+    frame = runs_frame(records)
+    order = [name for name in STYLES if name in set(frame.strategy)]
+    groups = list(frame.groupby(["dataset", "model"]))
+    with ieee_style(min(len(groups), 2)):
+        figure = _figure(0.7 + 0.24 * len(order))
+        panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+        for axes, ((dataset, model), rows) in zip(panels, groups, strict=True):
+            for y, name in enumerate(order):
+                values = 100 * rows.loc[rows.strategy == name, score].to_numpy()
+                colour, (mean, half) = STYLES[name]["color"], interval(values)
+                axes.plot(values, np.full(len(values), y + 0.3), "|", color=colour, markersize=5)
+                half = half if len(values) > 1 else 0.0
+                axes.errorbar(mean, y, xerr=half, fmt=STYLES[name]["marker"], color=colour, capsize=2)
+            axes.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6))
+            axes.set(xlabel=f"{'kappa' if score == 'kappa' else score.upper()} (%)", title=f"{dataset}, {model}")
+            axes.grid(axis="x")
+        return figure
+
+
+def confusion_figure(record: RunRecord) -> Figure:
+    """Draw the confusion matrix of a run, in percent of each true class."""
+    counts, names = np.asarray(record.confusion, dtype=float), record.dataset["classes"]
+    percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    with ieee_style():
+        figure = _figure(2.9)
+        axes = figure.add_subplot()
+        options: dict[str, Any] = {"xticklabels": names, "yticklabels": names, "annot": True, "fmt": ".0f"}
+        options |= {"vmin": 0, "vmax": 100, "cbar_kws": {"label": "Share of the true class (%)"}}
+        sns.heatmap(percent, ax=axes, cmap="Blues", square=True, linewidths=0.5, **options)
+        axes.set(xlabel="Predicted class", ylabel="True class")
+        axes.tick_params(length=0)
+        axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
+        return figure

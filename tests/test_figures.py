@@ -1,0 +1,97 @@
+"""Every figure drawn from real records: its size, and the same bytes twice."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import hetlib
+from hetlib import figures, records
+from hetlib.experiment import STRATEGIES
+from hetlib.profiles import PROFILES, get_profile
+
+SHARES = (24, 6, 2)
+MODELS = [hetlib.SpeedModel.constant(speed, overhead=0.002) for speed in (4000, 1000, 300)]
+PLAN = hetlib.partition(MODELS, 32)
+NAMES = ["0 (cpu)", "1 (cpu/4)", "2 (cpu/13)"]
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[hetlib.RunRecord]:
+    """Two seeds of three strategies; virtual replicas have no times, so some are put in."""
+    virtual = hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 4, 13]))
+    size: dict[str, Any] = {"global_batch": 32, "shares": SHARES, "epochs": 1, "dataset_options": {"per_class": 16}}
+    found = []
+    for name in ("single", "uneven-plain", "balanced"):
+        for seed in (0, 1):
+            record = virtual.train(hetlib.Experiment(strategy=name, seed=seed, **size))
+            draws = np.random.default_rng(seed).uniform(0.001, 0.01, (4, 12, 3))
+            record.steps = {phase: draws[i].tolist() for i, phase in enumerate(records.PHASES)}
+            found.append(record)
+    return found
+
+
+FIGURES: dict[str, tuple[float, Callable[[list[hetlib.RunRecord]], Figure]]] = {
+    "accuracy": (3.5, figures.accuracy_figure),
+    "kappa": (3.5, lambda runs: figures.accuracy_figure(runs, "kappa")),
+    "one seed": (3.5, lambda runs: figures.accuracy_figure(runs[::2])),
+    "confusion": (3.5, lambda runs: figures.confusion_figure(runs[0])),
+    "timeline": (7.16, lambda runs: figures.timeline_figure(runs[::2])),
+    "one timeline": (7.16, lambda runs: figures.timeline_figure(runs[:1], first=0, steps=1)),
+    "shares": (7.16, lambda _: figures.shares_figure(NAMES, PLAN)),
+    "shares, measured": (7.16, lambda _: figures.shares_figure(NAMES, PLAN, [0.005, 0.006, 0.007])),
+    "weights": (3.5, lambda _: figures.weight_figure(SHARES, [4.0, 1.0, 0.3])),
+    "effective batch": (3.5, lambda _: figures.effective_batch_figure(32)),
+    "step time": (3.5, lambda _: figures.step_time_figure(dict(zip(NAMES, MODELS, strict=True)))),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_size_and_bytes(
+    name: str, runs: list[hetlib.RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    width, draw = FIGURES[name]
+    saved = []
+    for folder in ("a", "b"):
+        monkeypatch.setattr(records.paths, "RESULTS", tmp_path / folder)
+        figure = draw(runs)
+        records.save_figure(figure, "00_some", caption="Some.", profile="quick", records=runs)
+        files = sorted((tmp_path / folder).rglob("00_some.*"))
+        saved.append([file.read_bytes() for file in files])
+    assert figure.get_figwidth() == width
+    assert [file.suffix for file in files] == [".json", ".pdf", ".png"]
+    assert saved[0] == saved[1]
+    assert b"/Type3" not in saved[0][1]  # fonts are embedded as TrueType
+
+
+def test_drawn_effective_batches_are_marked() -> None:
+    drawn = pd.DataFrame({"share": [4, 16], "strategy": ["balanced", "uneven-plain"], "effective": [31.0, 32.0]})
+    marks = [line for line in figures.effective_batch_figure(32, drawn).axes[0].lines if "drawn" in line.get_label()]
+    assert [tuple(mark.get_xydata()[0]) for mark in marks] == [(4, 31), (16, 32)]
+
+
+def test_a_figure_shows_itself() -> None:
+    data, about = figures.effective_batch_figure(32)._repr_mimebundle_()
+    assert data["image/png"].startswith("iVBOR")
+    assert about["image/png"]["width"] > 0
+
+
+def test_every_strategy_has_a_look_of_its_own() -> None:
+    assert set(figures.STYLES) == set(STRATEGIES)
+    for key in ("color", "marker", "linestyle"):
+        assert len({str(look[key]) for look in figures.STYLES.values()}) == len(STRATEGIES)
+
+
+def test_columns_are_one_or_two() -> None:
+    with pytest.raises(ValueError, match="allowed are 1 and 2"):
+        figures.ieee_style(3)
+
+
+def test_profiles_know_their_strategies() -> None:
+    assert all(set(profile.strategies) < set(STRATEGIES) for profile in PROFILES.values())
+    with pytest.raises(ValueError, match=r"`profile` is 'huge'; allowed are \['quick', 'standard', 'full'\]"):
+        get_profile("huge")
