@@ -7,6 +7,7 @@ from hetlib.emulation import SlowDown
 from hetlib.platform import Platform, Replica
 from hetlib.replicas import Replicas
 from tests import workers
+from tests.bench import emulation
 
 
 def test_emulated_and_round_trip():
@@ -60,7 +61,7 @@ def test_missing_file_and_missing_gpu(tmp_path):
 
 def test_slow_down_charges_compute_and_not_waiting():
     """The exact factor is a benchmark's matter; here a wide margin tells a factor of 4 from none."""
-    forward, backward = workers.own_compute(0, 4.0, 15)
+    forward, backward = emulation.ratios("smallcnn", 13, 16, 64, 4.0, 15)
     assert 2.5 < sorted(forward)[7] < 6.5
     assert 2.5 < sorted(backward)[7] < 6.5
 

@@ -1,6 +1,5 @@
 """Functions that the tests run in replicas; a new process has to be able to import them."""
 
-import copy
 import os
 import time
 
@@ -109,34 +108,6 @@ def square(rank: int, number: int) -> int:
 
 def process_id(rank: int) -> int:
     return os.getpid()
-
-
-def own_compute(rank: int, factor: float, repeats: int) -> tuple[list[float], list[float]]:
-    """Return the ratios of an emulated replica's forward and backward times to its own, pair by pair."""
-    from hetlib.emulation import SlowDown
-
-    images = torch.randn(64, 13, 16, 16).contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(0, 8, (64,))
-    fast = build_model("smallcnn", bands=13, classes=8, size=16).to(memory_format=torch.channels_last)
-    slow = copy.deepcopy(fast)
-    clocks = [(fast, SlowDown(1.0, fast)), (slow, SlowDown(factor, slow))]
-    ratios: tuple[list[float], list[float]] = ([], [])
-    for repeat in range(repeats + 12):
-        times = []
-        for model, clock in clocks:
-            begin = time.perf_counter()
-            clock.start("forward", 64)
-            loss = F.cross_entropy(model(images), labels)
-            clock.settle()
-            middle = time.perf_counter()
-            clock.start("backward", 64)
-            loss.backward()
-            clock.settle()
-            times.append((middle - begin, time.perf_counter() - middle))
-        if repeat >= 12:
-            for kind in (0, 1):
-                ratios[kind].append(times[1][kind] / times[0][kind])
-    return ratios
 
 
 def miss_a_collective_and_stay(rank: int) -> None:
