@@ -47,7 +47,7 @@ def ieee_style(columns: int = 1) -> AbstractContextManager[None]:
     settings |= dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6)
     settings |= {"lines.linewidth": 1.1, "lines.markersize": 4, "legend.frameon": False}
     settings |= {"axes.spines.top": False, "axes.spines.right": False, "grid.linewidth": 0.4, "grid.color": "#D9D9D9"}
-    return mpl.rc_context(settings | {"axes.axisbelow": True})
+    return mpl.rc_context(settings | {"axes.axisbelow": True, "legend.handlelength": 2.8, "legend.columnspacing": 1.2})
 
 
 class _Picture(Figure):
@@ -56,16 +56,12 @@ class _Picture(Figure):
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=200)
-        width = {"width": round(self.get_figwidth() * 130)}
-        return {"image/png": base64.b64encode(buffer.getvalue()).decode()}, {"image/png": width}
+        text = base64.b64encode(buffer.getvalue()).decode()
+        return {"image/png": text}, {"image/png": {"width": round(self.get_figwidth() * 130)}}
 
 
 def _figure(height: float) -> Figure:
     return _Picture(figsize=(mpl.rcParams["figure.figsize"][0], height))
-
-
-def _legend(figure: Figure, columns: int) -> None:
-    figure.legend(loc="outside upper center", ncols=columns, handlelength=2.6, columnspacing=1.2)
 
 
 def step_time_figure(models: Mapping[str, SpeedModel]) -> Figure:
@@ -73,12 +69,14 @@ def step_time_figure(models: Mapping[str, SpeedModel]) -> Figure:
     with ieee_style():
         figure = _figure(2.2)
         axes = figure.add_subplot(xlabel="Local batch (samples)", ylabel="Compute time of a step (ms)")
-        looks = list(STYLES.values())[::-1] * len(models)
-        for look, (name, model) in zip(looks, models.items(), strict=False):
-            axes.plot(model.batches, np.multiply(model.seconds, 1e3), label=name, **look)
+        looks = zip(
+            list(STYLES.values()) * len(models), sns.color_palette("crest", len(models)), models.items(), strict=False
+        )
+        for look, colour, (name, model) in looks:  # no strategy's colour
+            axes.plot(model.batches, np.multiply(model.seconds, 1e3), label=name, **(look | {"color": colour}))
         axes.set(xlim=(0, None), ylim=(0, None))
         axes.grid(axis="y")
-        axes.legend(title="Replica", handlelength=3)
+        axes.legend(title="Replica")
         return figure
 
 
@@ -93,11 +91,14 @@ def shares_figure(names: Sequence[str], plan: Partition, measured: Sequence[floa
         left.set(xlim=(0, 1.1 * max(plan.shares)), ylabel="Replica", ylim=(len(names) - 0.5, -0.5))
         compute = 1e3 * np.asarray(plan.compute)
         right.barh(rows, compute, 0.62, color="#0072B2", label="compute, modelled")
-        right.barh(rows, compute.max() - compute, 0.62, left=compute, label="wait, modelled", **_WAIT)
+        wait = np.where(compute > 0, compute.max() - compute, 0)
+        right.barh(rows, wait, 0.62, left=compute, label="wait, modelled", **_WAIT)
+        for row in rows[compute == 0]:
+            right.text(0, row, "  left out", va="center")
         if measured is not None:
             right.plot(1e3 * np.asarray(measured), rows, "D", color="#D55E00", mec="white", label="compute, measured")
-        right.set(xlabel="Time of a step (ms)")
-        _legend(figure, 3)
+        right.set(xlabel="Time of a step (ms)", xlim=(0, 1.04 * max([*compute, *(1e3 * np.asarray(measured or [0]))])))
+        figure.legend(loc="outside upper center", ncols=3)
         return figure
 
 
@@ -106,14 +107,14 @@ def weight_figure(shares: Sequence[int], speeds: Sequence[float]) -> Figure:
     with ieee_style():
         figure = _figure(2.3)
         axes = figure.add_subplot(xlabel="Share of the replica that holds the sample (samples)")
-        for name in ("uneven-plain", "speed-weighted", "balanced"):
+        for name in ("balanced", "uneven-plain", "speed-weighted"):
             weights = replica_weights(shares, STRATEGIES[name].weighting, speeds) / shares * sum(shares)
             axes.plot(range(len(shares)), weights, label=name, **STYLES[name])
-        axes.set(ylabel="Weight of the sample (1 = $1/B$)", yscale="log", xticks=range(len(shares)))
-        axes.set_xticklabels([str(share) for share in shares])
+        axes.set(ylabel="Weight of the sample (1 = $1/B$)", yscale="log")
+        axes.set_xticks(range(len(shares)), [str(share) for share in shares])
         axes.yaxis.set_major_formatter("{x:g}")
         axes.grid(axis="y")
-        _legend(figure, 3)
+        figure.legend(loc="outside upper center", ncols=3)
         return figure
 
 
@@ -122,18 +123,17 @@ def effective_batch_figure(batch: int, drawn: pd.DataFrame | None = None) -> Fig
     with ieee_style():
         figure = _figure(2.3)
         axes = figure.add_subplot(xlabel="Share of the slower replica (samples)", ylabel="Effective batch (samples)")
-        shares = range(1, batch // 2 + 1)
+        pairs = [(batch - n, n) for n in range(1, batch // 2 + 1)]
         for name, weighting in (("balanced", "samples"), ("uneven-plain", "mean")):
-            pairs = [(batch - n, n) for n in shares]
-            values = [effective_batch(pair, replica_weights(pair, weighting)) for pair in pairs]
-            look = STYLES[name]
-            axes.plot(shares, values, color=look["color"], linestyle=look["linestyle"], label=f"{name}, formula")
+            look, values = STYLES[name], [effective_batch(pair, replica_weights(pair, weighting)) for pair in pairs]
+            label = f"{name}, formula"
+            axes.plot([n for _, n in pairs], values, color=look["color"], linestyle=look["linestyle"], label=label)
             if drawn is not None:
                 own = drawn[drawn.strategy == name]
                 axes.plot(own.share, own.effective, look["marker"], color=look["color"], label=f"{name}, drawn")
         axes.set(xlim=(0, None), ylim=(0, 1.12 * batch))
         axes.grid(axis="y")
-        _legend(figure, 2)
+        figure.legend(loc="outside upper center", ncols=2)
         return figure
 
 
@@ -156,7 +156,7 @@ def timeline_figure(records: Sequence[RunRecord], first: int = 5, steps: int = 3
             axes.set_title(f"{record.experiment['strategy']}, shares {'/'.join(map(str, record.shares))}", loc="left")
         panels[-1].set_xlabel(f"Measured time over {steps} steps (ms)")
         figure.supylabel("Replica")
-        _legend(figure, 4)
+        figure.legend(loc="outside upper center", ncols=4)
         return figure
 
 
@@ -173,8 +173,8 @@ def accuracy_figure(records: Sequence[RunRecord], score: str = "oa") -> Figure:
                 values = 100 * rows.loc[rows.strategy == name, score].to_numpy()
                 colour, (mean, half) = STYLES[name]["color"], interval(values)
                 axes.plot(values, np.full(len(values), y + 0.3), "|", color=colour, markersize=5)
-                half = half if len(values) > 1 else 0.0
-                axes.errorbar(mean, y, xerr=half, fmt=STYLES[name]["marker"], color=colour, capsize=2)
+                bar = {"xerr": np.nan_to_num(half, posinf=0.0), "capsize": 2}  # one seed has no interval
+                axes.errorbar(mean, y, fmt=STYLES[name]["marker"], color=colour, **bar)
             axes.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6))
             axes.set(xlabel=f"{'kappa' if score == 'kappa' else score.upper()} (%)", title=f"{dataset}, {model}")
             axes.grid(axis="x")
@@ -188,10 +188,10 @@ def confusion_figure(record: RunRecord) -> Figure:
     with ieee_style():
         figure = _figure(2.9)
         axes = figure.add_subplot()
-        options: dict[str, Any] = {"xticklabels": names, "yticklabels": names, "annot": True, "fmt": ".0f"}
-        options |= {"vmin": 0, "vmax": 100, "cbar_kws": {"label": "Share of the true class (%)"}}
-        sns.heatmap(percent, ax=axes, cmap="Blues", square=True, linewidths=0.5, **options)
+        bar = {"label": "Share of the true class (%)", "shrink": 0.8}
+        sns.heatmap(percent, vmin=0, vmax=100, cmap="Blues", cbar_kws=bar, annot=True, fmt=".0f", square=True, ax=axes)
+        axes.set_xticks(axes.get_xticks(), names, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(axes.get_yticks(), names, rotation=0)
         axes.set(xlabel="Predicted class", ylabel="True class")
         axes.tick_params(length=0)
-        axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
         return figure

@@ -3,21 +3,23 @@
 import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # 97.5 % quantiles of Student's t for 1 to 29 degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2).
 _T = """12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179 2.160 2.145 2.131 2.120 2.110 2.101
 2.093 2.086 2.080 2.074 2.069 2.064 2.060 2.056 2.052 2.048 2.045"""
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """``word`` is "supported", "not supported" or "underpowered"; low..high is the 95 % interval of the effect."""
 
     word: str
     effect: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"**{self.word}** ({self.effect:.2f}, 95 % interval {self.low:.2f} to {self.high:.2f})"
 
 
 def interval(values: Iterable[float]) -> tuple[float, float]:
