@@ -14,12 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
+from tqdm.contrib import DummyTqdmFile
 from traitlets.config import Config
 
 from hetlib import page
@@ -29,21 +32,21 @@ __all__ = ["PROFILES", "reproduce", "select", "watch_memory"]
 
 # Seconds that one cell may take before its notebook counts as failed.
 PROFILES: dict[str, int | None] = {"quick": 900, "standard": 3 * 3600, "full": None}
-PACKAGES = ("hetlib", "torch", "torchvision", "numpy", "pandas", "matplotlib", "rasterio", "papermill")
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "rasterio", "papermill")
 
 
 @contextlib.contextmanager
 def watch_memory(seconds: float = 0.5) -> Iterator[list[float]]:
     """Yield a one-item list that holds the peak memory of this process and its descendants, in MB.
 
-    Proportional set size counts a page that k processes share as 1/k in each, so the sum over
-    processes is what they really take. Outside Linux the resident size stands in, which is larger.
+    Sizes are proportional: a page that k processes share counts as 1/k in each. Outside Linux the
+    resident sizes stand in, whose sum is larger.
     """
     peak, stop, me = [0.0], threading.Event(), psutil.Process()
 
     def watch() -> None:
         while True:
-            peak[0] = max(peak[0], sum(map(_pss_mb, [me, *me.children(recursive=True)])))
+            peak[0] = max(peak[0], sum(map(_megabytes, [me, *me.children(recursive=True)])))
             if stop.wait(seconds):
                 return
 
@@ -56,42 +59,12 @@ def watch_memory(seconds: float = 0.5) -> Iterator[list[float]]:
         thread.join()
 
 
-def _pss_mb(process: psutil.Process) -> float:
+def _megabytes(process: psutil.Process) -> float:
     try:
-        rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-        return int(rollup.split("\nPss:")[1].split()[0]) / 1024
-    except (OSError, IndexError):  # ended meanwhile, or not Linux
-        with contextlib.suppress(psutil.Error):
-            return float(process.memory_info().rss) / 2**20
-    return 0.0
-
-
-def _kernel(folder: str, results: Path) -> dict[str, Any]:
-    """Return settings for a kernel of this interpreter, whatever a user's ``python3`` kernel points to.
-
-    It talks over sockets in ``folder``, without a port, and does not read or write the user's IPython
-    profile, whose start-up files would run in it.
-    """
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    variables = {"HETLIB_RESULTS": str(results), "IPYTHONDIR": folder}
-    spec = KernelSpec(argv=command, language="python", env=variables)
-    manager = type("ThisInterpreter", (AsyncKernelManager,), {"kernel_spec": spec})
-    traits = {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
-    return {"kernel_manager_class": manager, "config": Config({"KernelManager": traits})}
-
-
-class _Lines:
-    """What a notebook prints, line by line above the progress bar."""
-
-    rest = ""
-
-    def write(self, text: str) -> None:
-        *lines, self.rest = (self.rest + text).split("\n")
-        for line in lines:
-            tqdm.write(f"    {line}", file=sys.stdout)
-
-    def flush(self) -> None:
-        sys.stdout.flush()
+        memory = process.memory_full_info()
+    except psutil.Error:  # ended meanwhile
+        return 0.0
+    return float(getattr(memory, "pss", memory.rss)) / 2**20
 
 
 def select(only: Sequence[str] = (), notebooks: Path = NOTEBOOKS) -> list[Path]:
@@ -110,46 +83,36 @@ def reproduce(
 ) -> int:
     """Run the notebooks and collect what they made in ``results/<profile>/index.html``.
 
-    A notebook that fails is kept with the error at its head, and the others still run. Entries of
-    ``bundle.json`` for notebooks that this call does not run stay; its ``seconds`` is the sum and its
-    ``peak_pss_mb`` the maximum over all entries.
-
-    Args:
-        profile: Size of everything: ``quick``, ``standard`` or ``full``.
-        only: Numbers or names of notebooks to run; empty for all.
-        results: Folder for the results, ``HETLIB_RESULTS`` or ``results`` in the clone when absent.
-        notebooks: Folder with the notebooks.
-
-    Returns:
-        Exit status: 0 when every notebook succeeded, else 1.
+    A notebook that fails is kept with the error at its head, the others still run, and the exit status
+    that this returns is 1. Entries of ``bundle.json`` for notebooks that this call does not run stay.
 
     Raises:
         ValueError: Unknown profile or notebook, or a notebook without the parameter, before any runs.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}, choose one of: {', '.join(PROFILES)}")
-    chosen, there = select(only, notebooks), {path.stem for path in select((), notebooks)}
+    chosen, there = select(only, notebooks), [path.stem for path in select((), notebooks)]
     for path in chosen:  # papermill only warns, and runs the notebook with its own default
         if "profile" not in (declared := papermill.inspect_notebook(path)):
             raise ValueError(f"{path.name} has no parameter profile; it has: {', '.join(declared) or 'none'}")
-    results = (results or RESULTS).resolve()
-    target = results / profile
+    target = (results or RESULTS).resolve() / profile
     (target / "notebooks").mkdir(parents=True, exist_ok=True)
-    entries = _entries(target)
+    told = target / "bundle.json"
+    entries = {entry["name"]: entry for entry in json.loads(told.read_text())["notebooks"]} if told.exists() else {}
     print(f"{len(chosen)} of {len(there)} notebooks, profile {profile}, results in {target}", flush=True)
-    with tqdm(chosen, unit="notebook", disable=None) as bar:
-        for path in bar:
-            bar.set_description(path.stem)
-            tqdm.write(path.stem, file=sys.stdout)
-            entries[path.stem] = entry = _run(path, target, profile)
-            tqdm.write(f"  {entry['status']} in {entry['seconds']:.0f} s", file=sys.stdout)
-            summary = _summary(profile, [entries[name] for name in sorted(there & set(entries))])
-            page.write(target / "bundle.json", json.dumps(summary, indent=1) + "\n")
-    page.write(target / "index.html", page.render(target, summary, notebooks))
+    for path in (bar := tqdm(chosen, unit="notebook", disable=None)):
+        bar.set_description(path.stem)
+        tqdm.write(f"\n{path.stem}")
+        entries[path.stem] = entry = _run(path, target, profile)
+        tqdm.write(f"{entry['status']} in {entry['seconds']:.0f} s")
+        summary = _summary(profile, [entries[name] for name in there if name in entries])
+        partial = told.with_suffix(".part")
+        partial.write_text(json.dumps(summary, indent=1) + "\n")
+        partial.replace(told)  # a kill leaves no half file
+    (target / "index.html").write_text(page.render(target, summary, notebooks), encoding="utf-8")
     failed = [entries[path.stem] for path in chosen if entries[path.stem]["status"] == "failed"]
     for entry in failed:
         print(f"FAILED {entry['name']}, cell {entry['cell']}: {entry['error']}", file=sys.stderr)
-        print(f"  kept as {target / 'notebooks' / entry['name']}.ipynb", file=sys.stderr)
     print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks succeeded; see {target / 'index.html'}")
     return 1 if failed else 0
 
@@ -158,29 +121,23 @@ def _run(path: Path, target: Path, profile: str) -> dict[str, Any]:
     """Run one notebook; return its entry for ``bundle.json``."""
     output = target / "notebooks" / path.name
     output.unlink(missing_ok=True)  # an earlier run's must not pass for this one's
+    limits = {"start_timeout": 180, "execution_timeout": PROFILES[profile]}
+    printed = {"progress_bar": False, "stdout_file": DummyTqdmFile(sys.stdout)}
     failure: dict[str, Any] = {}
     start = time.perf_counter()
     with watch_memory() as peak, tempfile.TemporaryDirectory() as folder:
+        kernel = _kernel(folder, target.parent)
         try:
             papermill.execute_notebook(
-                path,
-                output,
-                parameters={"profile": profile},
-                kernel_name="python3",
-                **_kernel(folder, target.parent),
-                cwd=path.parent,  # where JupyterLab starts it too
-                progress_bar=False,
-                stdout_file=_Lines(),
-                start_timeout=180,
-                execution_timeout=PROFILES[profile],
+                path, output, {"profile": profile}, cwd=path.parent, **kernel, **limits, **printed
             )
         except PapermillExecutionError as error:
             failure = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}"}
         except Exception as error:  # a dead kernel, a time-out: the other notebooks still run
             message = f"{type(error).__name__}: {error}".strip()
-            failure = {"cell": page.mark_stop(output, message), "error": message}
-        if output.exists():
-            page.convert(output)
+            failure = {"cell": _mark_stop(output, message), "error": message}
+    if output.exists():
+        output.with_suffix(".html").write_text(HTMLExporter().from_filename(str(output))[0], encoding="utf-8")
     return {
         "name": path.stem,
         "status": "failed" if failure else "succeeded",
@@ -190,17 +147,30 @@ def _run(path: Path, target: Path, profile: str) -> dict[str, Any]:
     } | failure
 
 
-def _entries(target: Path) -> dict[str, dict[str, Any]]:
-    path = target / "bundle.json"
-    entries = json.loads(path.read_text())["notebooks"] if path.exists() else []
-    return {entry["name"]: entry for entry in entries}
+def _kernel(folder: str, results: Path) -> dict[str, Any]:
+    """Return settings for a kernel of this interpreter, not of a user's own ``python3`` spec and IPython profile."""
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    variables = {"HETLIB_RESULTS": str(results), "IPYTHONDIR": folder}
+    spec = KernelSpec(argv=command, language="python", env=variables)
+    manager = type("ThisInterpreter", (AsyncKernelManager,), {"kernel_spec": spec})
+    config = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}})
+    return {"kernel_name": "python3", "kernel_manager_class": manager, "config": config}
+
+
+def _mark_stop(output: Path, message: str) -> int:
+    """Put an error that papermill leaves out at a notebook's head; return the code cell it stopped in."""
+    if not output.exists():
+        return 0
+    notebook = nbformat.read(output, as_version=4)
+    started = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.metadata.papermill.start_time]
+    text = f"**Stopped in code cell {len(started)}**\n\n```\n{message}\n```"
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
+    nbformat.write(notebook, output)
+    return len(started)
 
 
 def _summary(profile: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "profile": profile,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -208,6 +178,6 @@ def _summary(profile: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
         "peak_pss_mb": max(entry["peak_pss_mb"] for entry in entries),
         "cores": os.cpu_count(),
         "system": platform.platform(),
-        "versions": versions,
+        "versions": {"python": platform.python_version()} | packages,
         "notebooks": entries,
     }
