@@ -35,6 +35,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "balanced": Strategy("speed", "samples", False, "shares by speed, weighted by samples: the letter's"),
     "fastest-only": Strategy("fastest", "samples", False, "the best device alone"),
 }
+_RESULTS_VERSION = 1  # raised when a change of the code changes what a run gives
 SCHEDULES = ("onecycle", "cosine", "constant")
 
 
@@ -94,13 +95,7 @@ class Experiment:
         for argument, allowed in names.items():
             if getattr(self, argument) not in allowed:
                 raise ValueError(f"`{argument}` is {getattr(self, argument)!r}; allowed are {list(allowed)}.")
-        for argument, least in {
-            "global_batch": 1,
-            "epochs": 1,
-            "evaluate_every": 0,
-            "seed": 0,
-            "max_steps": 1,
-        }.items():
+        for argument, least in {"global_batch": 1, "epochs": 1, "evaluate_every": 0, "seed": 0, "max_steps": 1}.items():
             value = getattr(self, argument)
             if argument == "max_steps" and value is None:
                 continue
@@ -158,4 +153,5 @@ def learning_rate(experiment: Experiment, shares: Sequence[int]) -> float:
 
 def fingerprint(*parts: Any) -> str:
     """Return 16 hex digits that name a run by everything that decides its result."""
+    parts = (_RESULTS_VERSION, *parts)
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -87,8 +87,7 @@ def scale_gradient(outputs: Any, factor: float) -> Any:
     if factor == 1:
         return outputs
     return tree_map(
-        lambda o: _ScaleGradient.apply(o, factor) if isinstance(o, torch.Tensor) and o.requires_grad else o,
-        outputs,
+        lambda o: _ScaleGradient.apply(o, factor) if isinstance(o, torch.Tensor) and o.requires_grad else o, outputs
     )
 
 

@@ -24,14 +24,11 @@ def _small_cnn(bands: int, classes: int, size: int, norm: Callable[[int], nn.Mod
     layers: list[nn.Module] = []
     before = bands
     for channels in (32, 64, 128):
-        layers += [
-            nn.Conv2d(before, channels, 3, padding=1, bias=False),
-            norm(channels),
-            nn.ReLU(inplace=True),
-        ]
-        layers += [nn.MaxPool2d(2)] if channels < 128 else [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        layers += [nn.Conv2d(before, channels, 3, padding=1, bias=False)]
+        layers += [nn.MaxPool2d(2)] if channels < 128 else []  # before norm and ReLU, which then see a quarter
+        layers += [norm(channels), nn.ReLU(inplace=True)]
         before = channels
-    return nn.Sequential(*layers, nn.Linear(before, classes))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
 
 
 def _torchvision(name: str, bands: int, classes: int, size: int, **options: Any) -> nn.Module:

@@ -8,8 +8,7 @@ is found by bisection, and what can be taken off again comes off the slowest rep
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -53,10 +52,6 @@ class Partition:
         """Fraction of the compute phase that each replica waits for the slowest."""
         return tuple(1 - seconds / max(self.compute) for seconds in self.compute)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a record."""
-        return asdict(self) | {"step": self.step}
-
 
 def partition(
     models: Sequence[SpeedModel],
@@ -84,26 +79,42 @@ def partition(
     tops = [min(cap or global_batch, global_batch) for cap in (caps or [None] * count)]
     lows = list(floors or [1] * count)
     if not count or len(tops) != count or len(lows) != count:
-        raise ValueError(
-            f"got {count} models, {len(tops)} caps and {len(lows)} floors; give one of each for every replica."
-        )
+        raise ValueError(f"got {count} models, {len(tops)} caps and {len(lows)} floors; give one of each a replica.")
     if global_batch < 1 or min(tops) < 1 or min(lows) < 1:
         raise ValueError(f"`global_batch` {global_batch}, caps {tops} and floors {lows} must all be >= 1.")
-    best: tuple[float, list[int]] | None = None
-    for active in range(1, count + 1) if communication else [count]:
-        shares = _fastest(models, global_batch, tops, lows, active)
-        if shares is None:
-            continue
-        step = max(m.time(n) for m, n in zip(models, shares, strict=True))
-        step += communication(int(np.count_nonzero(shares))) if communication else 0.0
-        if best is None or step < best[0]:
-            best = (step, shares)
-    if best is None:
+
+    def step(shares: Sequence[int]) -> float:
+        return max(map(SpeedModel.time, models, shares)) + cost(shares)
+
+    def cost(shares: Sequence[int]) -> float:
+        active = int(np.count_nonzero(shares))
+        return communication(active) if communication and active > 1 else 0.0
+
+    sizes = range(1, count + 1) if communication else [count]
+    found = [shares for k in sizes if (shares := _fastest(models, global_batch, tops, lows, k))]
+    if not found:
         raise ValueError(
             f"no choice of replicas takes exactly {global_batch} samples with caps {tops} and floors {lows}; "
             "change the global batch, raise a cap or lower a floor."
         )
-    return _describe(models, best[1], tops, communication, names or [f"replica {r}" for r in range(count)])
+    shares = min(found, key=step)
+    equal = [global_batch // count + (r < global_batch % count) for r in range(count)]
+    alone = [m.time(global_batch) for m, top in zip(models, tops, strict=True) if top == global_batch]
+    reasons = [
+        ""
+        if n
+        else f"leaving {name} out: its step on one sample alone takes {model.time(1) * 1e3:.1f} ms, "
+        f"the whole step without it {step(shares) * 1e3:.1f} ms"
+        for n, name, model in zip(shares, names or [f"replica {r}" for r in range(count)], models, strict=True)
+    ]
+    return Partition(
+        shares=tuple(shares),
+        compute=tuple(map(SpeedModel.time, models, shares)),
+        communication=cost(shares),
+        equal_step=step(equal) if all(n <= top for n, top in zip(equal, tops, strict=True)) else None,
+        alone_step=min(alone, default=None),
+        reasons=tuple(reasons),
+    )
 
 
 def _fastest(
@@ -111,111 +122,45 @@ def _fastest(
 ) -> list[int] | None:
     """Return the shares with the smallest largest time among at most ``active`` replicas, if there are any."""
 
-    def most(seconds: float) -> list[int]:
+    def limits(seconds: float) -> list[int]:
         largest = [m.largest_batch(seconds, top) for m, top in zip(models, tops, strict=True)]
         return [n if n >= low else 0 for n, low in zip(largest, lows, strict=True)]
 
-    def choose(seconds: float) -> list[int] | None:
-        return _fill(most(seconds), lows, batch, active)
-
-    high = max(m.time(top) for m, top in zip(models, tops, strict=True))
-    chosen = choose(high)
-    if chosen is None:
+    low, high = 0.0, max(map(SpeedModel.time, models, tops))
+    if _choose(limits(high), lows, batch, active) is None:
         return None
-    low = 0.0
     while high - low > 1e-12 * high:
         middle = (low + high) / 2
-        found = choose(middle)
-        if found is None:
+        if _choose(limits(middle), lows, batch, active) is None:
             low = middle
         else:
-            # The step that was really reached is a tighter bound than the middle.
-            chosen = found
-            reached = max(m.time(n) for m, n in zip(models, found, strict=True))
-            high = min(middle, reached) if reached > low else middle
-    return _level(models, most(high), chosen, lows)
-
-
-def _fill(most: Sequence[int], lows: Sequence[int], batch: int, active: int) -> list[int] | None:
-    """Return upper limits of a set of at most ``active`` replicas that can take exactly ``batch``, else ``None``."""
-    order = sorted((r for r, n in enumerate(most) if n), key=lambda r: -most[r])[:active]
-    if sum(most[r] for r in order) < batch:
-        return None
-    if sum(lows[r] for r in order) <= batch:
-        chosen = set(order)
-    else:
-        found = _subset(most, lows, batch, active)
-        if found is None:
-            return None
-        chosen = found
-    shares = [lows[r] if r in chosen else 0 for r in range(len(most))]
-    rest = batch - sum(shares)
-    for r in sorted(chosen, key=lambda r: -most[r]):
-        extra = min(rest, most[r] - lows[r])
-        shares[r] += extra
-        rest -= extra
+            high = middle
+    shares = limits(high)
+    chosen = _choose(shares, lows, batch, active) or set()
+    shares = [n if r in chosen else 0 for r, n in enumerate(shares)]
+    slowest = [(-models[r].time(shares[r]), r) for r in chosen if shares[r] > lows[r]]
+    heapq.heapify(slowest)
+    for _ in range(sum(shares) - batch):
+        _, r = heapq.heappop(slowest)
+        shares[r] -= 1
+        if shares[r] > lows[r]:
+            heapq.heappush(slowest, (-models[r].time(shares[r]), r))
     return shares
 
 
-def _subset(most: Sequence[int], lows: Sequence[int], batch: int, active: int) -> set[int] | None:
-    """Find replicas whose floors sum to at most ``batch`` and whose limits reach it, by dynamic programming.
-
-    ``reach[k][f]`` is the largest sum of limits of k replicas whose floors sum to f.
-    """
-    usable = [r for r, n in enumerate(most) if n]
+def _choose(limits: Sequence[int], lows: Sequence[int], batch: int, active: int) -> set[int] | None:
+    """Return at most ``active`` replicas whose floors sum to at most ``batch`` and whose limits reach it."""
+    usable = sorted((r for r, n in enumerate(limits) if n), key=lambda r: -limits[r])
+    if sum(limits[r] for r in usable[:active]) < batch:
+        return None
+    if sum(lows[r] for r in usable[:active]) <= batch:
+        return set(usable[:active])
+    # The floors of the largest are too much together. By number of replicas and sum of floors: the largest
+    # sum of limits that some set reaches, and that set.
     reach: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {(0, 0): (0, ())}
     for r in usable:
-        for (k, f), (limit, chosen) in list(reach.items()):
-            key = (k + 1, f + lows[r])
-            if key[0] <= active and key[1] <= batch and reach.get(key, (-1,))[0] < limit + most[r]:
-                reach[key] = (limit + most[r], (*chosen, r))
+        for (size, floor), (limit, chosen) in list(reach.items()):
+            key, sum_ = (size + 1, floor + lows[r]), limit + limits[r]
+            if key[0] <= active and key[1] <= batch and reach.get(key, (-1,))[0] < sum_:
+                reach[key] = (sum_, (*chosen, r))
     return next((set(chosen) for limit, chosen in reach.values() if limit >= batch), None)
-
-
-def _level(models: Sequence[SpeedModel], most: Sequence[int], shares: list[int], lows: Sequence[int]) -> list[int]:
-    """Start from the limits of the chosen replicas and take the surplus off the slowest, sample by sample."""
-    level = [limit if n else 0 for limit, n in zip(most, shares, strict=True)]
-    surplus = sum(level) - sum(shares)
-    heap = [(-models[r].time(n), r) for r, n in enumerate(level) if n > lows[r]]
-    heapq.heapify(heap)
-    for _ in range(surplus):
-        _, r = heapq.heappop(heap)
-        level[r] -= 1
-        if level[r] > lows[r]:
-            heapq.heappush(heap, (-models[r].time(level[r]), r))
-    return level
-
-
-def _describe(
-    models: Sequence[SpeedModel],
-    shares: Sequence[int],
-    tops: Sequence[int],
-    communication: Callable[[int], float] | None,
-    names: Sequence[str],
-) -> Partition:
-    def cost(active: int) -> float:
-        return communication(active) if communication and active > 1 else 0.0
-
-    batch, count = sum(shares), len(models)
-    compute = tuple(m.time(n) for m, n in zip(models, shares, strict=True))
-    step = max(compute) + cost(int(np.count_nonzero(shares)))
-    equal = [batch // count + (r < batch % count) for r in range(count)]
-    fits = all(n <= top for n, top in zip(equal, tops, strict=True))
-    alone = [m.time(batch) for m, top in zip(models, tops, strict=True) if top >= batch]
-    reasons = []
-    for r, n in enumerate(shares):
-        one = models[r].time(1)
-        reasons.append(
-            ""
-            if n
-            else f"leaving {names[r]} out: its step on one sample alone takes {one * 1e3:.1f} ms, "
-            f"the whole step without it {step * 1e3:.1f} ms"
-        )
-    return Partition(
-        shares=tuple(int(n) for n in shares),
-        compute=compute,
-        communication=cost(int(np.count_nonzero(shares))),
-        equal_step=max(m.time(n) for m, n in zip(models, equal, strict=True)) + cost(count) if fits else None,
-        alone_step=min(alone) if alone else None,
-        reasons=tuple(reasons),
-    )

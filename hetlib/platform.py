@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import yaml
 
 __all__ = ["Platform", "Replica"]
@@ -103,17 +102,6 @@ class Platform:
         if not isinstance(content, Mapping) or set(content) != {"replicas"} or not content["replicas"]:
             raise ValueError(f"platform file {str(path)!r} needs the one key `replicas` with a list under it.")
         return cls.from_list(content["replicas"])
-
-    @classmethod
-    def from_job(cls, replica: Replica) -> "Platform":
-        """Gather the platform of a running job (torchrun or spawn): every rank passes its own replica."""
-        if not dist.is_initialized():
-            raise RuntimeError(
-                "Platform.from_job needs a process group; call torch.distributed.init_process_group first."
-            )
-        gathered: list[Replica | None] = [None] * dist.get_world_size()
-        dist.all_gather_object(gathered, replica)
-        return cls(tuple(r for r in gathered if r is not None))
 
     @property
     def nominal_speeds(self) -> tuple[float, ...]:

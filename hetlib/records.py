@@ -1,10 +1,12 @@
 """Run records with their provenance, read back as tidy data frames; tables and figures saved with theirs."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,15 +21,7 @@ from . import paths
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "RunRecord",
-    "environment",
-    "epochs_frame",
-    "runs_frame",
-    "save_figure",
-    "save_table",
-    "steps_frame",
-]
+__all__ = ["RunRecord", "environment", "epochs_frame", "runs_frame", "save_figure", "save_table", "steps_frame"]
 
 PHASES = ("compute", "wait", "communicate", "update")
 
@@ -130,97 +124,51 @@ def steps_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
     for record in records:
         seconds = np.stack([np.asarray(record.steps[phase]) for phase in PHASES])  # (phases, steps, replicas)
         phase, step, rank = np.meshgrid(PHASES, *map(range, seconds.shape[1:]), indexing="ij")
-        columns = {
-            "phase": phase,
-            "step": step,
-            "rank": rank,
-            "seconds": seconds,
-            "begin": seconds.cumsum(0) - seconds,
-        }
+        columns = {"phase": phase, "step": step, "rank": rank, "seconds": seconds, "begin": seconds.cumsum(0) - seconds}
         frames.append(pd.DataFrame(_about(record) | {name: values.ravel() for name, values in columns.items()}))
     return pd.concat(frames, ignore_index=True)
 
 
 def environment() -> dict[str, Any]:
     """Return the versions and the machine that a result depends on."""
-    packages = ("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill")
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "missing"
+    versions = dict.fromkeys(("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill"), "missing")
+    for package in versions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    processor = re.search(r"model name\s*: (.+)", info)
     return {
         "python": platform.python_version(),
-        **found,
+        **versions,
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor[1] if processor else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
     }
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def product_path(kind: str, name: str, profile: str) -> Path:
-    """Return ``results/<profile>/<kind>/<name>`` without its ending; the folder exists afterwards."""
-    folder = paths.RESULTS / profile / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / name
-
-
-def _write_provenance(path: Path, caption: str, records: Sequence[RunRecord]) -> None:
+def _product(kind: str, name: str, profile: str, caption: str, records: Sequence[RunRecord]) -> Path:
+    """Return ``results/<profile>/<kind>/<name>`` without its ending, beside a note of caption and records."""
+    path = paths.RESULTS / profile / kind / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     about = {"caption": caption, "records": sorted({record.fingerprint for record in records})}
     path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
+    return path
 
 
 def save_table(
-    table: pd.DataFrame,
-    name: str,
-    *,
-    caption: str,
-    profile: str,
-    records: Sequence[RunRecord] = (),
-    digits: int = 3,
+    table: pd.DataFrame, name: str, *, caption: str, profile: str, records: Sequence[RunRecord] = (), digits: int = 3
 ) -> None:
     """Write a table as CSV (all digits) and LaTeX, with its caption and the records behind it."""
-    path = product_path("tables", name, profile)
+    path = _product("tables", name, profile, caption, records)
     table.to_csv(path.with_suffix(".csv"), index=False)
-    latex = _latex(table, caption, name.replace("_", "-"), digits)
-    path.with_suffix(".tex").write_text(latex)
-    _write_provenance(path, caption, records)
-
-
-def _latex(table: pd.DataFrame, caption: str, label: str, digits: int) -> str:
-    escape = str.maketrans({"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#"})
-
-    def cell(value: Any) -> str:
-        return f"{value:.{digits}f}" if isinstance(value, float) else str(value).translate(escape)
-
-    numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in table]
-    rows = [" & ".join(cell(value) for value in row) + r" \\" for row in table.itertuples(index=False)]
-    head = " & ".join(cell(str(column)) for column in table.columns) + r" \\"
-    columns = "".join("r" if number else "l" for number in numeric)
-    lines = [r"\begin{table}", rf"\caption{{{caption.translate(escape)}}}", rf"\label{{tab:{label}}}"]
-    lines += [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\hline",
-        head,
-        r"\hline",
-        *rows,
-        r"\hline",
-        r"\end{tabular}",
-    ]
-    return "\n".join([*lines, r"\end{table}", ""])
+    style = table.style.hide(axis="index").format(precision=digits, escape="latex").format_index(escape="latex", axis=1)
+    escaped = caption.translate({ord(c): f"\\{c}" for c in "%&_#"})
+    path.with_suffix(".tex").write_text(style.to_latex(hrules=True, caption=escaped, label=f"tab:{name}"))
 
 
 def save_figure(figure: "Figure", name: str, *, caption: str, profile: str, records: Sequence[RunRecord] = ()) -> None:
     """Write a figure as PDF and 300 dpi PNG without dates: an unchanged figure is an unchanged file."""
-    path = product_path("figures", name, profile)
+    path = _product("figures", name, profile, caption, records)
     figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None, "Creator": None})
     figure.savefig(path.with_suffix(".png"), dpi=300, metadata={"Software": None})
-    _write_provenance(path, caption, records)

@@ -1,27 +1,24 @@
 """From an experiment to its record: measure and plan where needed, train, keep what came out."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
-import torch.nn.functional as F
 
 from .datasets import load_dataset
-from .emulation import SlowDown
 from .experiment import STRATEGIES, Experiment, fingerprint, learning_rate, shares_for
-from .partition import Partition, partition
+from .partition import Partition
+from .planner import measure, plan_experiment
 from .platform import Platform
 from .records import RunRecord, environment
 from .replicas import Replicas
-from .speed import SpeedModel, batches_to_time, time_step
-from .train import Job, build_network, build_optimizer, train
+from .train import Job, train
 
 __all__ = ["VirtualReplicas", "measure", "plan", "run"]
+
+plan = plan_experiment
 
 
 class VirtualReplicas:
@@ -65,7 +62,7 @@ def run(
     platform = replicas.platform
     virtual = isinstance(replicas, VirtualReplicas)
     if STRATEGIES[experiment.strategy].shares == "speed" and experiment.shares is None and plan_with is None:
-        plan_with = plan(experiment, replicas)
+        plan_with = plan_experiment(experiment, replicas)
     planned = plan_with.shares if plan_with else None
     speeds = platform.nominal_speeds
     if plan_with and all(plan_with.compute):
@@ -76,13 +73,7 @@ def run(
     mode = "virtual" if virtual else "processes"
     weighting_speeds = speeds if STRATEGIES[experiment.strategy].weighting == "speed" else ()
     name = fingerprint(
-        experiment.to_dict(),
-        platform.to_list(),
-        mode,
-        shares,
-        weighting_speeds,
-        data.checksum,
-        torch.__version__,
+        experiment.to_dict(), platform.to_list(), mode, shares, weighting_speeds, data.checksum, torch.__version__
     )
     if store is not None and not keep_weights and (found := RunRecord.load(store / f"{name}.json")):
         return found
@@ -129,60 +120,3 @@ def _phases(stamps: np.ndarray, job: Job) -> dict[str, list[list[float]]]:
         values[:, job.active] = np.maximum(seconds.T, 0)
         full[phase] = values.tolist()
     return full
-
-
-def time_replica(rank: int | None, job: Job, batches: Sequence[int], seconds: float) -> dict[int, float]:
-    """Time training steps of one replica without communication, while all others do the same."""
-    experiment = job.experiment
-    replica = job.platform.replicas[rank or 0]
-    device, dtype = torch.device(replica.device), getattr(torch, experiment.dtype)
-    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
-    network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
-    slow = SlowDown(replica.slowdown, network)
-    optimizer = build_optimizer(experiment, network, experiment.lr)
-
-    def step(batch: int) -> None:
-        slow.start("forward", batch)
-        images, labels = data.gather(np.arange(batch) % len(data))
-        loss = F.cross_entropy(network(images.to(device, dtype)), labels.to(device))
-        slow.settle()
-        slow.start("backward", batch)
-        loss.backward()
-        slow.settle()
-        slow.start("update", batch)
-        optimizer.step()
-        optimizer.zero_grad()
-        slow.settle()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    if rank is not None:
-        dist.barrier()
-    return dict(time_step(step, [n for n in batches if n <= (replica.max_batch or n)], seconds))
-
-
-def measure(experiment: Experiment, replicas: "Replicas", *, seconds: float = 4.0) -> list[SpeedModel]:
-    """Measure the step of an experiment's model on every replica, all at the same time.
-
-    Args:
-        experiment: Its model, data set, optimizer and global batch.
-        replicas: Processes.
-        seconds: Budget of each replica.
-    """
-    batches = batches_to_time(experiment.global_batch, len(replicas.platform))
-    idle = (0,) * len(replicas.platform)
-    job = Job(replace(experiment, shares=None), replicas.platform, idle, replicas.platform.nominal_speeds, False)
-    timed = replicas.run(time_replica, job, batches, seconds)
-    return [SpeedModel(tuple(t), tuple(t.values())) for t in timed]
-
-
-def plan(experiment: Experiment, replicas: "Replicas | VirtualReplicas", *, seconds: float = 4.0) -> Partition:
-    """Choose the shares by speed: measured for processes, nominal for virtual replicas."""
-    platform = replicas.platform
-    if isinstance(replicas, VirtualReplicas):
-        models = [SpeedModel.constant(speed) for speed in platform.nominal_speeds]
-    else:
-        models = measure(experiment, replicas, seconds=seconds)
-    caps = [replica.max_batch for replica in platform.replicas]
-    names = [f"{rank} ({replica.name})" for rank, replica in enumerate(platform.replicas)]
-    return partition(models, experiment.global_batch, caps=caps, names=names)

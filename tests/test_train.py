@@ -135,11 +135,7 @@ def test_measured_plan_feeds_the_training(pool):
 
 def test_shares_and_learning_rate_of_every_strategy():
     speeds, planned = (1.0, 4.0, 2.0), (10, 40, 14)
-    expected = {
-        "single": (64, 0, 0),
-        "equal": (22, 21, 21),
-        "fastest-only": (0, 64, 0),
-    }
+    expected = {"single": (64, 0, 0), "equal": (22, 21, 21), "fastest-only": (0, 64, 0)}
     for name in STRATEGIES:
         experiment = Experiment(strategy=name, global_batch=64, lr=0.1)
         assert shares_for(experiment, speeds, planned) == expected.get(name, planned)

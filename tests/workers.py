@@ -84,11 +84,6 @@ def evaluation_leaves_the_count_alone(rank: int) -> int:
     return len(sampler.dealt)
 
 
-def gathered_platform(rank: int) -> int:
-    replica = hetlib.Replica(slowdown=1.0 + rank)
-    return [r.slowdown for r in hetlib.Platform.from_job(replica).replicas]
-
-
 def die(rank: int, victim: int, signum: int) -> None:
     """End one replica while the others wait for it in a collective."""
     if rank == victim:
