@@ -27,9 +27,9 @@ class EuroSAT(SceneFolder):
 
     url = "https://zenodo.org/records/7711810/files/"
     md5: ClassVar = {"rgb": "f46e308c4d50d4bf32fedad2d3d62f3b", "ms": "091174add3c8e680a49244acf185b9f0"}
-    layouts: ClassVar = {
-        "rgb": ("EuroSAT_RGB", "2750"),
-        "ms": ("EuroSAT_MS", "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"),
+    layouts: ClassVar = {  # the release's folders in `root`, or images in `root`
+        "rgb": ("EuroSAT_RGB", "2750", "*/*.jpg"),
+        "ms": ("EuroSAT_MS", "ds/images/remote_sensing/otherDatasets/sentinel_2/tif", "*/*.tif"),
     }
 
     def __init__(
@@ -44,49 +44,42 @@ class EuroSAT(SceneFolder):
     ):
         if version not in self.layouts:
             raise ValueError(f"`version` must be 'rgb' or 'ms', got {version!r}.")
-        folders = [Path(root, layout) for layout in self.layouts[version]]
-        plain = Path(root).is_file() or any(Path(root).glob({"rgb": "*/*.jpg", "ms": "*/*.tif"}[version]))
-        if download and not plain and not any(folder.is_dir() for folder in folders):
+        *folders, images = self.layouts[version]
+        plain = Path(root).is_file() or any(Path(root).glob(images))
+        places = [Path(root, folder) for folder in folders] + [Path(root)] * plain
+        if download and not any(map(Path.exists, places)):
             tools = optional("torchvision.datasets.utils", "torchvision")
-            md5, name = self.md5[version] if checksum else None, f"{folders[0].name}.zip"
+            md5, name = self.md5[version] if checksum else None, f"{folders[0]}.zip"
             tools.download_and_extract_archive(self.url + name, str(root), filename=name, md5=md5)
-        found = [folder for folder in folders if folder.is_dir()] + [Path(root)] * plain
-        if not found:
+        if not (found := list(filter(Path.exists, places))):
             raise FileNotFoundError(
                 f"Dataset not found in `root={str(root)!r}` and `download={download}`, either specify a "
                 "different `root` or use `download=True` to automatically download the dataset."
             )
-        options = {"band_names": SENTINEL2 if version == "ms" else None} | options
-        super().__init__(found[0], split, **options)
+        super().__init__(found[0], split, **{"band_names": SENTINEL2 if version == "ms" else None} | options)
 
 
 # Name: class, its settings, and what to look for in the folder HETLIB_DATA where no `root` is given.
 DATASETS: dict[str, tuple[type[ImageDataset], dict[str, Any], tuple[str, ...]]] = {
     "brandenburg": (LandCoverScene, {}, ()),
-    # Cut where every class has windows on both sides.
-    "wake": (LandCoverScene, {"fractions": (0.5, 0.1, 0.4), "valid_range": (0, 255)}, ()),
+    "wake": (LandCoverScene, {"fractions": (0.5, 0.1, 0.4), "valid_range": (0, 255)}, ()),  # all classes on both sides
     "eurosat": (EuroSAT, {"version": "rgb"}, ("eurosat", "EuroSAT_RGB", "2750", "eurosat_rgb_subset.tar")),
-    "eurosat-ms": (
-        EuroSAT,
-        {"version": "ms"},
-        ("eurosat-ms", "EuroSAT_MS", "sentinel2_l1c_13band_patches.tar"),
-    ),
+    "eurosat-ms": (EuroSAT, {"version": "ms"}, ("eurosat-ms", "EuroSAT_MS", "sentinel2_l1c_13band_patches.tar")),
 }
 for _name in ("brandenburg", "wake"):
     DATASETS[_name][1].update(image=paths.DATA / f"{_name}.tif", labels=paths.DATA / f"{_name}_labels.tif")
 KNOWN = """
-ucmerced 256 agricultural airplane baseballdiamond beach buildings chaparral denseresidential forest
-  freeway golfcourse harbor intersection mediumresidential mobilehomepark overpass parkinglot river
-  runway sparseresidential storagetanks tenniscourt
-resisc45 256 airplane airport baseball_diamond basketball_court beach bridge chaparral church
-  circular_farmland cloud commercial_area dense_residential desert forest freeway golf_course
-  ground_track_field harbor industrial_area intersection island lake meadow medium_residential
-  mobile_home_park mountain overpass palace parking_lot railway railway_station rectangular_farmland
-  river roundabout runway sea_ice ship snowberg sparse_residential stadium storage_tank tennis_court
-  terrace thermal_power_station wetland
-aid 600 Airport BareLand BaseballField Beach Bridge Center Church Commercial DenseResidential Desert
-  Farmland Forest Industrial Meadow MediumResidential Mountain Park Parking Playground Pond Port
-  RailwayStation Resort River School SparseResidential Square Stadium StorageTanks Viaduct
+ucmerced 256 agricultural airplane baseballdiamond beach buildings chaparral denseresidential forest freeway golfcourse
+  harbor intersection mediumresidential mobilehomepark overpass parkinglot river runway sparseresidential storagetanks
+  tenniscourt
+resisc45 256 airplane airport baseball_diamond basketball_court beach bridge chaparral church circular_farmland cloud
+  commercial_area dense_residential desert forest freeway golf_course ground_track_field harbor industrial_area
+  intersection island lake meadow medium_residential mobile_home_park mountain overpass palace parking_lot railway
+  railway_station rectangular_farmland river roundabout runway sea_ice ship snowberg sparse_residential stadium
+  storage_tank tennis_court terrace thermal_power_station wetland
+aid 600 Airport BareLand BaseballField Beach Bridge Center Church Commercial DenseResidential Desert Farmland Forest
+  Industrial Meadow MediumResidential Mountain Park Parking Playground Pond Port RailwayStation Resort River School
+  SparseResidential Square Stadium StorageTanks Viaduct
 rsscn7 400 aGrass bField cIndustry dRiverLake eForest fResident gParking
 """  # a name, the images' size in pixels (a few files differ), the class folders
 for _row in KNOWN.replace("\n  ", " ").strip().splitlines():

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,50 +18,48 @@ if TYPE_CHECKING:
 __all__ = ["SPLITS", "ImageDataset"]
 
 SPLITS = ("train", "validation", "test")
-RGB = (("b04", "b03", "b02"), ("red", "green", "blue"))  # parts of band names
+RGB = ("red|b04", "green|b03", "blue|b02")  # found in band names
 File = str | os.PathLike[str]
-Transforms = Callable[[dict[str, Any]], dict[str, Any]]
+Batch = tuple[torch.Tensor, torch.Tensor]
+Transforms = Callable[[dict[str, Any]], dict[str, Any]] | None
 
 
 class ImageDataset(Dataset):
     """One split of labelled images, mapped from the cache.
 
-    Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values; pixels without data
-    hold the band's mean. Copies in other processes map the same cache and share its memory.
+    Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values; pixels without data hold
+    the band's mean. Copies in other processes map the same cache and share its memory.
 
     Data sets take ``split`` ("train", "validation" or "test"), ``bands`` (names of those to use), ``valid_range``
     (lowest and highest value that is data, besides the file's nodata value), ``transforms`` (applied to each item)
     and ``cache`` (a folder instead of ``HETLIB_CACHE``).
 
     Attributes:
-        classes: Names, by label.
-        bands: Names of the selected bands, in order.
-        labels: (n,) int64 labels of this split.
+        classes, bands: Names of the classes, by label, and of the selected bands.
+        image_shape: Bands, height and width of every image.
+        labels, indices: (n,) int64 labels of this split, and its images' positions in the cache.
         checksum: SHA-256 of what the data set was made from.
-        mean: (bands,) float32 mean of the training split's valid pixels.
-        std: (bands,) float32 standard deviation of the same pixels; 1 for a constant band.
-        indices: (n,) positions of this split's images in the cache.
+        mean, std: (bands,) float32 statistics of the training split's valid pixels; std is 1 for a constant band.
     """
 
     def __init__(
-        self,
-        entry: store.Entry,
-        assigned: np.ndarray,  # (images in the cache,) positions in SPLITS, -1 for unused
-        split: str,
-        bands: Sequence[str] | None,
-        transforms: Transforms | None,
-    ):
+        self, entry: store.Entry, assigned: np.ndarray, split: str, bands: Sequence[str] | None, transforms: Transforms
+    ):  # assigned: (images in the cache,) positions in SPLITS
         known: list[str] = entry.meta["bands"]
-        self.bands = tuple(known) if bands is None else tuple(bands)
+        self.bands = tuple(known if bands is None else bands)
         if isinstance(bands, str) or not self.bands or not set(self.bands) <= set(known):
             raise ValueError(f"`bands` must be a sequence of names out of {known}, got {bands!r}.")
+        # All bands as a slice need no copy.
+        self.columns = slice(None) if list(self.bands) == known else [known.index(band) for band in self.bands]
         self.split, self.transforms, self.cache_folder = split, transforms, entry.folder
         self.classes, self.checksum = tuple(entry.meta["classes"]), str(entry.meta["checksum"])
-        self.columns = np.array([known.index(band) for band in self.bands])
         self.indices = np.flatnonzero(assigned == SPLITS.index(split))
         self.labels = np.asarray(entry.arrays["labels"])[self.indices]
-        self._images, self._meta = entry.arrays["images"], entry.meta
-        count, total, squares = entry.arrays["moments"][assigned == 0].sum(0)[:, self.columns]
+        self._images, moments = entry.arrays["images"], entry.arrays["moments"]
+        self.image_shape = (len(self.bands), *self._images.shape[1:3])
+        self._clean = bool((moments[:, 0] == self._images[0, ..., 0].size).all())  # no pixel is to be filled
+        self._data = entry.meta["nodata"], entry.meta["valid_range"]
+        count, total, squares = moments[assigned == 0].sum(0)[:, self.columns]
         if not count.all():
             empty = self.bands[int(np.argmin(count))]
             raise ValueError(f"Band {empty!r} has no valid pixel in training; leave it out with `bands=`.")
@@ -70,12 +69,12 @@ class ImageDataset(Dataset):
         self.std = np.where(std > 1e-6 * np.abs(mean), std, 1).astype(np.float32)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_images": None, "_meta": None}  # a copy maps the cache itself
+        return self.__dict__ | {"_images": None}  # a copy maps the cache itself
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if (entry := store.load(state["cache_folder"])) is None:
             raise FileNotFoundError(f"The cache {state['cache_folder']} is gone; open the data set again.")
-        self.__dict__ |= state | {"_images": entry.arrays["images"], "_meta": entry.meta}
+        self.__dict__ |= state | {"_images": entry.arrays["images"]}
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -84,14 +83,7 @@ class ImageDataset(Dataset):
         sample = {"image": self.gather([i], standardise=False)[0][0], "label": int(self.labels[i])}
         return sample if self.transforms is None else self.transforms(sample)
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Bands, height and width of every image."""
-        return (len(self.bands), *self._images.shape[1:3])
-
-    def gather(
-        self, indices: Sequence[int] | np.ndarray | torch.Tensor, standardise: bool = True
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def gather(self, indices: Sequence[int] | np.ndarray | torch.Tensor, standardise: bool = True) -> Batch:
         """Read a batch; ``transforms`` are not applied.
 
         Args:
@@ -104,32 +96,26 @@ class ImageDataset(Dataset):
         chosen = np.asarray(indices, dtype=np.int64)
         images = torch.empty((len(chosen), *self.image_shape), memory_format=torch.channels_last)
         out = images.permute(0, 2, 3, 1).numpy()  # (n, height, width, bands), the same memory
-        pixels = out.shape[1] * out.shape[2]
-        scale = np.tile(1 / self.std, pixels)
-        shift = np.tile(self.mean, pixels) * scale
+        scale = np.tile(1 / self.std, out.shape[1] * out.shape[2])
+        shift = np.resize(self.mean, scale.shape) * scale
         step = max(1, 65_536 // len(scale))  # images at a time: the processor's cache holds them for all passes
         for start in range(0, len(out), step):
-            raw = self._images[self.indices[chosen[start : start + step]]]  # (step, height, width, all bands)
+            raw = self._images[self.indices[chosen[start : start + step]]][..., self.columns]
             part = out[start : start + step]
-            if len(self.columns) != raw.shape[-1] or (np.diff(self.columns) != 1).any():
-                raw = raw[..., self.columns]
             part[:] = raw
             if standardise:
                 rows = part.reshape(-1, len(scale))
                 rows *= scale
                 rows -= shift
-            if not self._meta["clean"]:
-                valid = valid_pixels(raw, self._meta["nodata"], self._meta["valid_range"])
-                np.copyto(part, np.float32(0) if standardise else self.mean, where=~valid)
+            if not self._clean:
+                np.copyto(part, np.float32(0) if standardise else self.mean, where=~valid_pixels(raw, *self._data))
         return images, torch.from_numpy(self.labels[chosen])
 
     def plot(self, sample: dict[str, Any]) -> "Figure":
         """Draw an item in colour if bands B04, B03, B02 or red, green, blue are there, else its first."""
         figures = optional("matplotlib.figure", "matplotlib")
-        shown = [0]
-        for names in RGB:
-            found = [[i for i, band in enumerate(self.bands) if name in band.lower()] for name in names]
-            shown = [positions[0] for positions in found] if all(found) else shown
+        found = [[i for i, band in enumerate(self.bands) if re.search(colour, band.lower())] for colour in RGB]
+        shown = [positions[0] for positions in found] if all(found) else [0]
         image = np.asarray(sample["image"], dtype=np.float32)[shown]  # (3 or 1, height, width)
         low, high = np.percentile(image, (2, 98), axis=(1, 2), keepdims=True)
         image = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1).transpose(1, 2, 0)
@@ -155,16 +141,13 @@ def moments(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
     Mean and deviation of any split follow from them exactly, without reading images again.
     """
-    n, bands = len(pixels), pixels.shape[-1]
-    values = pixels.reshape(n, -1, bands).astype(np.float64)
-    out = np.full((n, 3, bands), float(values.shape[1]))
+    values = pixels.reshape(len(pixels), -1, pixels.shape[-1]).astype(np.float64)
+    count = np.full(values[:, :1].shape, values.shape[1])
     if not valid.all():
-        out[:, 0] = valid.reshape(values.shape).sum(1)
+        count = valid.reshape(values.shape).sum(1, keepdims=True)
         values[~valid.reshape(values.shape)] = 0
     ones = np.ones((1, values.shape[1]))  # a product is faster than a sum over a middle axis
-    out[:, 1] = (ones @ values)[:, 0]
-    out[:, 2] = (ones @ np.square(values, out=values))[:, 0]
-    return out
+    return np.concatenate([count, ones @ values, ones @ np.square(values, out=values)], axis=1)
 
 
 def check(split: str, fractions: Sequence[float]) -> None:

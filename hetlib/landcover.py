@@ -1,11 +1,13 @@
 """Windows of a GeoTIFF scene around labelled pixels, with splits that share no pixel."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 
 from hetlib import cache as store
+from hetlib import paths
 from hetlib.images import SPLITS, File, ImageDataset, Transforms, check, moments, optional, valid_pixels
 
 __all__ = ["LandCoverScene", "read_scene", "zones"]
@@ -14,14 +16,12 @@ __all__ = ["LandCoverScene", "read_scene", "zones"]
 class LandCoverScene(ImageDataset):
     """Windows of any multi-band GeoTIFF, labelled by the class of their centre pixel.
 
-    Windows are drawn at random around labelled pixels that are valid in every band, equally many a class
-    where there are enough; the rest of a window may be unlabelled or without data. ``centres`` (n, 2) holds
-    their row and column.
+    Windows are drawn at random around labelled pixels that are valid in every band, equally many a class where there
+    are enough; the rest of a window may be unlabelled or without data. ``centres`` (n, 2) holds their row and column.
 
-    Args:
+    Args (others as for :class:`ImageDataset`):
         image: GeoTIFF with the bands, named by its band descriptions.
         labels: GeoTIFF on the same grid: class numbers, 0 for unlabelled; tags ``CLASS_<number>`` name them.
-        split: As for :class:`ImageDataset`; so are ``bands``, ``valid_range``, ``transforms`` and ``cache``.
         window: Height and width of the images, in pixels.
         classes: Names of the classes to use, or ``{number: name}`` where the file has none.
         split_by: ``"columns"`` (training left, test right) or ``"blocks"`` (squares of 8 windows dealt by the seed).
@@ -46,8 +46,8 @@ class LandCoverScene(ImageDataset):
         stride: int = 1,
         valid_range: tuple[float, float] | None = None,
         seed: int = 0,
-        transforms: Transforms | None = None,
-        cache: File | None = None,
+        transforms: Transforms = None,
+        cache: File = paths.CACHE,
     ):
         check(split, fractions)
         if min(numbers := (window, per_class, stride)) < 1:
@@ -55,46 +55,37 @@ class LandCoverScene(ImageDataset):
         for path in (image, labels):
             if not Path(path).is_file():
                 raise FileNotFoundError(f"There is no file {path}; give the path of a GeoTIFF.")
-        folder = store.base(cache)
+        folder = Path(cache).resolve()
         checksum = store.checksum({"image": Path(image).resolve(), "labels": Path(labels).resolve()}, folder)
+        chosen = sorted(classes.items()) if isinstance(classes, Mapping) else classes
+        windows: list[object] = [numbers, chosen, split_by, list(fractions), seed]
+        content = {"checksum": checksum, "valid_range": valid_range, "windows": windows}
 
         def build(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
             pixels, names, nodata = read_scene(image)
             codes, named = read_labels(labels, image, classes)
-            usable = valid_pixels(pixels, nodata, valid_range).all(2)
-            usable &= (np.arange(usable.shape[0]) % stride == 0)[:, None]
-            usable &= np.arange(usable.shape[1]) % stride == 0
-            zone = zones(usable.shape, window, split_by, fractions, 8 * window, seed)
+            usable = np.zeros(codes.shape, bool)
+            usable[::stride, ::stride] = valid_pixels(pixels[::stride, ::stride], nodata, valid_range).all(2)
+            zone = zones(codes.shape, window, split_by, fractions, 8 * window, seed)
             rng, drawn = np.random.default_rng(seed), []
             for s, part in enumerate(SPLITS):
                 for label, (number, name) in enumerate(named.items()):
                     found = np.flatnonzero(usable & (zone == s) & (codes == number))
-                    if not len(found) and s != 1 and fractions[s] > 0:
-                        raise ValueError(
-                            f"Class {name!r} of {labels} has no window for {part}: leave it out with "
-                            "`classes=`, or change `split_by`, `fractions`, `seed` or `window`."
-                        )
+                    if not len(found) and part != "validation" and fractions[s] > 0:
+                        remedy = "leave it out with `classes=`, or change `split_by`, `fractions`, `seed` or `window`"
+                        raise ValueError(f"Class {name!r} of {labels} has no window for {part}: {remedy}.")
                     found = np.sort(rng.choice(found, min(per_class, len(found)), replace=False))
-                    drawn.append(np.stack([found, np.full_like(found, label), np.full_like(found, s)]))
+                    drawn.append(np.stack(np.broadcast_arrays(found, label, s)))
             flat, label_of, split_of = np.concatenate(drawn, axis=1)
             centres = np.stack(np.unravel_index(flat, codes.shape), axis=1)
             views = np.lib.stride_tricks.sliding_window_view(pixels, (window, window), axis=(0, 1))
-            cut = views[tuple((centres - window // 2).T)].transpose(0, 2, 3, 1)
-            valid = valid_pixels(cut, nodata, valid_range)
-            meta: dict = {
-                "checksum": checksum,
-                "bands": names,
-                "classes": list(named.values()),
-                "nodata": nodata,
-            }
-            meta |= {"valid_range": valid_range, "clean": bool(valid.all())}
-            arrays = {"images": np.ascontiguousarray(cut), "labels": label_of, "splits": split_of}
-            return meta, arrays | {"centres": centres, "moments": moments(cut, valid)}
+            images = np.ascontiguousarray(views[tuple((centres - window // 2).T)].transpose(0, 2, 3, 1))
+            arrays = {"images": images, "moments": moments(images, valid_pixels(images, nodata, valid_range))}
+            arrays |= {"labels": label_of, "splits": split_of, "centres": centres}
+            return {"bands": names, "classes": list(named.values()), "nodata": nodata}, arrays
 
-        chosen = sorted(classes.items()) if isinstance(classes, Mapping) else classes
-        options = [numbers, chosen, split_by, list(fractions), valid_range, seed]
-        entry = store.fetch(folder, {"scene": checksum, "options": options}, build)
-        super().__init__(entry, np.asarray(entry.arrays["splits"]), split, bands, transforms)
+        entry = store.fetch(folder, content, build)
+        super().__init__(entry, entry.arrays["splits"], split, bands, transforms)
         self.centres = np.asarray(entry.arrays["centres"])[self.indices]
 
 
@@ -111,24 +102,23 @@ def read_labels(
     """Read class numbers (height, width) and the names of those to use; refuse another grid."""
     rasterio = optional("rasterio", "rasterio")
     with rasterio.open(labels) as raster, rasterio.open(image) as scene:
-        grids = [(str(r.crs), r.shape, tuple(round(x, 6) for x in r.transform[:6])) for r in (raster, scene)]
-        if grids[0] != grids[1]:
+        grid, wanted = ((str(r.crs), r.shape, tuple(round(x, 6) for x in r.transform[:6])) for r in (raster, scene))
+        if grid != wanted:
             raise ValueError(
-                f"{labels} is on another grid (CRS, shape, transform) than {image}: {grids[0]}, not "
-                f"{grids[1]}. Try `rio warp {labels} on_grid.tif --like {image} --resampling nearest`."
+                f"{labels} is on another grid (CRS, shape, transform) than {image}: {grid}, not {wanted}. "
+                f"Try `rio warp {labels} on_grid.tif --like {image} --resampling nearest`."
             )
-        if raster.count != 1 or not raster.dtypes[0].startswith(("int", "uint")):
+        if raster.count != 1 or not np.issubdtype(raster.dtypes[0], np.integer):
             raise ValueError(f"{labels} must be one band of whole numbers, got {raster.dtypes}.")
         codes, tags = raster.read(1).astype(np.int64), raster.tags()
-        codes[codes == (0 if raster.nodata is None else raster.nodata)] = 0
+        codes[codes == raster.nodata] = 0
     if isinstance(classes, Mapping):
         return codes, dict(classes)
-    named = {int(k[6:]): v for k, v in tags.items() if k.startswith("CLASS_") and k[6:].isdigit()}
+    named = {int(key[6:]): tags[key] for key in tags if key.startswith("CLASS_") and key[6:].isdigit()}
     named = named or {int(number): f"class {number}" for number in np.unique(codes) if number}
-    if classes is not None and (unknown := set(classes) - set(named.values())):
-        allowed = list(named.values())
-        raise ValueError(f"`classes` has {sorted(unknown)}; {labels} has {allowed}; use those.")
-    return codes, {k: v for k, v in sorted(named.items()) if classes is None or v in classes}
+    if unknown := set(classes or ()) - set(named.values()):
+        raise ValueError(f"`classes` has {sorted(unknown)}; {labels} has {list(named.values())}; use those.")
+    return codes, {number: name for number, name in sorted(named.items()) if classes is None or name in classes}
 
 
 def zones(
@@ -138,23 +128,20 @@ def zones(
 
     Windows lie within their zone, and zones are a window's width apart, so splits share no pixel.
     """
-    height, width = shape
     if split_by == "columns":
-        cuts = np.rint(np.cumsum((0, *fractions)) * width).astype(int)
-        cells = [(0, height, cuts[i], cuts[i + 1], i) for i in range(3)]
+        edges, deal = [[0, shape[0]], np.rint(np.cumsum((0, *fractions)) * shape[1]).astype(int).tolist()], np.arange(3)
     elif split_by == "blocks":
-        corners = [(row, column) for row in range(0, height, block) for column in range(0, width, block)]
-        deal = np.searchsorted(np.cumsum(fractions)[:2], (np.arange(len(corners)) + 0.5) / len(corners))
+        edges = [[*range(0, size, block), size] for size in shape]
+        cells = (len(edges[0]) - 1) * (len(edges[1]) - 1)
+        deal = np.searchsorted(np.cumsum(fractions)[:2], (np.arange(cells) + 0.5) / cells)
         deal = np.random.default_rng(seed).permutation(deal)
-        cells = [
-            (r, min(r + block, height), c, min(c + block, width), s) for (r, c), s in zip(corners, deal, strict=True)
-        ]
     else:
         raise ValueError(f"`split_by` must be 'columns' or 'blocks', got {split_by!r}.")
     out, half, gap = np.full(shape, -1, np.int8), window // 2, (window + 1) // 2
-    for top, bottom, left, right, split in cells:  # inner borders move in by half the gap
-        first = [edge + gap * (edge > 0) + half for edge in (top, left)]
-        ends = [(bottom, height), (right, width)]
-        last = [max(edge - gap * (edge < end) - window + half + 1, 0) for edge, end in ends]
-        out[first[0] : last[0], first[1] : last[1]] = split
+    for cell, split in zip(product(*map(pairwise, edges)), deal, strict=True):
+        inside = [  # rows, columns; inner borders move in by half the gap
+            slice(start + gap * (start > 0) + half, max(stop - gap * (stop < size) - window + half + 1, 0))
+            for (start, stop), size in zip(cell, shape, strict=True)
+        ]
+        out[tuple(inside)] = split
     return out

@@ -1,6 +1,5 @@
 """Class-per-folder trees of images, in a folder or an archive, with stratified seeded splits."""
 
-import contextlib
 import csv
 import io
 import os
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hetlib import cache as store
+from hetlib import paths
 from hetlib.images import File, ImageDataset, Transforms, check, moments, optional, valid_pixels
 
 __all__ = ["SceneFolder"]
@@ -24,19 +24,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)
 COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
 CHUNK = 64  # images decoded before they are written
 # Looking for side-car files and coordinate systems, and GDAL's block cache, take most of the time on small files.
-QUICK = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_GEOREF_SOURCES": "NONE"}
-QUICK["GTIFF_VIRTUAL_MEM_IO"] = "YES"
+QUICK = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_GEOREF_SOURCES": "NONE", "GTIFF_VIRTUAL_MEM_IO": "YES"}
 Read = Callable[[str], bytes]
 
 
 class SceneFolder(ImageDataset):
     """Images sorted into one folder a class: JPEG, PNG or TIFF with any number of bands, all of one size.
 
-    Each class is split in the same shares. Images with identical pixels always come into one split.
+    Each class is split in the same shares. Equal images, also mirrored or turned ones, always come into one split.
 
-    Args:
+    Args (others as for :class:`ImageDataset`):
         root: The folder, or a ``.tar``, ``.tar.gz`` or ``.zip`` of it, which is read without unpacking.
-        split: As for :class:`ImageDataset`; so are ``bands``, ``valid_range``, ``transforms`` and ``cache``.
         band_names: Names of the files' bands; by default those in the files, red green blue, or numbers.
         classes: Names of the class folders, where they are known; others are then refused.
         size: Bring every image to this height and width, in pixels.
@@ -58,31 +56,29 @@ class SceneFolder(ImageDataset):
         groups: File | None = None,
         valid_range: tuple[float, float] | None = None,
         seed: int = 0,
-        transforms: Transforms | None = None,
-        cache: File | None = None,
+        transforms: Transforms = None,
+        cache: File = paths.CACHE,
     ):
         check(split, fractions)
-        source, folder = Path(root).resolve(), store.base(cache)
+        source, folder = Path(root).resolve(), Path(cache).resolve()
         names, files, read = open_tree(source)
         found = class_names(source, names, classes)
         labels = np.array([found.index(PurePosixPath(name).parent.name) for name in names])
-        checksum = store.checksum(files, folder)
+        content: dict[str, Any] = {"checksum": store.checksum(files, folder), "valid_range": valid_range}
+        content |= {"classes": found, "size": size, "band_names": band_names and list(band_names)}
 
         def build(out: Path) -> tuple[dict, dict[str, np.ndarray]]:
-            images, meta, stats = decode_all(out / "images.npy", source, names, read, size, valid_range)
-            count = images.shape[-1]
-            default = COLOURS.get(count, tuple(str(i) for i in range(1, count + 1)))
-            meta |= {"checksum": checksum, "bands": band_names or meta["bands"] or default, "classes": found}
-            if len(meta["bands"]) != count:
+            nodata, described, stats = decode_all(out / "images.npy", source, names, read, size, valid_range)
+            default = COLOURS.get(count := stats.shape[2], [str(i + 1) for i in range(count)])
+            if len(bands := band_names or (described if all(described) else default)) != count:
                 raise ValueError(f"`band_names` must have {count} names for {source}, got {band_names}.")
-            return meta, {"labels": labels, "moments": stats, "twins": find_twins(images, stats)}
+            twins = np.unique(stats.reshape(len(stats), -1), axis=0, return_inverse=True)[1].reshape(-1)
+            return {"bands": bands, "nodata": nodata}, {"labels": labels, "moments": stats, "twins": twins}
 
-        options = [size, valid_range, band_names and list(band_names), found]
-        entry = store.fetch(folder, {"folder": checksum, "options": options}, build)
+        entry = store.fetch(folder, content, build)
         together = np.array(entry.arrays["twins"])
-        for members in read_groups(groups, names):
-            ids = np.unique(together[members])
-            together[np.isin(together, ids)] = ids[0]
+        if groups is not None:
+            join_groups(together, Path(groups), names)
         super().__init__(entry, assign(labels, together, fractions, seed), split, bands, transforms)
 
 
@@ -97,11 +93,11 @@ def open_tree(root: Path) -> tuple[list[str], dict[str, Path], Read]:
             names += images
         names.sort()
         return names, {name: root / name for name in names}, lambda name: (root / name).read_bytes()
-    if not root.is_file() or not (zipfile.is_zipfile(root) or tarfile.is_tarfile(root)):
-        raise FileNotFoundError(f"{root} must be the folder above the class folders, or a tar or zip of it.")
     if zipfile.is_zipfile(root):
         packed = zipfile.ZipFile(root)
         return sorted(filter(is_image, packed.namelist())), {"": root}, packed.read
+    if not root.is_file() or not tarfile.is_tarfile(root):
+        raise FileNotFoundError(f"{root} must be the folder above the class folders, or a tar or zip of it.")
     tar = tarfile.open(root)  # noqa: SIM115
     members = {member.name: member for member in tar if member.isfile() and is_image(member.name)}
     return sorted(members), {"": root}, lambda name: tar.extractfile(members[name]).read()  # type: ignore
@@ -123,88 +119,66 @@ def class_names(root: Path, names: Sequence[str], classes: Sequence[str] | None)
     return found if classes is None else list(classes)
 
 
-def decode(content: bytes, tiff: bool, size: int | None) -> tuple[np.ndarray, float | None, tuple]:
-    """Decode one image: pixels (height, width, bands), nodata value, band descriptions."""
-    if tiff:
-        rasterio = optional("rasterio", "rasterio")
-        with rasterio.MemoryFile(content) as memory, memory.open(driver="GTiff") as raster:
-            shape = None if size is None else (raster.count, size, size)
-            pixels = raster.read(out_shape=shape, resampling=rasterio.enums.Resampling.bilinear)
-            return pixels.transpose(1, 2, 0), raster.nodata, raster.descriptions
-    pillow = optional("PIL.Image", "pillow")
-    with pillow.open(io.BytesIO(content)) as image:
-        plain = image if image.mode in ("L", "RGB") else image.convert("RGB")
-        pixels = np.asarray(plain if size is None else plain.resize((size, size), pillow.Resampling.BILINEAR))
-        return pixels.reshape(*pixels.shape[:2], -1), None, (None,)
-
-
 def decode_all(
-    path: Path, root: Path, names: Sequence[str], read: Read, size: int | None, valid_range: Any
-) -> tuple[np.ndarray, dict[str, Any], np.ndarray]:
-    """Decode all images into ``path``; return them mapped, what is known of them, and their moments."""
+    path: Path, root: Path, names: Sequence[str], read: Read, size: int | None, valid_range: tuple[float, float] | None
+) -> tuple[float | None, Sequence[str | None], np.ndarray]:
+    """Decode all images into ``path``; return nodata value, band descriptions and moments (n, 3, bands)."""
+    rasterio, pillow = optional("rasterio", "rasterio"), optional("PIL.Image", "pillow")
 
-    def one(name: str, content: bytes) -> tuple[np.ndarray, float | None, tuple]:
+    def decode(name: str, content: bytes) -> tuple[np.ndarray, float | None, Sequence[str | None]]:
+        """Return pixels (height, width, bands), nodata value and band descriptions of one image."""
         try:
-            return decode(content, name.lower().endswith(TIFF), size)
-        except ImportError:
-            raise
+            if name.lower().endswith(TIFF):
+                with rasterio.MemoryFile(content) as memory, memory.open(driver="GTiff") as raster:
+                    shape = None if size is None else (raster.count, size, size)
+                    pixels = raster.read(out_shape=shape, resampling=rasterio.enums.Resampling.bilinear)
+                    return pixels.transpose(1, 2, 0), raster.nodata, raster.descriptions
+            with pillow.open(io.BytesIO(content)) as image:
+                plain = image if image.mode in ("L", "RGB") else image.convert("RGB")
+                pixels = np.asarray(plain if size is None else plain.resize((size, size), pillow.Resampling.BILINEAR))
+                return pixels.reshape(*pixels.shape[:2], -1), None, (None,)
         except Exception as error:  # decoders raise anything
             raise ValueError(f"{root}: {name} cannot be read ({error}); replace or remove it.") from error
 
-    tiff = names[0].lower().endswith(TIFF)
-    quick = optional("rasterio", "rasterio").Env(**QUICK) if tiff else contextlib.nullcontext()
-    with warnings.catch_warnings(), quick, ThreadPoolExecutor(2) as pool:
+    with warnings.catch_warnings(), rasterio.Env(**QUICK), ThreadPoolExecutor(2) as pool:
         warnings.simplefilter("ignore")  # rasterio's about missing georeference
-        first, nodata, described = one(names[0], read(names[0]))
+        first, nodata, described = decode(names[0], read(names[0]))
         images = np.lib.format.open_memmap(path, "w+", first.dtype, (len(names), *first.shape))
         stats = np.empty((len(names), 3, first.shape[-1]))
         # Threads that decode very small TIFFs only wait for the interpreter's lock.
-        over = map if tiff and first.nbytes < 1 << 17 else pool.map
+        over = map if names[0].lower().endswith(TIFF) and first.nbytes < 1 << 17 else pool.map
         for start in range(0, len(names), CHUNK):
             chunk = names[start : start + CHUNK]
-            for i, (pixels, *_) in enumerate(over(one, chunk, map(read, chunk)), start):
+            for i, (pixels, *_) in enumerate(over(decode, chunk, map(read, chunk)), start):
                 if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
                     a, b = (f"{x.shape} {x.dtype}" for x in (pixels, first))  # height, width, bands
                     raise ValueError(f"{root}: {names[i]} is {a}, but {names[0]} is {b}; use `size=` or remove it.")
                 images[i] = pixels
             part = images[start : start + CHUNK]
             stats[start : start + CHUNK] = moments(part, valid_pixels(part, nodata, valid_range))
-    meta = {"nodata": nodata, "valid_range": valid_range, "clean": bool((stats[:, 0] == first[..., 0].size).all())}
-    return images, meta | {"bands": described if all(described) else None}, stats
+    return nodata, described, stats
 
 
-def find_twins(images: np.ndarray, stats: np.ndarray) -> np.ndarray:
-    """Return for each image the first one with identical pixels, itself if there is none: (n,) int64."""
-    twins, seen = np.arange(len(images)), dict[bytes, list[int]]()
-    for i, key in enumerate(stats):  # only images of equal moments need comparing
-        rivals = seen.setdefault(key.tobytes(), [])
-        twins[i] = next((j for j in rivals if images[i].tobytes() == images[j].tobytes()), i)
-        rivals += [i] if twins[i] == i else []
-    return twins
-
-
-def read_groups(path: File | None, names: Sequence[str]) -> list[list[int]]:
-    """Read a ``file,group`` table: the positions of each group's images."""
-    places, groups = {name: i for i, name in enumerate(names)}, dict[str, list[int]]()
-    for row in [] if path is None else csv.DictReader(Path(path).read_text().splitlines()):
+def join_groups(together: np.ndarray, path: Path, names: Sequence[str]) -> None:
+    """Give the images of each group in a ``file,group`` table one number in ``together`` (n,)."""
+    places, firsts = {name: i for i, name in enumerate(names)}, dict[str, int]()
+    for row in csv.DictReader(path.read_text().splitlines()):
         if row.get("file") not in places or not row.get("group"):
             raise ValueError(f"{path}: {row} must have `group` and `file`, a name such as {names[0]!r}.")
-        groups.setdefault(row["group"], []).append(places[row["file"]])
-    return list(groups.values())
+        place = places[row["file"]]
+        together[together == together[place]] = together[firsts.setdefault(row["group"], place)]
 
 
 def assign(labels: np.ndarray, together: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
     """Deal images into splits, (n,) int8: classes in the same shares, equal numbers in ``together`` into one."""
-    rng, out, sizes = np.random.default_rng(seed), np.zeros(len(labels), np.int8), np.bincount(labels)
+    out, sizes = np.zeros(len(labels), np.int8), np.bincount(labels)
     wanted = np.diff(np.rint(np.outer(np.cumsum(fractions), sizes)), axis=0, prepend=0)  # (3, classes)
-    _, group_of, counts = np.unique(together, return_inverse=True, return_counts=True)
-    large = rng.permutation(np.flatnonzero(counts > 1))
-    for group in large[np.argsort(-counts[large], kind="stable")]:  # to where most is missing, large ones first
-        members = np.flatnonzero(group_of == group)
+    _, counts = np.unique(together, return_counts=True)
+    groups = np.split(np.argsort(together), np.cumsum(counts)[:-1])
+    order = np.random.default_rng(seed).permutation(len(groups))
+    for group in order[np.argsort(-counts[order], kind="stable")]:  # large ones first, each to where most is missing
+        members = groups[group]
         mine = np.bincount(labels[members], minlength=len(sizes))
         out[members] = best = np.argmax(wanted @ mine)
         wanted[best] -= mine
-    for label, (_, validation, test) in enumerate(np.maximum(wanted, 0).astype(int).T):
-        alone = rng.permutation(np.flatnonzero((labels == label) & (counts[group_of] == 1)))
-        out[alone[:test]], out[alone[test : test + validation]] = 2, 1
     return out

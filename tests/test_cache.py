@@ -128,6 +128,6 @@ def test_untouched_files_are_not_read_again(tmp_path: Path, monkeypatch: pytest.
 def test_a_damaged_index_is_harmless(tmp_path: Path, content: str) -> None:
     (tmp_path / "a").write_text("a")
     first = store.checksum({"a": tmp_path / "a"}, tmp_path / "cache")
-    (index,) = (tmp_path / "cache").glob("index-*.json")
+    (index,) = (tmp_path / "cache").glob("*/meta.json")
     index.write_bytes(content.encode("latin-1"))
     assert store.checksum({"a": tmp_path / "a"}, tmp_path / "cache") == first
