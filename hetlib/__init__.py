@@ -1,30 +1,44 @@
 """Data-parallel training on replicas of different speed, with gradients weighted by the samples processed."""
+# ruff: noqa: F401
 
-from .experiment import STRATEGIES, Experiment
-from .gradient import balance, effective_batch
+import importlib
+from typing import TYPE_CHECKING
+
+# Now, not on first use: whoever imports the module `partition` first sets that name here to the module, and
+# this line then to the function. Later imports of the module leave it alone.
 from .partition import Partition, partition
-from .platform import Platform, Replica
-from .records import RunRecord
-from .replicas import ReplicaError, Replicas
-from .runs import VirtualReplicas, measure, plan
-from .sampler import BalancedSampler
-from .speed import SpeedModel
 
-__all__ = [
-    "STRATEGIES",
-    "BalancedSampler",
-    "Experiment",
-    "Partition",
-    "Platform",
-    "Replica",
-    "ReplicaError",
-    "Replicas",
-    "RunRecord",
-    "SpeedModel",
-    "VirtualReplicas",
-    "balance",
-    "effective_batch",
-    "measure",
-    "partition",
-    "plan",
-]
+if TYPE_CHECKING:
+    from .experiment import STRATEGIES, Experiment
+    from .gradient import balance, effective_batch
+    from .platform import Platform, Replica
+    from .records import RunRecord
+    from .replicas import ReplicaError, Replicas
+    from .runs import VirtualReplicas, measure, plan
+    from .sampler import BalancedSampler
+    from .speed import SpeedModel
+
+_PUBLIC = {
+    "experiment": ["STRATEGIES", "Experiment"],
+    "gradient": ["balance", "effective_batch"],
+    "partition": ["Partition", "partition"],
+    "platform": ["Platform", "Replica"],
+    "records": ["RunRecord"],
+    "replicas": ["ReplicaError", "Replicas"],
+    "runs": ["VirtualReplicas", "measure", "plan"],
+    "sampler": ["BalancedSampler"],
+    "speed": ["SpeedModel"],
+}
+_MODULES = {name: module for module, names in _PUBLIC.items() for name in names}
+__all__ = list(_MODULES)
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Load a public name on its first use: what imports torch takes seconds."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals().setdefault(name, getattr(importlib.import_module(f"hetlib.{_MODULES[name]}"), name))
+
+    def __dir__():
+        return {*globals(), *_MODULES}

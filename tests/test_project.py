@@ -1,6 +1,7 @@
 """The files around the code agree with each other and with what is on disk."""
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -208,6 +209,49 @@ def test_tools_are_content(command: str) -> None:
 
 def test_library_stays_small() -> None:
     assert sum(len(path.read_text().splitlines()) for path in (ROOT / "hetlib").glob("*.py")) < 3000
+
+
+PUBLIC_NAMES = """
+import importlib, sys, types
+import hetlib
+for _ in range(2):  # before and after every module has been imported
+    for name in hetlib.__all__:
+        value = getattr(hetlib, name)
+        assert not isinstance(value, types.ModuleType), name
+        assert value is getattr(importlib.import_module(f"hetlib.{hetlib._MODULES[name]}"), name), name
+    for module in sys.argv[1:]:
+        importlib.import_module(f"hetlib.{module}")
+assert set(hetlib.__all__) <= set(dir(hetlib))
+assert hetlib.partition([hetlib.SpeedModel.constant(1)] * 2, 8).shares == (4, 4)
+"""
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import hetlib",
+        "import hetlib.partition",
+        "from hetlib.partition import Partition",
+        "from hetlib import partition, plan; import hetlib.partition",
+        "import hetlib.figures, hetlib.runs",
+        "from hetlib import *",
+    ],
+)
+def test_public_names_in_any_import_order(first: str) -> None:
+    modules = [path.stem for path in (ROOT / "hetlib").glob("*.py") if path.stem not in ("__init__", "__main__")]
+    command = [sys.executable, "-c", f"{first}\n{PUBLIC_NAMES}", *modules]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_and_its_help_are_cheap() -> None:
+    code = "import sys, hetlib.cli; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_unknown_public_name() -> None:
+    with pytest.raises(AttributeError, match="module 'hetlib' has no attribute 'nothing'"):
+        getattr(importlib.import_module("hetlib"), "nothing")  # noqa: B009 -- mypy knows it is not there
 
 
 def test_citation_names_the_letter_and_this_version() -> None:
