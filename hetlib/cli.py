@@ -2,18 +2,18 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["app", "main", "plain_errors"]
+import hetlib
 
-app = typer.Typer(
-    help="Balanced gradients for distributed training on devices of different speed.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+__all__ = ["app", "main"]
+
+summary = "Balanced gradients for distributed training on devices of different speed."
+app = typer.Typer(help=summary, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+PlatformFile = Annotated[Path | None, typer.Option(help="YAML file; two equal CPU replicas without it")]
 
 
 @contextlib.contextmanager
@@ -21,14 +21,9 @@ def plain_errors() -> Iterator[None]:
     """End with status 2 and one line, without a traceback, on a wrong argument."""
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
-        typer.echo(f"hetlib: {error}", err=True)
+    except (ValueError, OSError) as error:
+        typer.echo(f"hetlib: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(2) from None
-
-
-@app.callback()
-def _app() -> None:
-    """Keep commands by name even while there is only one."""
 
 
 @app.command()
@@ -40,8 +35,79 @@ def reproduce(
     from hetlib import bundle
 
     with plain_errors():
-        status = bundle.reproduce(profile, only or ())
-    raise typer.Exit(status)
+        raise typer.Exit(bundle.reproduce(profile, only or ()))
+
+
+@app.command()
+def train(
+    experiment: Annotated[Path, typer.Argument(help="YAML file with fields of hetlib.Experiment")],
+    platform: PlatformFile = None,
+    virtual: Annotated[bool, typer.Option("--virtual", help="Compute all replicas in one process, untimed")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the record")] = Path("results/records"),
+) -> None:
+    """Train an experiment, write its record, print its scores and its median step."""
+    from hetlib.records import runs_frame
+
+    with plain_errors():
+        settings, replicas_of = read_experiment(experiment), read_platform(platform)
+        out.mkdir(parents=True, exist_ok=True)
+        if virtual:
+            record = hetlib.VirtualReplicas(replicas_of).train(settings)
+        else:
+            with hetlib.Replicas(replicas_of) as replicas:
+                record = replicas.train(settings)
+    row = runs_frame([record]).iloc[0]
+    typer.echo(f"OA {row.oa:.4f}  AA {row.aa:.4f}  kappa {row.kappa:.4f}  shares {row.shares}")
+    typer.echo("no step times: virtual replicas" if virtual else f"median step {1e3 * row.step_s:.1f} ms")
+    typer.echo(f"record {record.save(out)}")
+
+
+@app.command()
+def plan(
+    model: Annotated[str, typer.Argument(help="Name in hetlib.models.MODELS")],
+    platform: PlatformFile = None,
+    global_batch: Annotated[int, typer.Option(help="Samples a step over all replicas")] = 128,
+    seconds: Annotated[float, typer.Option(help="Time for the measurement")] = 4.0,
+) -> None:
+    """Measure a model on all replicas at once and print the shares with the shortest step."""
+    import pandas as pd
+
+    with plain_errors(), hetlib.Replicas(read_platform(platform)) as replicas:
+        experiment = hetlib.Experiment(model=model, global_batch=global_batch)
+        found = hetlib.plan(experiment, replicas, seconds=seconds)
+    names = [f"{rank} ({replica.name})" for rank, replica in enumerate(replicas.platform.replicas)]
+    table = pd.DataFrame({"replica": names, "share": found.shares})
+    table["compute ms"] = [1e3 * time for time in found.compute]
+    table["idle %"] = [100 * part for part in found.idle]
+    table["reason"] = found.reasons
+    typer.echo(table.to_string(index=False, float_format="{:.1f}".format))
+    typer.echo(f"step {1e3 * found.step:.1f} ms, as modelled from the measurement")
+    for other, step in {"equal shares": found.equal_step, "the best alone": found.alone_step}.items():
+        typer.echo(f"{step / found.step:.2f} times as fast as {other}" if step else f"{other}: beyond a memory cap")
+
+
+def read_platform(path: Path | None) -> "hetlib.Platform":
+    return hetlib.Platform.from_yaml(path) if path else hetlib.Platform.emulated([1, 1])
+
+
+def read_experiment(path: Path) -> "hetlib.Experiment":
+    """Read an experiment and build what it names, so that a wrong option ends it before any replica starts."""
+    import yaml
+
+    from hetlib.datasets import load_dataset
+    from hetlib.train import build_network, build_optimizer
+
+    allowed = list(hetlib.Experiment.__dataclass_fields__)
+    try:
+        fields = yaml.safe_load(path.read_text())
+        if not isinstance(fields, dict) or not fields.keys() <= set(allowed):
+            raise ValueError(f"needs only fields out of {allowed}, and holds {fields}")
+        experiment = hetlib.Experiment(**fields)
+        data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
+        build_optimizer(experiment, build_network(experiment, data), experiment.lr)
+    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"experiment file {str(path)!r}: {error}") from None
+    return experiment
 
 
 def main() -> None:

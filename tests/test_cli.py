@@ -1,0 +1,107 @@
+"""The commands ``hetlib train`` and ``hetlib plan``, with real processes and as little work as there is."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from hetlib.cli import app
+
+EXPERIMENT = {"global_batch": 16, "max_steps": 2, "dataset_options": {"per_class": 24}}
+PLATFORM = {"replicas": [{"device": "cpu"}, {"device": "cpu", "slowdown": 2}]}
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def hetlib(*arguments: str, **files: object) -> Result:
+    """Run a command beside YAML files, e.g. ``e={"lr": 1}`` as ``e.yaml``."""
+    for name, content in files.items():
+        Path(f"{name}.yaml").write_text(yaml.safe_dump(content))
+    return CliRunner().invoke(app, arguments)
+
+
+def test_train_in_processes() -> None:
+    experiment = EXPERIMENT | {"shares": [11, 5]}
+    done = hetlib("train", "e.yaml", "--platform", "p.yaml", "--out", "kept", e=experiment, p=PLATFORM)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"OA 0\.\d{4}  AA 0\.\d{4}  kappa -?0\.\d{4}  shares 11/5\nmedian step \d+\.\d ms", done.output)
+    (path,) = Path("kept").glob("*.json")
+    assert f"record {path}" in done.output
+    record = json.loads(path.read_text())
+    assert record["mode"] == "processes"
+    assert [replica["slowdown"] for replica in record["platform"]] == [1, 2]
+    assert len(record["steps"]["compute"]) == 2
+
+
+def test_train_virtual_on_two_equal_replicas() -> None:
+    done = hetlib("train", "e.yaml", "--virtual", e=EXPERIMENT)
+    assert done.exit_code == 0, done.output
+    assert "shares 8/8\nno step times: virtual replicas" in done.output
+    (path,) = Path("results/records").glob("*.json")
+    assert json.loads(path.read_text())["mode"] == "virtual"
+
+
+def test_plan() -> None:
+    platform = {"replicas": [{"count": 2}, {"slowdown": 40}]}
+    done = hetlib("plan", "smallcnn", "--platform", "p.yaml", "--global-batch", "4", "--seconds", "0.1", p=platform)
+    assert done.exit_code == 0, done.output
+    header, *rows, step, equal, _ = done.output.splitlines()
+    assert header.split() == ["replica", "share", "compute", "ms", "idle", "%", "reason"]
+    shares = [int(re.split(r"\) +", row)[1].split()[0]) for row in rows]
+    assert sum(shares) == 4
+    assert shares[2] == 0
+    assert "leaving replica 2 (cpu/40) out" in rows[2]
+    assert re.fullmatch(r"step \d+\.\d ms, as modelled from the measurement", step)
+    assert re.fullmatch(r"\d+\.\d\d times as fast as equal shares", equal)
+
+
+def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
+    platform = {"replicas": [{"max_batch": 6}, {"max_batch": 2}]}
+    done = hetlib("plan", "smallcnn", "--platform", "p.yaml", "--global-batch", "8", "--seconds", "0.1", p=platform)
+    assert done.output.endswith("equal shares: beyond a memory cap\nthe best alone: beyond a memory cap\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train none.yaml", "experiment file 'none.yaml': [Errno 2] No such file"),
+        ("train unknown.yaml", "experiment file 'unknown.yaml': needs only fields out of ['dataset', "),
+        ("train empty.yaml", "needs only fields out of ['dataset', "),
+        ("train value.yaml", "experiment file 'value.yaml': `lr` is -1"),
+        ("train broken.yaml", "experiment file 'broken.yaml': while parsing"),
+        ("train data.yaml", "got an unexpected keyword argument 'per_clas'"),
+        ("train model.yaml", "got an unexpected keyword argument 'depth'"),
+        ("train optimizer.yaml", "got an unexpected keyword argument 'momentums'"),
+        ("train e.yaml --platform none.yaml", "platform file 'none.yaml' does not exist"),
+        ("train e.yaml --platform devices.yaml", "replica 0 has unknown fields ['devise']"),
+        ("train e.yaml --platform three.yaml", "the platform has 3 replicas"),
+        ("train e.yaml --out e.yaml", "File exists: 'e.yaml'"),
+        ("plan alexnet", "`model` is 'alexnet'; allowed are "),
+        ("plan smallcnn --global-batch 0", "`global_batch` is 0"),
+        ("plan smallcnn --platform none.yaml", "platform file 'none.yaml' does not exist"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(command: str, message: str) -> None:
+    Path("broken.yaml").write_text("[1\n2")
+    done = hetlib(
+        *command.split(),
+        e=EXPERIMENT | {"shares": [8, 8]},
+        unknown={"epoch": 3},
+        empty=None,
+        value={"lr": -1},
+        data={"dataset_options": {"per_clas": 24}},
+        model={"model_options": {"depth": 3}},
+        optimizer={"optimizer_options": {"momentums": 0.9}},
+        devices={"replicas": [{"devise": "cpu"}]},
+        three={"replicas": [{"count": 3}]},
+    )
+    assert done.exit_code == 2
+    assert done.output.startswith("hetlib: ")
+    assert message in done.output
+    assert done.output.count("\n") == 1
