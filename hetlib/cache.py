@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Entry", "checksum", "fetch", "load"]
-
 FORMAT = 2  # part of every fingerprint: raise it when the content of an entry changes
 
 
@@ -47,12 +45,10 @@ def load(folder: Path) -> Entry | None:
 def fetch(
     cache: Path, content: Mapping[str, Any], build: Callable[[Path], tuple[dict, dict[str, np.ndarray]]]
 ) -> Entry:
-    """Map the entry made from ``content``, and make it first where it is missing.
+    """Map the entry made from ``content``, and make it first where it is missing; ``cache`` is the folder of all.
 
-    Args:
-        cache: Folder of all entries.
-        content: Checksum of the source and every option that changes the arrays; part of ``meta``.
-        build: Takes a folder, may write ``.npy`` files into it, and returns more of ``meta`` and further arrays.
+    ``content`` is the checksum of the source and every option that changes the arrays; ``meta`` repeats it. ``build``
+    takes a folder, may write ``.npy`` files into it, and returns more of ``meta`` and further arrays.
     """
     target = cache / fingerprint({"format": FORMAT, **content})[:24]
     if (entry := load(target)) is not None:

@@ -14,33 +14,24 @@ SENTINEL2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10
 
 
 class EuroSAT(SceneFolder):
-    """EuroSAT (Helber et al., IEEE JSTARS, 2019): Sentinel-2 images of 64 x 64 pixels in 10 classes.
-
-    Args:
-        root: Folder with the official release (or the older one), the class folders, or an archive.
-        split: ``"train"``, ``"validation"`` or ``"test"``; seeded, since the release defines none.
-        version: ``"rgb"`` (JPEG) or ``"ms"`` (13 bands).
-        download: Fetch the official archive (90 MB or 2 GB) into ``root`` when it is not there.
-        checksum: Check the archive's MD5 after the download.
-        **options: As for :class:`SceneFolder`.
-    """
+    """EuroSAT (Helber et al., IEEE JSTARS, 2019): Sentinel-2 images of 64 x 64 pixels in 10 classes."""
 
     url = "https://zenodo.org/records/7711810/files/"
     md5: ClassVar = {"rgb": "f46e308c4d50d4bf32fedad2d3d62f3b", "ms": "091174add3c8e680a49244acf185b9f0"}
-    layouts: ClassVar = {  # the release's folders in `root`, or images in `root`
+    layouts: ClassVar = {  # the releases' folders in `root`, or images in `root`
         "rgb": ("EuroSAT_RGB", "2750", "*/*.jpg"),
         "ms": ("EuroSAT_MS", "ds/images/remote_sensing/otherDatasets/sentinel_2/tif", "*/*.tif"),
     }
 
     def __init__(
         self,
-        root: File = "data",
-        split: str = "train",
+        root: File = "data",  # folder with the official release (or the older one) or the class folders; an archive
+        split: str = "train",  # seeded, since the release defines none
         *,
-        version: str = "rgb",
-        download: bool = False,
-        checksum: bool = False,
-        **options: Any,
+        version: str = "rgb",  # JPEG, or "ms": 13 bands
+        download: bool = False,  # fetch the official archive (90 MB or 2 GB) into `root` when it is not there
+        checksum: bool = False,  # check the archive's MD5 after the download
+        **options: Any,  # as for SceneFolder
     ):
         if version not in self.layouts:
             raise ValueError(f"`version` must be 'rgb' or 'ms', got {version!r}.")
@@ -88,12 +79,7 @@ for _row in KNOWN.replace("\n  ", " ").strip().splitlines():
 
 
 def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDataset:
-    """Open a data set by its name in ``DATASETS``; options go to its class.
-
-    Example:
-        >>> len(load_dataset("brandenburg", "test", per_class=50))
-        400
-    """
+    """Open a data set by its name in ``DATASETS``; options, such as ``per_class=50``, go to its class."""
     if name not in DATASETS:
         raise ValueError(f"`name` must be one of {sorted(DATASETS)}, got {name!r}; other data: SceneFolder.")
     kind, settings, places = DATASETS[name]

@@ -4,18 +4,13 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from hetlib import cache as store
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["SPLITS", "ImageDataset"]
 
 SPLITS = ("train", "validation", "test")
 RGB = ("red|b04", "green|b03", "blue|b02")  # found in band names
@@ -32,14 +27,8 @@ class ImageDataset(Dataset):
 
     Data sets take ``split`` ("train", "validation" or "test"), ``bands`` (names of those to use), ``valid_range``
     (lowest and highest value that is data, besides the file's nodata value), ``transforms`` (applied to each item)
-    and ``cache`` (a folder instead of ``HETLIB_CACHE``).
-
-    Attributes:
-        classes, bands: Names of the classes, by label, and of the selected bands.
-        image_shape: Bands, height and width of every image.
-        labels, indices: (n,) int64 labels of this split, and its images' positions in the cache.
-        checksum: SHA-256 of what the data set was made from.
-        mean, std: (bands,) float32 statistics of the training split's valid pixels; std is 1 for a constant band.
+    and ``cache`` (a folder instead of ``HETLIB_CACHE``). ``mean`` and ``std`` (bands,) are float32 statistics of the
+    training split's valid pixels, ``std`` 1 for a constant band.
     """
 
     def __init__(
@@ -52,11 +41,11 @@ class ImageDataset(Dataset):
         # All bands as a slice need no copy.
         self.columns = slice(None) if list(self.bands) == known else [known.index(band) for band in self.bands]
         self.split, self.transforms, self.cache_folder = split, transforms, entry.folder
-        self.classes, self.checksum = tuple(entry.meta["classes"]), str(entry.meta["checksum"])
-        self.indices = np.flatnonzero(assigned == SPLITS.index(split))
-        self.labels = np.asarray(entry.arrays["labels"])[self.indices]
+        self.classes, self.checksum = tuple(entry.meta["classes"]), str(entry.meta["checksum"])  # of the source
+        self.indices = np.flatnonzero(assigned == SPLITS.index(split))  # (n,) positions in the cache
+        self.labels = np.asarray(entry.arrays["labels"])[self.indices]  # (n,) int64
         self._images, moments = entry.arrays["images"], entry.arrays["moments"]
-        self.image_shape = (len(self.bands), *self._images.shape[1:3])
+        self.image_shape = (len(self.bands), *self._images.shape[1:3])  # bands, height, width
         self._clean = bool((moments[:, 0] == self._images[0, ..., 0].size).all())  # no pixel is to be filled
         self._data = entry.meta["nodata"], entry.meta["valid_range"]
         count, total, squares = moments[assigned == 0].sum(0)[:, self.columns]
@@ -84,14 +73,10 @@ class ImageDataset(Dataset):
         return sample if self.transforms is None else self.transforms(sample)
 
     def gather(self, indices: Sequence[int] | np.ndarray | torch.Tensor, standardise: bool = True) -> Batch:
-        """Read a batch; ``transforms`` are not applied.
+        """Read images (n, bands, height, width) float32, channels last in memory, and labels (n,) int64.
 
-        Args:
-            indices: (n,) positions within this split; n may be 0.
-            standardise: Subtract ``mean`` and divide by ``std``, per band.
-
-        Returns:
-            Images (n, bands, height, width) float32, channels last in memory, and labels (n,) int64.
+        ``indices`` (n,) are positions within this split. Images are standardised by ``mean`` and ``std``, or raw;
+        ``transforms`` are not applied.
         """
         chosen = np.asarray(indices, dtype=np.int64)
         images = torch.empty((len(chosen), *self.image_shape), memory_format=torch.channels_last)
@@ -111,15 +96,14 @@ class ImageDataset(Dataset):
                 np.copyto(part, np.float32(0) if standardise else self.mean, where=~valid_pixels(raw, *self._data))
         return images, torch.from_numpy(self.labels[chosen])
 
-    def plot(self, sample: dict[str, Any]) -> "Figure":
-        """Draw an item in colour if bands B04, B03, B02 or red, green, blue are there, else its first."""
-        figures = optional("matplotlib.figure", "matplotlib")
+    def plot(self, sample: dict[str, Any]) -> Any:
+        """Return a matplotlib figure of an item, in colour if red, green, blue or B04, B03, B02 are there."""
         found = [[i for i, band in enumerate(self.bands) if re.search(colour, band.lower())] for colour in RGB]
         shown = [positions[0] for positions in found] if all(found) else [0]
         image = np.asarray(sample["image"], dtype=np.float32)[shown]  # (3 or 1, height, width)
         low, high = np.percentile(image, (2, 98), axis=(1, 2), keepdims=True)
         image = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1).transpose(1, 2, 0)
-        figure: Figure = figures.Figure(figsize=(2.5, 2.5), layout="constrained")
+        figure = optional("matplotlib.figure", "matplotlib").Figure(figsize=(2.5, 2.5), layout="constrained")
         axes = figure.add_subplot(title=self.classes[int(sample["label"])])
         axes.imshow(image, cmap="gray")
         axes.axis("off")

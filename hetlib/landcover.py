@@ -10,7 +10,7 @@ from hetlib import cache as store
 from hetlib import paths
 from hetlib.images import SPLITS, File, ImageDataset, Transforms, check, moments, optional, valid_pixels
 
-__all__ = ["LandCoverScene", "read_scene", "zones"]
+Classes = Sequence[str] | Mapping[int, str] | None
 
 
 class LandCoverScene(ImageDataset):
@@ -18,34 +18,23 @@ class LandCoverScene(ImageDataset):
 
     Windows are drawn at random around labelled pixels that are valid in every band, equally many a class where there
     are enough; the rest of a window may be unlabelled or without data. ``centres`` (n, 2) holds their row and column.
-
-    Args (others as for :class:`ImageDataset`):
-        image: GeoTIFF with the bands, named by its band descriptions.
-        labels: GeoTIFF on the same grid: class numbers, 0 for unlabelled; tags ``CLASS_<number>`` name them.
-        window: Height and width of the images, in pixels.
-        classes: Names of the classes to use, or ``{number: name}`` where the file has none.
-        split_by: ``"columns"`` (training left, test right) or ``"blocks"`` (squares of 8 windows dealt by the seed).
-        fractions: Shares of the scene for training, validation and test.
-        per_class: Most windows of a class in a split.
-        stride: Centres lie on every ``stride``-th row and column; ``window`` keeps windows from overlapping.
-        seed: Draws windows and blocks.
     """
 
     def __init__(
         self,
-        image: File,
-        labels: File,
+        image: File,  # GeoTIFF, its bands named by their descriptions
+        labels: File,  # GeoTIFF on the same grid: class numbers, 0 for unlabelled; tags CLASS_<number> name them
         split: str = "train",
         *,
-        window: int = 16,
+        window: int = 16,  # height and width of the images, in pixels
         bands: Sequence[str] | None = None,
-        classes: Sequence[str] | Mapping[int, str] | None = None,
-        split_by: str = "columns",
-        fractions: Sequence[float] = (0.6, 0.1, 0.3),
-        per_class: int = 400,
-        stride: int = 1,
+        classes: Classes = None,  # names of those to use, or {number: name} where the file has none
+        split_by: str = "columns",  # training left, test right; or "blocks": squares of 8 windows dealt by the seed
+        fractions: Sequence[float] = (0.6, 0.1, 0.3),  # of the scene for training, validation and test
+        per_class: int = 400,  # most windows of a class in a split
+        stride: int = 1,  # centres lie on every so many rows and columns; `window` keeps windows from overlapping
         valid_range: tuple[float, float] | None = None,
-        seed: int = 0,
+        seed: int = 0,  # draws windows and blocks
         transforms: Transforms = None,
         cache: File = paths.CACHE,
     ):
@@ -96,9 +85,7 @@ def read_scene(image: File) -> tuple[np.ndarray, tuple[str, ...], float | None]:
         return np.ascontiguousarray(raster.read().transpose(1, 2, 0)), names, raster.nodata
 
 
-def read_labels(
-    labels: File, image: File, classes: Sequence[str] | Mapping[int, str] | None
-) -> tuple[np.ndarray, dict[int, str]]:
+def read_labels(labels: File, image: File, classes: Classes) -> tuple[np.ndarray, dict[int, str]]:
     """Read class numbers (height, width) and the names of those to use; refuse another grid."""
     rasterio = optional("rasterio", "rasterio")
     with rasterio.open(labels) as raster, rasterio.open(image) as scene:

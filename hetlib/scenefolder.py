@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import tarfile
 import warnings
 import zipfile
@@ -17,8 +16,6 @@ from hetlib import cache as store
 from hetlib import paths
 from hetlib.images import File, ImageDataset, Transforms, check, moments, optional, valid_pixels
 
-__all__ = ["SceneFolder"]
-
 TIFF = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)
 COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
@@ -32,30 +29,21 @@ class SceneFolder(ImageDataset):
     """Images sorted into one folder a class: JPEG, PNG or TIFF with any number of bands, all of one size.
 
     Each class is split in the same shares. Equal images, also mirrored or turned ones, always come into one split.
-
-    Args (others as for :class:`ImageDataset`):
-        root: The folder, or a ``.tar``, ``.tar.gz`` or ``.zip`` of it, which is read without unpacking.
-        band_names: Names of the files' bands; by default those in the files, red green blue, or numbers.
-        classes: Names of the class folders, where they are known; others are then refused.
-        size: Bring every image to this height and width, in pixels.
-        fractions: Shares of each class for training, validation and test.
-        groups: CSV file of ``file`` (from the root) and ``group``; a group comes into one split.
-        seed: Draws the splits.
     """
 
     def __init__(
         self,
-        root: File,
+        root: File,  # the folder, or a .tar, .tar.gz or .zip of it, which is read without unpacking
         split: str = "train",
         *,
         bands: Sequence[str] | None = None,
-        band_names: Sequence[str] | None = None,
-        classes: Sequence[str] | None = None,
-        size: int | None = None,
-        fractions: Sequence[float] = (0.6, 0.1, 0.3),
-        groups: File | None = None,
+        band_names: Sequence[str] | None = None,  # by default those in the files, red green blue, or numbers
+        classes: Sequence[str] | None = None,  # names of the class folders where they are known; others are refused
+        size: int | None = None,  # height and width that every image is brought to, in pixels
+        fractions: Sequence[float] = (0.6, 0.1, 0.3),  # of each class for training, validation and test
+        groups: File | None = None,  # CSV of `file` (from the root) and `group`; a group comes into one split
         valid_range: tuple[float, float] | None = None,
-        seed: int = 0,
+        seed: int = 0,  # draws the splits
         transforms: Transforms = None,
         cache: File = paths.CACHE,
     ):
@@ -85,13 +73,7 @@ class SceneFolder(ImageDataset):
 def open_tree(root: Path) -> tuple[list[str], dict[str, Path], Read]:
     """List the images below ``root``, the files that hold them, and a function that reads one by its name."""
     if root.is_dir():
-        names = []
-        for folder, below, inside in os.walk(root):
-            images = [Path(folder, n).relative_to(root).as_posix() for n in inside if is_image(n)]
-            if not images and not below and folder != str(root):
-                raise ValueError(f"Class folder {folder} holds no image {SUFFIXES}; fill or remove it.")
-            names += images
-        names.sort()
+        names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if is_image(path.name))
         return names, {name: root / name for name in names}, lambda name: (root / name).read_bytes()
     if zipfile.is_zipfile(root):
         packed = zipfile.ZipFile(root)
@@ -110,9 +92,12 @@ def is_image(name: str) -> bool:
 def class_names(root: Path, names: Sequence[str], classes: Sequence[str] | None) -> list[str]:
     """Return the class folders' names in order; refuse a tree without them, or with others than known."""
     folders = {PurePosixPath(name).parent for name in names}
-    found = sorted(folder.name for folder in folders)
-    if len({folder.parent for folder in folders}) != 1 or "" in found:
+    found, above = sorted(folder.name for folder in folders), {folder.parent for folder in folders}
+    if len(above) != 1 or "" in found:
         raise ValueError(f"{root} must hold only class folders with images {SUFFIXES} in them, got {found[:5]}.")
+    for folder in (root / above.pop()).glob("*/"):  # none in an archive
+        if folder.name not in found:
+            raise ValueError(f"Class folder {folder} holds no image {SUFFIXES}; fill or remove it.")
     if classes is not None and set(classes) != set(found):
         odd, missing = sorted(set(found) - set(classes)), sorted(set(classes) - set(found))
         raise ValueError(f"{root} has unknown classes {odd} and lacks {missing}; fix it or `classes=`.")
