@@ -18,9 +18,9 @@ class EuroSAT(SceneFolder):
 
     url = "https://zenodo.org/records/7711810/files/"
     md5: ClassVar = {"rgb": "f46e308c4d50d4bf32fedad2d3d62f3b", "ms": "091174add3c8e680a49244acf185b9f0"}
-    layouts: ClassVar = {  # the releases' folders in `root`, or images in `root`
-        "rgb": ("EuroSAT_RGB", "2750", "*/*.jpg"),
-        "ms": ("EuroSAT_MS", "ds/images/remote_sensing/otherDatasets/sentinel_2/tif", "*/*.tif"),
+    folders: ClassVar = {  # of the official release and the older one
+        "rgb": ("EuroSAT_RGB", "2750"),
+        "ms": ("EuroSAT_MS", "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"),
     }
 
     def __init__(
@@ -33,14 +33,13 @@ class EuroSAT(SceneFolder):
         checksum: bool = False,  # check the archive's MD5 after the download
         **options: Any,  # as for SceneFolder
     ):
-        if version not in self.layouts:
+        if version not in self.folders:
             raise ValueError(f"`version` must be 'rgb' or 'ms', got {version!r}.")
-        *folders, images = self.layouts[version]
-        plain = Path(root).is_file() or any(Path(root).glob(images))
-        places = [Path(root, folder) for folder in folders] + [Path(root)] * plain
+        plain = Path(root).is_file() or any(Path(root).glob("*/*.jpg" if version == "rgb" else "*/*.tif"))
+        places = [Path(root, folder) for folder in self.folders[version]] + [Path(root)] * plain
         if download and not any(map(Path.exists, places)):
             tools = optional("torchvision.datasets.utils", "torchvision")
-            md5, name = self.md5[version] if checksum else None, f"{folders[0]}.zip"
+            md5, name = self.md5[version] if checksum else None, f"{places[0].name}.zip"
             tools.download_and_extract_archive(self.url + name, str(root), filename=name, md5=md5)
         if not (found := list(filter(Path.exists, places))):
             raise FileNotFoundError(

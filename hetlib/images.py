@@ -120,16 +120,16 @@ def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Sequence
     return valid
 
 
-def moments(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def moments(pixels: np.ndarray, nodata: float | None, valid_range: Sequence[float] | None) -> np.ndarray:
     """Return count, sum and sum of squares of the valid pixels: (n, height, width, bands) to (n, 3, bands).
 
     Mean and deviation of any split follow from them exactly, without reading images again.
     """
     values = pixels.reshape(len(pixels), -1, pixels.shape[-1]).astype(np.float64)
     count = np.full(values[:, :1].shape, values.shape[1])
-    if not valid.all():
-        count = valid.reshape(values.shape).sum(1, keepdims=True)
-        values[~valid.reshape(values.shape)] = 0
+    if not (valid := valid_pixels(pixels, nodata, valid_range).reshape(values.shape)).all():
+        count = valid.sum(1, keepdims=True)
+        values[~valid] = 0
     ones = np.ones((1, values.shape[1]))  # a product is faster than a sum over a middle axis
     return np.concatenate([count, ones @ values, ones @ np.square(values, out=values)], axis=1)
 

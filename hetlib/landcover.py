@@ -69,7 +69,7 @@ class LandCoverScene(ImageDataset):
             centres = np.stack(np.unravel_index(flat, codes.shape), axis=1)
             views = np.lib.stride_tricks.sliding_window_view(pixels, (window, window), axis=(0, 1))
             images = np.ascontiguousarray(views[tuple((centres - window // 2).T)].transpose(0, 2, 3, 1))
-            arrays = {"images": images, "moments": moments(images, valid_pixels(images, nodata, valid_range))}
+            arrays = {"images": images, "moments": moments(images, nodata, valid_range)}
             arrays |= {"labels": label_of, "splits": split_of, "centres": centres}
             return {"bands": names, "classes": list(named.values()), "nodata": nodata}, arrays
 

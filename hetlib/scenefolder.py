@@ -14,7 +14,7 @@ import numpy as np
 
 from hetlib import cache as store
 from hetlib import paths
-from hetlib.images import File, ImageDataset, Transforms, check, moments, optional, valid_pixels
+from hetlib.images import File, ImageDataset, Transforms, check, moments, optional
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)
@@ -139,8 +139,7 @@ def decode_all(
                     a, b = (f"{x.shape} {x.dtype}" for x in (pixels, first))  # height, width, bands
                     raise ValueError(f"{root}: {names[i]} is {a}, but {names[0]} is {b}; use `size=` or remove it.")
                 images[i] = pixels
-            part = images[start : start + CHUNK]
-            stats[start : start + CHUNK] = moments(part, valid_pixels(part, nodata, valid_range))
+            stats[start : start + CHUNK] = moments(images[start : start + CHUNK], nodata, valid_range)
     return nodata, described, stats
 
 

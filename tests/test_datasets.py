@@ -348,6 +348,7 @@ def test_unknown_file_in_groups(open_tree: Open, tmp_path: Path) -> None:
 def test_equal_images_stay_together(open_tree: Open, tree: Path) -> None:
     for i in range(5):
         (tree / "b" / f"{i}.png").write_bytes((tree / "a" / "0.png").read_bytes())
+    Image.open(tree / "a" / "0.png").transpose(Image.Transpose.ROTATE_90).save(tree / "b" / "4.png")
     for seed in range(5):
         parts = [open_tree(split, seed=seed).indices for split in SPLITS]
         assert sum(bool({0, 10, 11, 12, 13, 14} & set(part)) for part in parts) == 1
