@@ -84,10 +84,8 @@ def reproduce(
     """Run the notebooks and collect what they made in ``results/<profile>/index.html``.
 
     A notebook that fails is kept with the error at its head, the others still run, and the exit status
-    that this returns is 1. Entries of ``bundle.json`` for notebooks that this call does not run stay.
-
-    Raises:
-        ValueError: Unknown profile or notebook, or a notebook without the parameter, before any runs.
+    that this returns is 1. Entries of ``bundle.json`` for notebooks that this call does not run stay. A wrong
+    profile or notebook, or a notebook without that parameter, is a `ValueError` before any runs.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}, choose one of: {', '.join(PROFILES)}")
@@ -121,16 +119,14 @@ def _run(path: Path, target: Path, profile: str) -> dict[str, Any]:
     """Run one notebook; return its entry for ``bundle.json``."""
     output = target / "notebooks" / path.name
     output.unlink(missing_ok=True)  # an earlier run's must not pass for this one's
-    limits = {"start_timeout": 180, "execution_timeout": PROFILES[profile]}
-    printed = {"progress_bar": False, "stdout_file": DummyTqdmFile(sys.stdout)}
+    settings: dict[str, Any] = {"cwd": path.parent, "start_timeout": 180, "execution_timeout": PROFILES[profile]}
+    settings |= {"progress_bar": False, "stdout_file": DummyTqdmFile(sys.stdout)}
     failure: dict[str, Any] = {}
     start = time.perf_counter()
     with watch_memory() as peak, tempfile.TemporaryDirectory() as folder:
-        kernel = _kernel(folder, target.parent)
+        settings |= _kernel(folder, target.parent)
         try:
-            papermill.execute_notebook(
-                path, output, {"profile": profile}, cwd=path.parent, **kernel, **limits, **printed
-            )
+            papermill.execute_notebook(path, output, {"profile": profile}, **settings)
         except PapermillExecutionError as error:
             failure = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}"}
         except Exception as error:  # a dead kernel, a time-out: the other notebooks still run
