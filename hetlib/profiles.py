@@ -26,9 +26,11 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile((0, 1, 2), 6, 300, ("brandenburg",), ("smallcnn",), 5, 2, 3.0, 2000),
-    "standard": Profile(tuple(range(8)), 15, 400, ("brandenburg", "wake"), ("smallcnn", "resnet18"), 8, 3, 8.0, 10000),
-    "full": Profile(tuple(range(10)), 40, 2000, ("brandenburg", "wake"), ("smallcnn", "resnet18"), 15, 4, 20.0, 20000),
+    "quick": Profile((*range(4),), 6, 300, ("brandenburg",), ("smallcnn",), 5, 2, 4.0, 2000),
+    "standard": Profile(
+        (*range(6),), 12, 400, ("brandenburg", "wake"), ("smallcnn", "mobilenet_v3_small"), 8, 3, 8.0, 10000
+    ),
+    "full": Profile((*range(10),), 40, 2000, ("brandenburg", "wake"), ("smallcnn", "resnet18"), 15, 4, 20.0, 20000),
 }
 
 
