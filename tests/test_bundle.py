@@ -10,7 +10,8 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from hetlib import bundle, cli
+from hetlib import cli
+from notebooks.runner import bundle
 
 PNG = """
 import os, pathlib
@@ -50,7 +51,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path, str]:
         decoy.mkdir(parents=True)
         (decoy / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "x", "language": "python"}')
         patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
-        code = "import sys, pathlib; from hetlib import bundle; a, b = map(pathlib.Path, sys.argv[1:])\n"
+        code = "import sys, pathlib; from notebooks.runner import bundle; a, b = map(pathlib.Path, sys.argv[1:])\n"
         code += "sys.exit(bundle.reproduce('quick', (), b, a))"
         command = [sys.executable, "-c", code, str(folder), str(folder / "results")]
         done = subprocess.run(command, capture_output=True, text=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hetlib import bundle
 from hetlib.paths import NOTEBOOKS
+from notebooks.runner import bundle
 
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 # The first test to run waits for the whole bundle.

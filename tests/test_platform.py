@@ -53,7 +53,7 @@ def test_missing_file_and_missing_gpu(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         Platform.from_yaml(tmp_path / "none.yaml")
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="no GPU here"):
+        with pytest.raises(ValueError, match="sees no GPU"):
             Replicas(Platform((Replica(device="cuda:0"),)))
 
 

@@ -25,8 +25,9 @@ from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 from traitlets.config import Config
 
-from hetlib import page
 from hetlib.paths import NOTEBOOKS, RESULTS
+
+from . import page
 
 __all__ = ["PROFILES", "reproduce", "select", "watch_memory"]
 
