@@ -11,10 +11,11 @@ from .partition import Partition, partition
 if TYPE_CHECKING:
     from .experiment import STRATEGIES, Experiment
     from .gradient import balance, effective_batch
+    from .planner import measure, plan, plan_experiment
     from .platform import Platform, Replica
     from .records import RunRecord
     from .replicas import ReplicaError, Replicas
-    from .runs import VirtualReplicas, measure, plan
+    from .runs import VirtualReplicas
     from .sampler import BalancedSampler
     from .speed import SpeedModel
 
@@ -25,7 +26,8 @@ _PUBLIC = {
     "platform": ["Platform", "Replica"],
     "records": ["RunRecord"],
     "replicas": ["ReplicaError", "Replicas"],
-    "runs": ["VirtualReplicas", "measure", "plan"],
+    "planner": ["measure", "plan", "plan_experiment"],
+    "runs": ["VirtualReplicas"],
     "sampler": ["BalancedSampler"],
     "speed": ["SpeedModel"],
 }

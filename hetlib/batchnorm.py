@@ -4,57 +4,47 @@
 replica's segment of it is normalised by its own statistics, as in its own process.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["Segments", "segment_batchnorm"]
+__all__ = ["segment_batchnorm"]
 
 
-class Segments:
-    """The local batches of the current step, which all layers read; one empty list is the whole batch."""
+def segment_batchnorm(model: nn.Module, segments: list[int]) -> nn.Module:
+    """Make each BatchNorm layer take its training statistics per segment, and rank 0's for evaluation.
 
-    def __init__(self) -> None:
-        self.counts: Sequence[int] = ()
-
-
-def segment_batchnorm(model: nn.Module, segments: Segments) -> nn.Module:
-    """Make each BatchNorm layer take its training statistics per segment, and rank 0's for evaluation."""
+    ``segments`` is the caller's list of the local batches of the current step, to be filled before each; while it is
+    empty the whole batch is one.
+    """
     for module in model.modules():
         if isinstance(module, _BatchNorm):
-            module.forward = _SegmentForward(module, segments)  # type: ignore
+            # The layer's weights and buffers stay where they are, so that checkpoints fit.
+            module.forward = partial(_forward, module, segments)  # type: ignore[method-assign]
     return model
 
 
-class _SegmentForward:
-    """The forward pass of one layer; weights and buffers stay where they are, so that checkpoints fit."""
-
-    def __init__(self, layer: _BatchNorm, segments: Segments) -> None:
-        self.layer, self.segments = layer, segments
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        layer, counts = self.layer, [n for n in self.segments.counts if n]
-        if not layer.training or not self.segments.counts:
-            return type(layer).forward(layer, x)
-        pixels = x[0, 0].numel()
-        if min(counts) * pixels == 1:
-            raise ValueError(
-                f"BatchNorm got one value per channel (local batches {self.segments.counts}); use larger ones."
-            )
-        y, mean, var = _SegmentNorm.apply(x, layer.weight, layer.bias, counts, layer.eps)
-        tracked: Any = (layer.running_mean, layer.running_var, layer.num_batches_tracked)
-        if tracked[0] is not None and self.segments.counts[0]:
-            # DDP keeps rank 0's running statistics, which have seen that replica's samples alone.
-            m = counts[0] * pixels
-            running_mean, running_var, batches = tracked
-            batches.add_(1)
-            momentum = 1 / float(batches) if layer.momentum is None else layer.momentum
-            running_mean.lerp_(mean[0], momentum)
-            running_var.lerp_(var[0] * (m / (m - 1)), momentum)
-        return y
+def _forward(layer: _BatchNorm, segments: list[int], x: torch.Tensor) -> torch.Tensor:
+    counts = [n for n in segments if n]
+    if not layer.training or not counts:
+        return type(layer).forward(layer, x)
+    pixels = x[0, 0].numel()
+    if min(counts) * pixels == 1:
+        raise ValueError(f"BatchNorm got one value per channel (local batches {segments}); use larger ones.")
+    y, mean, var = _SegmentNorm.apply(x, layer.weight, layer.bias, counts, layer.eps)
+    tracked: Any = (layer.running_mean, layer.running_var, layer.num_batches_tracked)
+    if tracked[0] is not None and segments[0]:
+        # DDP keeps rank 0's running statistics, which have seen that replica's samples alone.
+        m = counts[0] * pixels
+        running_mean, running_var, batches = tracked
+        batches.add_(1)
+        momentum = 1 / float(batches) if layer.momentum is None else layer.momentum
+        running_mean.lerp_(mean[0], momentum)
+        running_var.lerp_(var[0] * (m / (m - 1)), momentum)
+    return y
 
 
 class _SegmentNorm(torch.autograd.Function):

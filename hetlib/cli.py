@@ -81,7 +81,7 @@ def plan(
 
     with plain_errors(), hetlib.Replicas(read_platform(platform)) as replicas:
         experiment = hetlib.Experiment(model=model, global_batch=global_batch)
-        found = hetlib.plan(experiment, replicas, seconds=seconds)
+        found = hetlib.plan_experiment(experiment, replicas, seconds=seconds)
     names = [f"{rank} ({replica.name})" for rank, replica in enumerate(replicas.platform.replicas)]
     table = pd.DataFrame({"replica": names, "share": found.shares})
     table["compute ms"] = [1e3 * time for time in found.compute]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hetlib import paths
-from hetlib.images import SPLITS, File, ImageDataset, optional
+from hetlib.images import SPLITS, File, ImageDataset
 from hetlib.landcover import LandCoverScene, read_scene
 from hetlib.scenefolder import SceneFolder
 
@@ -38,9 +38,10 @@ class EuroSAT(SceneFolder):
         plain = Path(root).is_file() or any(Path(root).glob("*/*.jpg" if version == "rgb" else "*/*.tif"))
         places = [Path(root, folder) for folder in self.folders[version]] + [Path(root)] * plain
         if download and not any(map(Path.exists, places)):
-            tools = optional("torchvision.datasets.utils", "torchvision")
+            from torchvision.datasets.utils import download_and_extract_archive
+
             md5, name = self.md5[version] if checksum else None, f"{places[0].name}.zip"
-            tools.download_and_extract_archive(self.url + name, str(root), filename=name, md5=md5)
+            download_and_extract_archive(self.url + name, str(root), filename=name, md5=md5)
         if not (found := list(filter(Path.exists, places))):
             raise FileNotFoundError(
                 f"Dataset not found in `root={str(root)!r}` and `download={download}`, either specify a "

@@ -14,7 +14,6 @@ import time
 from collections import defaultdict, deque
 from statistics import median
 
-import torch
 from torch import nn
 
 __all__ = ["SlowDown"]
@@ -25,13 +24,9 @@ _WARM_UP = 3  # steps
 
 
 class SlowDown:
-    """Stretches the compute time of this process by ``factor``.
+    """Stretches compute time by ``factor``: ``start("forward", n)``, compute, ``settle()``; then ``"backward"``.
 
-    Use: ``start("forward", n)``, compute, ``settle()``; the same for ``"backward"``.
-
-    Args:
-        factor: Compute time wanted over compute time needed, at least 1.
-        model: Its leaf modules and parameters mark the points at which the extra time is spent.
+    The leaf modules and parameters of ``model`` mark the points at which the extra time is spent.
     """
 
     def __init__(self, factor: float, model: nn.Module) -> None:
@@ -47,7 +42,7 @@ class SlowDown:
                     module.register_forward_hook(lambda *_: self._pay())
             for parameter in model.parameters():
                 if parameter.requires_grad:
-                    parameter.register_post_accumulate_grad_hook(self._after_gradient)
+                    parameter.register_post_accumulate_grad_hook(lambda _: self._pay())
 
     def start(self, stretch: str, samples: int) -> None:
         """Begin a stretch of compute on ``samples`` samples; what came before it is not charged."""
@@ -84,6 +79,3 @@ class SlowDown:
             time.sleep(self._debt)
             self._debt -= time.perf_counter() - begin
         self._mark = time.thread_time()
-
-    def _after_gradient(self, _: torch.Tensor) -> None:
-        self._pay()

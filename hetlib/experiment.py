@@ -75,9 +75,7 @@ class Experiment:
             if getattr(self, argument) not in allowed:
                 raise ValueError(f"`{argument}` is {getattr(self, argument)!r}; allowed are {list(allowed)}.")
         for argument, least in {"global_batch": 1, "epochs": 1, "evaluate_every": 0, "seed": 0, "max_steps": 1}.items():
-            value = getattr(self, argument)
-            if argument == "max_steps" and value is None:
-                continue
+            value = least if argument == "max_steps" and self.max_steps is None else getattr(self, argument)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"`{argument}` is {value!r}; it must be a whole number >= {least}.")
         if not (isinstance(self.lr, (int, float)) and 0 < self.lr < math.inf):

@@ -37,18 +37,12 @@ def replica_weights(counts: Sequence[int], weighting: str, speeds: Sequence[floa
     Returns:
         Float64 weights ``(P,)``.
     """
-    n = np.asarray(counts, dtype=np.float64)
-    if weighting == "samples":
-        return n / n.sum()
-    if weighting == "mean":
-        return np.full(len(n), 1 / len(n))
-    if weighting == "speed":
-        if speeds is None or len(speeds) != len(n):
-            raise ValueError(
-                f"`speeds` is {speeds!r}; the weighting 'speed' needs one speed for each of {len(n)} replicas."
-            )
-        return np.asarray(speeds, dtype=np.float64) / np.sum(speeds)
-    raise ValueError(f"`weighting` is {weighting!r}; allowed are {WEIGHTINGS}.")
+    if weighting not in WEIGHTINGS:
+        raise ValueError(f"`weighting` is {weighting!r}; allowed are {WEIGHTINGS}.")
+    if weighting == "speed" and len(speeds or ()) != len(counts):
+        raise ValueError(f"`speeds` is {speeds!r}; 'speed' needs one speed for each of {len(counts)} replicas.")
+    weights = {"samples": counts, "mean": np.ones(len(counts)), "speed": speeds}[weighting]
+    return np.asarray(weights, dtype=np.float64) / np.sum(weights)  # type: ignore[arg-type]
 
 
 def effective_batch(counts: Sequence[int], weights: Sequence[float] | np.ndarray | None = None) -> float:

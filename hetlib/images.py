@@ -1,6 +1,5 @@
 """What every data set here is: labelled images in a memory-mapped cache, read one by one or gathered."""
 
-import importlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -103,7 +102,9 @@ class ImageDataset(Dataset):
         image = np.asarray(sample["image"], dtype=np.float32)[shown]  # (3 or 1, height, width)
         low, high = np.percentile(image, (2, 98), axis=(1, 2), keepdims=True)
         image = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1).transpose(1, 2, 0)
-        figure = optional("matplotlib.figure", "matplotlib").Figure(figsize=(2.5, 2.5), layout="constrained")
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(2.5, 2.5), layout="constrained")
         axes = figure.add_subplot(title=self.classes[int(sample["label"])])
         axes.imshow(image, cmap="gray")
         axes.axis("off")
@@ -140,11 +141,3 @@ def check(split: str, fractions: Sequence[float]) -> None:
         raise ValueError(f"`split` must be one of {SPLITS}, got {split!r}.")
     if len(fractions) != 3 or fractions[0] <= 0 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"`fractions` must be 3 shares (training > 0) that add up to 1, got {fractions!r}.")
-
-
-def optional(module: str, package: str) -> Any:
-    """Import a module when it is needed, or say how to get it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"This needs {package}; install it with `pip install {package}`.") from error

@@ -8,7 +8,7 @@ import numpy as np
 
 from hetlib import cache as store
 from hetlib import paths
-from hetlib.images import SPLITS, File, ImageDataset, Transforms, check, moments, optional, valid_pixels
+from hetlib.images import SPLITS, File, ImageDataset, Transforms, check, moments, valid_pixels
 
 Classes = Sequence[str] | Mapping[int, str] | None
 
@@ -80,14 +80,17 @@ class LandCoverScene(ImageDataset):
 
 def read_scene(image: File) -> tuple[np.ndarray, tuple[str, ...], float | None]:
     """Read a raster: pixels (height, width, bands) in its own type, band names (or numbers), nodata value."""
-    with optional("rasterio", "rasterio").open(image) as raster:
+    import rasterio
+
+    with rasterio.open(image) as raster:
         names = tuple(name or str(i) for i, name in enumerate(raster.descriptions, 1))
         return np.ascontiguousarray(raster.read().transpose(1, 2, 0)), names, raster.nodata
 
 
 def read_labels(labels: File, image: File, classes: Classes) -> tuple[np.ndarray, dict[int, str]]:
     """Read class numbers (height, width) and the names of those to use; refuse another grid."""
-    rasterio = optional("rasterio", "rasterio")
+    import rasterio
+
     with rasterio.open(labels) as raster, rasterio.open(image) as scene:
         grid, wanted = ((str(r.crs), r.shape, tuple(round(x, 6) for x in r.transform[:6])) for r in (raster, scene))
         if grid != wanted:

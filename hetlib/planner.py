@@ -49,8 +49,7 @@ def plan(
 
     device = next(network.parameters()).device
     count = dist.get_world_size() if dist.is_initialized() else 1
-    sizes = [n for n in batches_to_time(global_batch, count) if n <= (max_batch or n)]
-    own = _time(loss_of, SlowDown(1.0, network), None, sizes, seconds, device)
+    own = _time(loss_of, SlowDown(1.0, network), None, batches_to_time(global_batch, count, max_batch), seconds, device)
     gathered: list[Any] = [(own, max_batch, str(device))] * count
     if count > 1:
         dist.all_gather_object(gathered, (own, max_batch, str(device)))
@@ -95,7 +94,7 @@ def _time_replica(rank: int, experiment: Experiment, platform: Platform, seconds
         return F.cross_entropy(network(images.to(device, dtype)), labels.to(device))
 
     optimizer = build_optimizer(experiment, network, experiment.lr)
-    sizes = [n for n in batches_to_time(experiment.global_batch, len(platform)) if n <= (replica.max_batch or n)]
+    sizes = batches_to_time(experiment.global_batch, len(platform), replica.max_batch)
     return _time(loss_of, SlowDown(replica.slowdown, network), optimizer, sizes, seconds, device)
 
 

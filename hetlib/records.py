@@ -21,7 +21,7 @@ from . import paths
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RunRecord", "environment", "epochs_frame", "runs_frame", "save_figure", "save_table", "steps_frame"]
+__all__ = ["RunRecord", "environment", "runs_frame", "save_figure", "save_table"]
 
 PHASES = ("compute", "wait", "communicate", "update")
 
@@ -75,41 +75,18 @@ class RunRecord:
             return None
 
 
-def _about(record: RunRecord) -> dict[str, Any]:
-    experiment = record.experiment
-    names = ("dataset", "model", "strategy", "global_batch", "optimizer", "seed")
-    return {name: experiment[name] for name in names} | {
-        "norm": experiment["model_options"].get("norm", ""),
-        "replicas": len(record.platform),
-        "shares": "/".join(map(str, record.shares)),
-        "mode": record.mode,
-        "run": record.fingerprint,
-    }
-
-
 def runs_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
     """Return one row a run: its settings, its last scores and, where measured, its median step in seconds."""
     rows = []
     for record in records:
         step = float(np.median(record.step_seconds[1:])) if record.steps else float("nan")
-        rows.append(_about(record) | record.scores | {"lr": record.lr, "step_s": step, "times": record.times})
+        experiment = record.experiment
+        names = ("dataset", "model", "strategy", "global_batch", "optimizer", "seed")
+        about = {name: experiment[name] for name in names} | {"norm": experiment["model_options"].get("norm", "")}
+        about |= {"replicas": len(record.platform), "shares": "/".join(map(str, record.shares)), "mode": record.mode}
+        about |= {"run": record.fingerprint, "lr": record.lr, "step_s": step, "times": record.times}
+        rows.append(about | record.scores)
     return pd.DataFrame(rows)
-
-
-def epochs_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return one row an evaluation of each run."""
-    return pd.DataFrame([_about(record) | epoch for record in records for epoch in record.epochs])
-
-
-def steps_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return one row a step, replica and phase: ``seconds``, and ``begin`` within the step."""
-    frames = []
-    for record in records:
-        seconds = np.stack([np.asarray(record.steps[phase]) for phase in PHASES])  # (phases, steps, replicas)
-        phase, step, rank = np.meshgrid(PHASES, *map(range, seconds.shape[1:]), indexing="ij")
-        columns = {"phase": phase, "step": step, "rank": rank, "seconds": seconds, "begin": seconds.cumsum(0) - seconds}
-        frames.append(pd.DataFrame(_about(record) | {name: values.ravel() for name, values in columns.items()}))
-    return pd.concat(frames, ignore_index=True)
 
 
 def environment() -> dict[str, Any]:

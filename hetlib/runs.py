@@ -10,15 +10,13 @@ import torch
 from .datasets import load_dataset
 from .experiment import STRATEGIES, Experiment, fingerprint, learning_rate, shares_for
 from .partition import Partition
-from .planner import measure, plan_experiment
+from .planner import plan_experiment
 from .platform import Platform
 from .records import RunRecord, environment
 from .replicas import Replicas
 from .train import Job, train
 
-__all__ = ["VirtualReplicas", "measure", "plan", "run"]
-
-plan = plan_experiment
+__all__ = ["VirtualReplicas", "run"]
 
 
 class VirtualReplicas:
@@ -32,8 +30,13 @@ class VirtualReplicas:
         self.platform = platform
 
     def run(self, function: Any, *arguments: Any) -> list[Any]:
-        """Call ``function(None, *arguments)`` once, for all replicas."""
-        return [function(None, *arguments)]
+        """Call ``function(None, *arguments)`` once, for all replicas, with the first one's threads."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.platform.replicas[0].threads)
+        try:
+            return [function(None, *arguments)]
+        finally:
+            torch.set_num_threads(threads)
 
     def train(self, experiment: Experiment, **options: Any) -> RunRecord:
         """Run an `Experiment` on these replicas; see `run`."""

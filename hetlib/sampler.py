@@ -133,9 +133,6 @@ class BalancedSampler(Sampler[list[int]]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a position."""
         if state["position"] % self.global_batch:
-            raise ValueError(
-                f"the position {state['position']} is not a whole number of global batches of {self.global_batch}; "
-                "keep the global batch when a run goes on."
-            )
+            raise ValueError(f"the position {state['position']} is not between steps of {self.global_batch}.")
         self.seed = state["seed"]
         self.epoch, self.step = divmod(state["position"] // self.global_batch, len(self))

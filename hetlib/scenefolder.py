@@ -14,7 +14,7 @@ import numpy as np
 
 from hetlib import cache as store
 from hetlib import paths
-from hetlib.images import File, ImageDataset, Transforms, check, moments, optional
+from hetlib.images import File, ImageDataset, Transforms, check, moments
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)
@@ -108,7 +108,8 @@ def decode_all(
     path: Path, root: Path, names: Sequence[str], read: Read, size: int | None, valid_range: tuple[float, float] | None
 ) -> tuple[float | None, Sequence[str | None], np.ndarray]:
     """Decode all images into ``path``; return nodata value, band descriptions and moments (n, 3, bands)."""
-    rasterio, pillow = optional("rasterio", "rasterio"), optional("PIL.Image", "pillow")
+    import rasterio
+    from PIL import Image as pillow  # noqa: N813
 
     def decode(name: str, content: bytes) -> tuple[np.ndarray, float | None, Sequence[str | None]]:
         """Return pixels (height, width, bands), nodata value and band descriptions of one image."""

@@ -17,19 +17,14 @@ class SpeedModel:
     Below the first and above the last point the nearest line goes on. A falling measurement (noise) is
     replaced by the mean of its neighbours in question (isotonic regression).
 
-    Args:
-        batches: Local batches that were timed, rising, in samples.
-        seconds: Their step times.
     """
 
-    batches: tuple[int, ...]
-    seconds: tuple[float, ...]
+    batches: tuple[int, ...]  # local batches that were timed, rising, in samples
+    seconds: tuple[float, ...]  # their step times
 
     def __post_init__(self) -> None:
-        if len(self.batches) < 2 or len(self.batches) != len(self.seconds):
-            raise ValueError(
-                f"a speed model needs at least two points, got batches {self.batches}, seconds {self.seconds}."
-            )
+        if not self.batches or len(self.batches) != len(self.seconds):
+            raise ValueError(f"a model needs one time a batch, got batches {self.batches}, seconds {self.seconds}.")
         if sorted(set(self.batches)) != list(self.batches) or self.batches[0] < 1:
             raise ValueError(f"`batches` is {self.batches}; batches must rise and be >= 1.")
         if min(self.seconds) <= 0:
@@ -45,6 +40,8 @@ class SpeedModel:
         """Return the seconds of a step on ``batch`` samples; none take no time."""
         if batch <= 0:
             return 0.0
+        if len(self.batches) == 1:
+            return self.seconds[0] * batch / self.batches[0]
         i = min(max(bisect.bisect_left(self.batches, batch), 1), len(self.batches) - 1)
         (n0, n1), (t0, t1) = self.batches[i - 1 : i + 1], self.seconds[i - 1 : i + 1]
         return max(t0 + (t1 - t0) * (batch - n0) / (n1 - n0), 1e-9)
@@ -69,13 +66,13 @@ def _isotonic(values: Sequence[float]) -> list[float]:
     return list(itertools.chain.from_iterable([mean] * size for mean, size in blocks))
 
 
-def batches_to_time(global_batch: int, replicas: int) -> tuple[int, ...]:
-    """Return the local batches worth timing: halves of the global batch down to a sliver, rising."""
+def batches_to_time(global_batch: int, replicas: int, max_batch: int | None = None) -> list[int]:
+    """Return the local batches worth timing: the largest possible one and its halves down to a sliver, rising."""
     smallest = max(1, global_batch // (8 * max(replicas, 2)))
-    sizes = {global_batch}
-    while min(sizes) // 2 >= smallest:
-        sizes.add(min(sizes) // 2)
-    return tuple(sorted(sizes | {1, 2} if len(sizes) < 2 else sizes))
+    sizes = [min(global_batch, max_batch or global_batch)]
+    while sizes[0] // 2 >= smallest:
+        sizes.insert(0, sizes[0] // 2)
+    return sizes
 
 
 def time_step(step: Callable[[int], object], batches: Sequence[int], seconds: float) -> Mapping[int, float]:
@@ -83,10 +80,7 @@ def time_step(step: Callable[[int], object], batches: Sequence[int], seconds: fl
 
     The batches take turns, so that a drift of the machine's speed meets all of them.
 
-    Args:
-        step: Runs and finishes one training step (a CUDA step has to synchronise).
-        batches: Local batches.
-        seconds: Budget; at least three rounds are run whatever they take.
+    ``step`` has to finish what it starts (a CUDA step synchronises); three rounds are run whatever they take.
 
     Returns:
         Median seconds by batch.

@@ -13,7 +13,7 @@ from torch import nn
 from torch.autograd.variable import Variable
 from torch.nn.parallel import DistributedDataParallel
 
-from .batchnorm import Segments, segment_batchnorm
+from .batchnorm import segment_batchnorm
 from .datasets import load_dataset
 from .emulation import SlowDown
 from .experiment import STRATEGIES, Experiment, learning_rate
@@ -28,11 +28,8 @@ from .sampler import BalancedSampler
 __all__ = ["Job", "build_network", "build_optimizer", "train"]
 
 # torch 2.14 gave this option another name.
-_SYNC_BUFFERS = (
-    "forward_sync_buffers"
-    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-    else "broadcast_buffers"
-)
+_KNOWN = inspect.signature(DistributedDataParallel).parameters
+_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers"
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
 
     network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
     slow = SlowDown(1.0 if rank is None else job.platform.replicas[rank].slowdown, network)
-    segments = Segments()
+    segments: list[int] = []
     model: nn.Module = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
     if group is not None:
         # In training nothing reads the buffers, so they are sent before an evaluation instead of at each step.
@@ -99,7 +96,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             begin = time.perf_counter()
             start = sum(counts[:position]) if position is not None else 0
             mine = indices[start : start + counts[position]] if position is not None else indices
-            segments.counts = counts
+            segments[:] = counts
             slow.start("forward", len(mine))
             images, labels = data.gather(mine)
             images, labels = images.to(device, dtype), labels.to(device)

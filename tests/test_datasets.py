@@ -20,7 +20,7 @@ from PIL import Image
 from rasterio.crs import CRS
 from torch.testing import assert_close
 
-from hetlib import datasets, scenefolder
+from hetlib import scenefolder
 from hetlib.datasets import DATASETS, SPLITS, EuroSAT, LandCoverScene, SceneFolder, load_dataset
 from hetlib.landcover import zones
 from hetlib.paths import extra_data
@@ -513,29 +513,3 @@ def test_eurosat_download(tree: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "root").mkdir()
     dataset = EuroSAT(tmp_path / "root", download=True, checksum=True, cache=tmp_path / "cache")
     assert len(dataset) == 18
-
-
-def test_missing_package(scene: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rasterio", None)
-    with pytest.raises(ImportError, match="needs rasterio; install it with `pip install rasterio`"):
-        LandCoverScene(**scene)
-
-
-# Real data
-
-
-@real
-def test_real_eurosat(tmp_path: Path) -> None:
-    parts = [load_dataset("eurosat", split, cache=tmp_path) for split in SPLITS]
-    assert sum(map(len, parts)) == 2160
-    assert len(parts[0].classes) == 10
-    np.testing.assert_allclose(parts[0].mean / 255, (0.344, 0.380, 0.408), atol=0.01)
-    keys = [{parts[k][i]["image"].numpy().tobytes() for i in range(len(parts[k]))} for k in (0, 2)]
-    assert not keys[0] & keys[1]  # exact copies never cross
-
-
-@real
-def test_real_thirteen_bands(tmp_path: Path) -> None:
-    dataset = load_dataset("eurosat-ms", cache=tmp_path, bands=("B04", "B03", "B02"))
-    assert dataset.image_shape == (3, 64, 64)
-    assert dataset.plot(dataset[0]).axes[0].get_title() in datasets.load_dataset("eurosat-ms", cache=tmp_path).classes

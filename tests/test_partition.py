@@ -101,8 +101,8 @@ def test_speed_model_is_monotone_and_extends_its_ends():
 
 
 def test_wrong_speed_models_are_refused():
-    for batches, seconds in [((4,), (1.0,)), ((4, 4), (1.0, 1.0)), ((1, 2), (0.0, 1.0))]:
-        with pytest.raises(ValueError, match=r"batches|times"):
+    for batches, seconds in [((), ()), ((4, 8), (1.0,)), ((4, 4), (1.0, 1.0)), ((1, 2), (0.0, 1.0))]:
+        with pytest.raises(ValueError, match=r"batches|times|one time"):
             SpeedModel(batches, seconds)
 
 
@@ -111,5 +111,8 @@ def test_time_step_returns_a_time_for_every_batch():
     times = time_step(calls.append, (2, 4), seconds=0.0)
     assert set(times) == {2, 4}
     assert calls == [2, 4] * 4
-    assert batches_to_time(128, 2) == (8, 16, 32, 64, 128)
-    assert batches_to_time(1, 2) == (1, 2)
+    assert batches_to_time(128, 2) == [8, 16, 32, 64, 128]
+    assert batches_to_time(128, 2, 50) == [12, 25, 50]
+    assert batches_to_time(1, 2) == [1]
+    assert batches_to_time(128, 2, 1) == [1]
+    assert SpeedModel((1,), (0.5,)).time(3) == 1.5  # one point: in proportion
