@@ -97,12 +97,9 @@ class Experiment:
 
 
 def shares_for(experiment: Experiment, speeds: Sequence[float], planned: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the local batch of each replica under the experiment's strategy.
+    """Return the local batch of each replica: "whole" is the first one's, "fastest" the best one's by ``speeds``.
 
-    Args:
-        experiment: Its strategy and global batch.
-        speeds: Speed of each replica, in any unit; the reference takes the first, "fastest" the best.
-        planned: Shares by speed; ``experiment.shares`` goes before them.
+    Shares by speed are ``experiment.shares``, else the ``planned`` ones.
     """
     count, batch = len(speeds), experiment.global_batch
     kind = STRATEGIES[experiment.strategy].shares

@@ -52,9 +52,7 @@ def effective_batch(counts: Sequence[int], weights: Sequence[float] | np.ndarray
     :math:`B_\mathrm{eff} = (\sum_r w_r)^2 / \sum_r (w_r^2 / n_r)`; for the plain mean that is
     :math:`P^2 / \sum_r (1 / n_r)`. Replicas without samples contribute nothing and are left out.
 
-    Args:
-        counts: Samples of each replica.
-        weights: Weight of each replica's mean gradient; ``None`` is the plain mean.
+    ``weights`` are those of the replicas' mean gradients; ``None`` is the plain mean.
 
     >>> round(effective_batch([224, 32]))
     112
@@ -93,12 +91,7 @@ def balance(model: Module, sampler: BalancedSampler) -> Module:
     over the gradients, and DDP's buckets and overlap stay as they are. The loss must be the mean over
     the replica's samples, as ever.
 
-    Args:
-        model: The DDP model, changed in place.
-        sampler: The sampler whose steps the model is trained on; it knows every n_r of a step.
-
-    Returns:
-        The same model.
+    The model is changed in place and returned. The sampler is the one that deals its batches: it knows every n_r.
 
     Raises:
         RuntimeError: In a forward pass in training mode, when the batch is not the one that was dealt.

@@ -59,13 +59,7 @@ def plan(
 
 
 def measure(experiment: Experiment, replicas: Replicas, *, seconds: float = 4.0) -> list[SpeedModel]:
-    """Measure the step of an experiment's model on every replica, all at the same time.
-
-    Args:
-        experiment: Its model, data set, optimizer and global batch.
-        replicas: Processes.
-        seconds: Budget of each replica.
-    """
+    """Measure the step of an experiment's model on every replica, all at the same time, in about ``seconds``."""
     timed = replicas.run(_time_replica, experiment, replicas.platform, seconds)
     return [SpeedModel(tuple(times), tuple(times.values())) for times in timed]
 

@@ -18,14 +18,7 @@ def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
     """Split ``samples`` in proportion to ``shares``, by largest remainder.
 
     A replica with a share gets at least one sample when there are enough for all: a share of 3 in 128 is
-    not left without work in a short last step.
-
-    Args:
-        samples: Samples to split, at most ``sum(shares)``.
-        shares: Samples a full step, one a replica.
-
-    Returns:
-        Counts, one a replica, with the sum ``samples``.
+    not left without work in a short last step. Returns one count a replica, with the sum ``samples``.
     """
     weights = np.asarray(shares, dtype=np.int64)
     total = int(weights.sum())

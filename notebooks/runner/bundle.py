@@ -147,7 +147,7 @@ def _run(path: Path, target: Path, profile: str) -> dict[str, Any]:
 def _kernel(folder: str, results: Path) -> dict[str, Any]:
     """Return settings for a kernel of this interpreter, not of a user's own ``python3`` spec and IPython profile."""
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    variables = {"HETLIB_RESULTS": str(results), "IPYTHONDIR": folder}
+    variables = {"HETLIB_RESULTS": str(results), "IPYTHONDIR": folder, "HETLIB_BATCH": "1"}
     spec = KernelSpec(argv=command, language="python", env=variables)
     manager = type("ThisInterpreter", (AsyncKernelManager,), {"kernel_spec": spec})
     config = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}})
