@@ -1,0 +1,44 @@
+"""Sliders where somebody looks, none in a batch run."""
+
+import ipywidgets
+import psutil
+import pytest
+
+from hetlib.widgets import interact
+
+
+class Parent:
+    def __init__(self, *command):
+        self.command = command
+
+    def cmdline(self):
+        return list(self.command)
+
+
+@pytest.mark.parametrize("command", [("python", "/bin/papermill", "a.ipynb"), ("jupyter-nbconvert", "--execute")])
+def test_nothing_is_drawn_under_a_batch_tool(monkeypatch, command):
+    monkeypatch.delenv("HETLIB_BATCH", raising=False)
+    monkeypatch.setattr(psutil.Process, "parent", lambda _: Parent(*command))
+    drawn = []
+    interact(n=(1, 3))(drawn.append)
+    assert drawn == []
+
+
+def test_nothing_is_drawn_by_the_bundle(monkeypatch):
+    monkeypatch.setenv("HETLIB_BATCH", "1")
+    drawn = []
+    interact(n=(1, 3))(drawn.append)
+    assert drawn == []
+
+
+def test_sliders_under_jupyter(monkeypatch):
+    monkeypatch.delenv("HETLIB_BATCH", raising=False)
+    monkeypatch.setattr(psutil.Process, "parent", lambda _: Parent("jupyter-lab"))
+    drawn = []
+
+    def draw(n=2):
+        drawn.append(n)
+
+    widget = interact(n=(1, 3))(draw).widget
+    assert isinstance(widget.children[0], ipywidgets.IntSlider)
+    assert drawn == [2]
