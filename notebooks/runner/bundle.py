@@ -174,7 +174,7 @@ def _summary(profile: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds": round(sum(entry["seconds"] for entry in entries), 1),
         "peak_pss_mb": max(entry["peak_pss_mb"] for entry in entries),
         "cores": os.cpu_count(),
-        "system": platform.platform(),
+        "system": platform.system(),
         "versions": {"python": platform.python_version()} | packages,
         "notebooks": entries,
     }
