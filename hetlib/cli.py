@@ -1,7 +1,6 @@
 """The command ``hetlib``. Commands import what they need inside, so that ``--help`` answers at once."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -34,15 +33,12 @@ def reproduce(
     only: Annotated[list[str] | None, typer.Option(help="Number of a notebook, repeatable")] = None,
 ) -> None:
     """Run the notebooks and collect tables and figures in results/PROFILE/index.html."""
-    sys.path.insert(0, str(paths.ROOT))  # notebooks and their runner are in the clone, not in the package
-    try:
-        from notebooks.runner import bundle
-    except ModuleNotFoundError:
-        typer.echo(f"hetlib: no notebooks in {paths.NOTEBOOKS}; run in a clone: pip install -e .", err=True)
-        raise typer.Exit(2) from None
+    from hetlib_bundle import runner
 
     with plain_errors():
-        raise typer.Exit(bundle.reproduce(profile, only or ()))
+        if not any(paths.NOTEBOOKS.glob("*.ipynb")):
+            raise FileNotFoundError(f"no notebooks in {paths.NOTEBOOKS}; run in a clone: pip install -e .")
+        raise typer.Exit(runner.reproduce(profile, only or ()))
 
 
 @app.command()

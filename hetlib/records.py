@@ -1,4 +1,4 @@
-"""Run records with their provenance, read back as tidy data frames; tables and figures saved with theirs."""
+"""Run records with their provenance, read back as tidy data frames."""
 
 import contextlib
 import dataclasses
@@ -7,21 +7,16 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from . import paths
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["RunRecord", "environment", "runs_frame", "save_figure", "save_table"]
+__all__ = ["RunRecord", "environment", "runs_frame"]
 
 PHASES = ("compute", "wait", "communicate", "update")
 
@@ -105,30 +100,3 @@ def environment() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
     }
-
-
-def _product(kind: str, name: str, profile: str, caption: str, records: Sequence[RunRecord]) -> Path:
-    """Return ``results/<profile>/<kind>/<name>`` without its ending, beside a note of caption and records."""
-    path = paths.RESULTS / profile / kind / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"caption": caption, "records": sorted({record.fingerprint for record in records})}
-    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
-    return path
-
-
-def save_table(
-    table: pd.DataFrame, name: str, *, caption: str, profile: str, records: Sequence[RunRecord] = (), digits: int = 3
-) -> None:
-    """Write a table as CSV (all digits) and LaTeX, with its caption and the records behind it."""
-    path = _product("tables", name, profile, caption, records)
-    table.to_csv(path.with_suffix(".csv"), index=False)
-    style = table.style.hide(axis="index").format(precision=digits, escape="latex").format_index(escape="latex", axis=1)
-    escaped = caption.translate({ord(c): f"\\{c}" for c in "%&_#"})
-    path.with_suffix(".tex").write_text(style.to_latex(hrules=True, caption=escaped, label=f"tab:{name}"))
-
-
-def save_figure(figure: "Figure", name: str, *, caption: str, profile: str, records: Sequence[RunRecord] = ()) -> None:
-    """Write a figure as PDF and 300 dpi PNG without dates: an unchanged figure is an unchanged file."""
-    path = _product("figures", name, profile, caption, records)
-    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None, "Creator": None})
-    figure.savefig(path.with_suffix(".png"), dpi=300, metadata={"Software": None})

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hetlib import cli
-from notebooks.runner import bundle
+from hetlib_bundle import runner
 
 PNG = """
 import os, pathlib
@@ -51,8 +51,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path, str]:
         decoy.mkdir(parents=True)
         (decoy / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "x", "language": "python"}')
         patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
-        code = "import sys, pathlib; from notebooks.runner import bundle; a, b = map(pathlib.Path, sys.argv[1:])\n"
-        code += "sys.exit(bundle.reproduce('quick', (), b, a))"
+        code = "import sys, pathlib; from hetlib_bundle import runner; a, b = map(pathlib.Path, sys.argv[1:])\n"
+        code += "sys.exit(runner.reproduce('quick', (), b, a))"
         command = [sys.executable, "-c", code, str(folder), str(folder / "results")]
         done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, folder / "results" / "quick", done.stdout + done.stderr
@@ -108,8 +108,8 @@ def test_page_shows_figures_tables_and_errors(ran: tuple[int, Path, str]) -> Non
 def test_a_second_call_keeps_the_other_entries(ran: tuple[int, Path, str], tmp_path: Path) -> None:
     notebook(tmp_path, "01_one", "x = 1")
     notebook(tmp_path, "02_two", "x = 2")
-    assert bundle.reproduce("quick", ["01"], tmp_path / "r", tmp_path) == 0
-    assert bundle.reproduce("quick", ["02"], tmp_path / "r", tmp_path) == 0
+    assert runner.reproduce("quick", ["01"], tmp_path / "r", tmp_path) == 0
+    assert runner.reproduce("quick", ["02"], tmp_path / "r", tmp_path) == 0
     names = [n["name"] for n in json.loads((tmp_path / "r/quick/bundle.json").read_text())["notebooks"]]
     assert names == ["01_one", "02_two"]
 
@@ -117,8 +117,8 @@ def test_a_second_call_keeps_the_other_entries(ran: tuple[int, Path, str], tmp_p
 def test_a_dead_kernel_and_a_slow_cell_are_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook(tmp_path, "01_dies", "import os\nos._exit(9)")
     notebook(tmp_path, "02_slow", "import time\ntime.sleep(60)")
-    monkeypatch.setitem(bundle.PROFILES, "quick", 2)
-    assert bundle.reproduce("quick", (), tmp_path / "r", tmp_path) == 1
+    monkeypatch.setitem(runner.PROFILES, "quick", 2)
+    assert runner.reproduce("quick", (), tmp_path / "r", tmp_path) == 1
     dead, slow = json.loads((tmp_path / "r/quick/bundle.json").read_text())["notebooks"]
     assert dead["cell"] == slow["cell"] == 3  # the parameters, those passed, then this one
     assert "died" in dead["error"]
@@ -140,26 +140,26 @@ def test_wrong_arguments_are_refused_before_anything_runs(
 ) -> None:
     notebook(tmp_path, "01_sizes", "x = 1", parameters="size: int = 3  # samples")
     with pytest.raises(ValueError, match=message):
-        bundle.reproduce(*arguments, results=tmp_path / "r", notebooks=tmp_path)
+        runner.reproduce(*arguments, results=tmp_path / "r", notebooks=tmp_path)
     assert not (tmp_path / "r").exists()
 
 
 def test_no_notebooks(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="run in a clone"):
-        bundle.select((), tmp_path)
+        runner.select((), tmp_path)
 
 
 def test_memory_counts_children() -> None:
     code = "import time; x = bytearray(b'1') * 80_000_000; print('up', flush=True); time.sleep(30)"
-    with bundle.watch_memory(0.05) as alone:
+    with runner.watch_memory(0.05) as alone:
         pass
     with (
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child,
-        bundle.watch_memory(0.05) as peak,
+        runner.watch_memory(0.05) as peak,
     ):
         assert child.stdout is not None
         child.stdout.readline()
-        bundle.time.sleep(0.3)
+        runner.time.sleep(0.3)
         child.kill()
     assert peak[0] - alone[0] > 70
 

@@ -10,9 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 
 import hetlib
-from hetlib import figures, records
+from hetlib import records
 from hetlib.experiment import STRATEGIES
-from hetlib.profiles import PROFILES, get_profile
+from hetlib_bundle import figures, products
+from hetlib_bundle.profiles import PROFILES, get_profile
 
 SHARES = (24, 6, 2)
 MODELS = [hetlib.SpeedModel.constant(speed, overhead=0.002) for speed in (4000, 1000, 300)]
@@ -59,7 +60,7 @@ def test_size_and_bytes(
     for folder in ("a", "b"):
         monkeypatch.setattr(records.paths, "RESULTS", tmp_path / folder)
         figure = draw(runs)
-        records.save_figure(figure, "00_some", caption="Some.", profile="quick", records=runs)
+        products.save_figure(figure, "00_some", caption="Some.", profile="quick", records=runs)
         files = sorted((tmp_path / folder).rglob("00_some.*"))
         saved.append([file.read_bytes() for file in files])
     assert figure.get_figwidth() == width

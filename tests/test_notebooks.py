@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from hetlib.paths import NOTEBOOKS
-from notebooks.runner import bundle
+from hetlib_bundle import runner
 
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-# The first test to run waits for the whole bundle.
+# The first test to run waits for the whole runner.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("results")
-    bundle.reproduce("quick", results=results)
+    runner.reproduce("quick", results=results)
     return results / "quick"
 
 

@@ -233,7 +233,7 @@ assert hetlib.partition([hetlib.SpeedModel.constant(1)] * 2, 8).shares == (4, 4)
         "import hetlib.partition",
         "from hetlib.partition import Partition",
         "from hetlib import partition, plan; import hetlib.partition",
-        "import hetlib.figures, hetlib.runs",
+        "import hetlib_bundle.figures, hetlib.runs",
         "from hetlib import *",
     ],
 )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hetlib.verdict import interval, verdict
+from hetlib_bundle.verdict import interval, verdict
 
 
 def test_interval_by_hand() -> None:

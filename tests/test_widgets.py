@@ -4,7 +4,7 @@ import ipywidgets
 import psutil
 import pytest
 
-from hetlib.widgets import interact
+from hetlib_bundle.widgets import interact
 
 
 class Parent:

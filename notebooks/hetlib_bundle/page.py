@@ -16,7 +16,7 @@ ROWS = 60  # rows of a table that the page shows; the CSV beside it has them all
 
 
 def render(target: Path, summary: dict[str, Any], notebooks: Path) -> str:
-    """Return the page for the results in ``target``; see :func:`.bundle.reproduce`."""
+    """Return the page for the results in ``target``; see :func:`.runner.reproduce`."""
     entries = []
     for entry in summary["notebooks"]:
         name, number = entry["name"], entry["name"][:2]

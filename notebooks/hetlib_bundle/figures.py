@@ -12,12 +12,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .experiment import STRATEGIES
-from .gradient import effective_batch, replica_weights
-from .partition import Partition
-from .platform import Replica
-from .records import PHASES, RunRecord, runs_frame
-from .speed import SpeedModel
+from hetlib.experiment import STRATEGIES
+from hetlib.gradient import effective_batch, replica_weights
+from hetlib.partition import Partition
+from hetlib.platform import Replica
+from hetlib.records import PHASES, RunRecord, runs_frame
+from hetlib.speed import SpeedModel
+
 from .verdict import interval
 
 mpl.rcParams["pdf.fonttype"] = 42  # read when a figure is saved: TrueType, which IEEE asks for
