@@ -62,7 +62,8 @@ class SlowDown:
         """End the stretch: sleep all that is owed."""
         if not self._active:
             return
-        self._pay(0.0)
+        # A pause here would cool the caches for the backward pass, and its reference would not be undisturbed.
+        self._pay(float("inf") if self._reference and self._key[0] == "forward" else 0.0)
         self._active = False
         if self._steps[self._key] >= 1 or not self._reference:  # the very first step also allocates memory
             self._spent[*self._key, self._reference].append(self._own)
