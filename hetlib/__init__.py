@@ -9,26 +9,30 @@ from typing import TYPE_CHECKING
 from .partition import Partition, partition
 
 if TYPE_CHECKING:
+    from .checks import check_weights
+    from .ddp import announce, balance
     from .experiment import STRATEGIES, Experiment
-    from .gradient import balance, effective_batch
+    from .gradient import effective_batch, noise_scale
     from .planner import measure, plan, plan_experiment
     from .platform import Platform, Replica
     from .records import RunRecord
     from .replicas import ReplicaError, Replicas
     from .runs import VirtualReplicas
-    from .sampler import BalancedSampler
+    from .sampler import BalancedSampler, collate
     from .speed import SpeedModel
 
 _PUBLIC = {
+    "checks": ["check_weights"],
+    "ddp": ["announce", "balance"],
     "experiment": ["STRATEGIES", "Experiment"],
-    "gradient": ["balance", "effective_batch"],
+    "gradient": ["effective_batch", "noise_scale"],
     "partition": ["Partition", "partition"],
     "platform": ["Platform", "Replica"],
     "records": ["RunRecord"],
     "replicas": ["ReplicaError", "Replicas"],
     "planner": ["measure", "plan", "plan_experiment"],
     "runs": ["VirtualReplicas"],
-    "sampler": ["BalancedSampler"],
+    "sampler": ["BalancedSampler", "collate"],
     "speed": ["SpeedModel"],
 }
 _MODULES = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .gradient import effective_batch
+from .gradient import LR_RULES, effective_batch
 from .models import MODELS
 
 __all__ = ["SCHEDULES", "STRATEGIES", "Experiment", "Strategy", "learning_rate", "shares_for"]
@@ -117,12 +117,12 @@ def shares_for(experiment: Experiment, speeds: Sequence[float], planned: Sequenc
 def learning_rate(experiment: Experiment, shares: Sequence[int]) -> float:
     """Return the peak learning rate: the given one, or for a retuned strategy the one for its B_eff.
 
-    SGD: linear in the batch (Goyal et al., arXiv 1706.02677); other optimizers: by its square root.
+    SGD: linear in the batch; other optimizers: by its square root. See `hetlib.gradient.LR_RULES`.
     """
     if not STRATEGIES[experiment.strategy].retuned:
         return experiment.lr
     ratio = effective_batch(shares) / experiment.global_batch
-    return experiment.lr * (ratio if experiment.optimizer == "SGD" else math.sqrt(ratio))
+    return experiment.lr * LR_RULES["linear" if experiment.optimizer == "SGD" else "sqrt"](ratio)
 
 
 def fingerprint(*parts: Any) -> str:

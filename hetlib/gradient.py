@@ -10,19 +10,14 @@ plain mean takes :math:`w_r = 1 / P` (``"mean"``); weights by speed are :math:`w
 (``"speed"``).
 """
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import nn
-from torch.utils._pytree import tree_leaves, tree_map
 
-from .sampler import BalancedSampler
+__all__ = ["LR_RULES", "WEIGHTINGS", "NoiseScale", "effective_batch", "noise_scale", "replica_weights"]
 
-__all__ = ["WEIGHTINGS", "balance", "effective_batch", "replica_weights", "scale_gradient"]
-
-Module = TypeVar("Module", bound=nn.Module)
 WEIGHTINGS = ("samples", "mean", "speed")
 
 
@@ -63,56 +58,39 @@ def effective_batch(counts: Sequence[int], weights: Sequence[float] | np.ndarray
     return float(w[used].sum() ** 2 / (w[used] ** 2 / n[used]).sum())
 
 
-class _ScaleGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, factor: float) -> torch.Tensor:
-        ctx.factor = factor
-        return tensor.view_as(tensor)
+class NoiseScale(NamedTuple):
+    """Estimates from one step; average both over many steps before dividing them."""
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return gradients[0] * ctx.factor, None
+    gradient: float  # |G|^2, squared norm of the true gradient
+    noise: float  # tr C, summed variance of a single sample's gradient
 
-
-def scale_gradient(outputs: Any, factor: float) -> Any:
-    """Return ``outputs`` unchanged, with the gradient that flows back through them times ``factor``."""
-    if factor == 1:
-        return outputs
-    return tree_map(
-        lambda o: _ScaleGradient.apply(o, factor) if isinstance(o, torch.Tensor) and o.requires_grad else o, outputs
-    )
+    @property
+    def batch(self) -> float:
+        """Return tr C / |G|^2: well below this batch, twice the samples are worth nearly twice the progress."""
+        return self.noise / self.gradient if self.gradient > 0 else math.inf
 
 
-def balance(model: Module, sampler: BalancedSampler) -> Module:
-    """Make a ``DistributedDataParallel`` model reduce the balanced gradient.
+def noise_scale(counts: Sequence[int], local: Sequence[float], reduced: float) -> NoiseScale:
+    r"""Estimate the gradient noise scale from norms that uneven replicas have anyway, without bias.
 
-    DDP sums the replicas' gradients and divides by P. The gradient of each replica is linear in the
-    gradient of its outputs, so scaling that small tensor by P n_r / n is all there is to do: no extra pass
-    over the gradients, and DDP's buckets and overlap stay as they are. The loss must be the mean over
-    the replica's samples, as ever.
+    With :math:`L = \sum_r (n_r / B) |g_r|^2` and :math:`T = |g|^2` of the balanced gradient, over P replicas with
+    samples: :math:`|G|^2 \approx (P T - L) / (P - 1)` and :math:`\mathrm{tr}\,C \approx B (L - T) / (P - 1)`. For
+    equal shares these are the estimates of McCandlish et al., arXiv 1812.06162, appendix A.
 
-    The model is changed in place and returned. The sampler is the one that deals its batches: it knows every n_r.
-
-    Raises:
-        RuntimeError: In a forward pass in training mode, when the batch is not the one that was dealt.
+    Args:
+        counts: Samples of each replica in this step.
+        local: Squared norm of each replica's mean gradient, before the reduction.
+        reduced: Squared norm of the balanced gradient.
     """
-    if not isinstance(sampler, BalancedSampler):
-        raise TypeError(f"`sampler` is a {type(sampler).__name__}; pass the BalancedSampler that deals the batches.")
-    if not isinstance(model, nn.parallel.DistributedDataParallel):
-        raise TypeError(f"`model` is a {type(model).__name__}; wrap it first in DistributedDataParallel.")
+    n = np.asarray(counts, dtype=np.float64)
+    replicas = int(np.count_nonzero(n))
+    if replicas < 2 or len(local) != len(n):
+        raise ValueError(f"`counts` {counts} and `local` {local}: give as many, at least two of them with samples.")
+    total = float((n * np.where(n > 0, local, 0.0)).sum() / n.sum())
+    spread = (replicas * reduced - total) / (replicas - 1)
+    return NoiseScale(spread, float(n.sum()) * (total - reduced) / (replicas - 1))
 
-    def weigh(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], outputs: Any) -> Any:
-        if not (module.training and torch.is_grad_enabled()):
-            return None
-        size = next(leaf.shape[0] for leaf in tree_leaves((inputs, keywords)) if isinstance(leaf, torch.Tensor))
-        if not sampler.dealt or sampler.dealt[0][sampler.rank] != size:
-            expected = sampler.dealt[0][sampler.rank] if sampler.dealt else "no step"
-            raise RuntimeError(
-                f"replica {sampler.rank} got a batch of {size}, but the sampler dealt {expected}; take the batches "
-                "from a DataLoader(..., batch_sampler=sampler) and run one forward pass in training mode for each."
-            )
-        counts = sampler.dealt.popleft()
-        return scale_gradient(outputs, len(counts) * replica_weights(counts, "samples")[sampler.rank])
 
-    model.register_forward_hook(weigh, with_kwargs=True)
-    return model
+# How the learning rate follows the batch, times its ratio: linear for SGD (Goyal et al., arXiv 1706.02677), by the
+# square root for Adam and its kind (Malladi et al., arXiv 2205.10287).
+LR_RULES: Mapping[str, Any] = {"linear": lambda ratio: ratio, "sqrt": math.sqrt}

@@ -1,17 +1,20 @@
 """Which samples each replica gets in each step; every sample once an epoch."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 import torch.distributed as dist
-from torch.utils.data import Sampler
+from torch.utils._pytree import tree_map
+from torch.utils.data import Dataset, Sampler, default_collate
 
 if TYPE_CHECKING:
     from .partition import Partition
 
-__all__ = ["BalancedSampler", "deal"]
+__all__ = ["BalancedSampler", "collate", "deal"]
 
 
 def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
@@ -129,3 +132,17 @@ class BalancedSampler(Sampler[list[int]]):
             raise ValueError(f"the position {state['position']} is not between steps of {self.global_batch}.")
         self.seed = state["seed"]
         self.epoch, self.step = divmod(state["position"] // self.global_batch, len(self))
+
+
+def collate(data: Dataset[Any], merge: Callable[[list[Any]], Any] = default_collate) -> Callable[[list[Any]], Any]:
+    """Return a ``collate_fn`` that also takes the empty batch of a replica without samples in a step.
+
+    It gives tensors of the usual kind with no rows; ``merge`` is what a list of samples would go to otherwise.
+    """
+    return partial(_merge, data, merge)
+
+
+def _merge(data: Dataset[Any], merge: Callable[[list[Any]], Any], samples: list[Any]) -> Any:
+    if samples:
+        return merge(samples)
+    return tree_map(lambda x: x[:0] if isinstance(x, torch.Tensor) else x, merge([data[0]]))

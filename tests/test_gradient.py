@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import hetlib
-from hetlib.gradient import effective_batch, replica_weights, scale_gradient
+from hetlib.ddp import scale_gradient
+from hetlib.experiment import Experiment, learning_rate
+from hetlib.gradient import LR_RULES, effective_batch, noise_scale, replica_weights
 from tests import workers
 
 
@@ -80,6 +82,38 @@ def test_effective_batch_against_monte_carlo():
     rng = np.random.default_rng(0)
     means = [rng.normal(size=(20000, n)).mean(1) for n in (30, 9, 3)]
     assert 1 / np.var(np.mean(means, axis=0)) == pytest.approx(effective_batch([30, 9, 3]), rel=0.05)
+
+
+@pytest.mark.parametrize("counts", [(240, 16), (90, 26, 9, 3), (64, 64), (100, 0, 28)])
+def test_noise_scale_is_unbiased_under_any_shares(counts):
+    rng = np.random.default_rng(1)
+    draws, size, true, trace = 4000, 20, 0.5, 50.0
+    gradient = np.full(size, np.sqrt(true / size))
+    used = np.array([n for n in counts if n])
+    means = gradient + rng.normal(size=(draws, len(used), size)) * np.sqrt(trace / size / used)[:, None]
+    reduced = np.square(np.einsum("r,drs->ds", used / used.sum(), means)).sum(1)
+    local = np.full((draws, len(counts)), np.nan)  # a replica without samples has no gradient
+    local[:, np.array(counts) > 0] = np.square(means).sum(2)
+    found = [noise_scale(counts, norms, t) for norms, t in zip(local, reduced, strict=True)]
+    assert np.mean([f.gradient for f in found]) == pytest.approx(true, rel=0.1)
+    assert np.mean([f.noise for f in found]) == pytest.approx(trace, rel=0.1)
+    unweighted = np.nanmean(local, axis=1)  # what equal shares would use
+    assert counts == (64, 64) or abs(np.mean(2 * reduced - unweighted) - true) > 0.1
+
+
+def test_noise_scale_needs_two_replicas():
+    assert noise_scale([4, 4], [3.0, 3.0], 1.0).batch == float("inf")
+    with pytest.raises(ValueError, match="at least two"):
+        noise_scale([8, 0], [1.0, 1.0], 1.0)
+
+
+def test_learning_rate_rules():
+    assert LR_RULES["linear"](0.25) == 0.25
+    assert LR_RULES["sqrt"](0.25) == 0.5
+    shares = [24, 8]  # effective batch 24 of 32
+    for optimizer, expected in (("SGD", 0.75), ("Adam", 0.75**0.5)):
+        experiment = Experiment(strategy="uneven-plain-retuned", global_batch=32, optimizer=optimizer, lr=1.0)
+        assert learning_rate(experiment, shares) == pytest.approx(expected)
 
 
 def test_scaling_reaches_every_output():

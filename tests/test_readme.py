@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from hetlib.paths import ROOT
 from tests import readme
 
@@ -32,6 +34,13 @@ def test_the_five_lines_run_under_torchrun(tmp_path):
     printed = run(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script))
     shares = re.search(r"samples a step of each replica: \((\d+), (\d+)\)", printed)
     assert int(shares[1]) + int(shares[2]) == 128
+
+
+@pytest.mark.parametrize("name", ["accumulation", "compression", "tokens"])
+def test_the_scripts_run_under_torchrun(name):
+    script = ROOT / "notebooks" / "scripts" / f"{name}.py"
+    printed = run(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script))
+    assert printed.count("weights equal on all replicas") == 2
 
 
 def test_the_experiment_runs_as_a_script(tmp_path):

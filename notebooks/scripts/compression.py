@@ -1,0 +1,39 @@
+"""Half the traffic: DDP's own compression hook under the balanced gradient.
+
+Run it with: torchrun --nproc-per-node 2 compression.py
+"""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, TensorDataset
+
+import hetlib
+
+dist.init_process_group("gloo")
+torch.manual_seed(0)
+images, labels = torch.randn(480, 3, 32, 32), torch.randint(0, 10, (480,))
+layers = [torch.nn.Conv2d(3, 32, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+
+data = TensorDataset(images, labels)
+sampler = hetlib.BalancedSampler(len(data), [90, 38], seed=0)
+loader = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
+model = DistributedDataParallel(torch.nn.Sequential(*layers, torch.nn.Linear(32, 10)))
+model.register_comm_hook(None, bf16_compress_hook)  # any of DDP's hooks: the weights are already in the gradients
+hetlib.balance(model, sampler, verify_every=100)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+for inputs, targets in loader:
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = model(inputs)
+    loss = F.cross_entropy(outputs.float(), targets)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # after the reduction: all replicas see one norm
+    optimizer.step()
+    optimizer.zero_grad()
+
+hetlib.check_weights(model)
+print(f"replica {dist.get_rank()}: weights equal on all replicas", flush=True)
+dist.destroy_process_group()
