@@ -156,8 +156,10 @@ def balance(
     # torch.compile of the wrapped model would bake one step's counts in.
     @torch.compiler.disable
     def weigh(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], outputs: Any) -> Any:
-        if not (module.training and torch.is_grad_enabled()):
+        if not torch.is_grad_enabled():
             return None
+        if not module.training:  # an evaluation, which is no part of a step; training like this would go unweighted
+            return scale_gradient(outputs, _refuse)
         if not any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in tree_leaves(outputs)):
             raise TypeError(
                 f"the model returned a {type(outputs).__name__} without a tensor that needs a gradient; "
@@ -174,6 +176,13 @@ def balance(
     model._announced = source  # type: ignore[assignment]
     model.register_forward_hook(weigh, with_kwargs=True)
     return model
+
+
+def _refuse() -> float:
+    raise RuntimeError(
+        "a backward pass through outputs of a model in evaluation mode, which are not weighted; call `model.train()` "
+        "before the forward pass, and put single layers into evaluation mode after that where they are to stay frozen."
+    )
 
 
 def announce(model: nn.Module, *counts: float | torch.Tensor) -> None:

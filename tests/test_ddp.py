@@ -49,6 +49,7 @@ def messages():
         "replicas": "ValueError: `sampler` deals to 3 replicas, but the model has 2",
         "reduction": "ValueError: `reduction` is 'average'; allowed",
         "passes": "ValueError: `passes` is 0",
+        "evaluation": "RuntimeError: a backward pass through outputs of a model in evaluation mode",
         "outputs": "TypeError: the model returned a partial without a tensor",
     }.items(),
 )

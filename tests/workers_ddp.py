@@ -61,6 +61,7 @@ class Situation:
     clip: float = 0.0
     penalty: float = 0.0
     check: bool = False
+    devices: tuple[str, ...] = ()  # by rank; the CPU without them
     tolerance: float = 1e-12
 
 
@@ -112,13 +113,13 @@ def make(s: Situation) -> tuple[torch.Tensor, torch.Tensor]:
 
 def count(s: Situation, labels: torch.Tensor) -> torch.Tensor | float:
     """Return what the mean of a loss divides by."""
-    return WEIGHTS[labels].sum() if s.counted == "weights" else (labels != -100).sum()
+    return WEIGHTS.to(labels.device)[labels].sum() if s.counted == "weights" else (labels != -100).sum()
 
 
 def loss_of(s: Situation, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     outputs = [model(images, shift=0.1 * k) for k in range(s.passes)]
     logits = sum(o["logits"] if isinstance(o, dict) else o for o in outputs)
-    weight = WEIGHTS if s.counted == "weights" else None
+    weight = WEIGHTS.to(labels.device) if s.counted == "weights" else None
     if s.precision:
         logits = logits.float()  # type: ignore[union-attr]
     loss = F.cross_entropy(logits, labels, weight=weight, reduction=s.reduction)  # type: ignore[arg-type]
@@ -143,7 +144,8 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
     images, labels = make(s)
     net = Net(s.net)
     net = net.to(memory_format=torch.channels_last) if s.channels_last else net  # type: ignore[call-overload]
-    net = net.float() if s.precision else net
+    device = s.devices[rank] if s.devices else "cpu"
+    net = (net.float() if s.precision else net).to(device)
     inner = torch.compile(net, backend="aot_eager") if s.compiled == "inside" else net
     sampler = hetlib.BalancedSampler(s.samples, s.shares, seed=1)
     model: Any = DistributedDataParallel(inner, **dict(s.ddp))  # type: ignore[arg-type]
@@ -160,8 +162,8 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
     results = []
     for indices in sampler:
         size = s.parts[rank] if s.parts else max(len(indices), 1)
-        x = images[indices].float() if s.precision else images[indices]
-        parts = list(zip(x.split(size), labels[indices].split(size), strict=True))
+        x, y = images[indices].to(device, torch.float32 if s.precision else torch.float64), labels[indices].to(device)
+        parts = list(zip(x.split(size), y.split(size), strict=True))
         if s.counted:
             hetlib.announce(model, *[count(s, y) for _, y in parts])
         for k, (x, y) in enumerate(parts):
@@ -172,7 +174,7 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
         if s.clip:
             nn.utils.clip_grad_norm_(net.parameters(), s.clip)
         assert torch.isfinite(gradient(net)).all()
-        results.append(gradient(net).double())
+        results.append(gradient(net).double().cpu())
         net.zero_grad()
     return results
 
@@ -284,6 +286,7 @@ def mistakes(rank: int) -> dict[str, str]:
         "replicas": message_of(lambda: _wrapped(Net(), shares=(2, 2, 2))),
         "reduction": message_of(lambda: _wrapped(Net(), reduction="average")),
         "passes": message_of(lambda: _wrapped(Net(), passes=0)),
+        "evaluation": message_of(lambda: half()[0].eval()(images[:3]).sum().backward()),
         "outputs": message_of(lambda: _steps(*_wrapped(Opaque()))),
     }
 

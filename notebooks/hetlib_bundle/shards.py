@@ -55,7 +55,7 @@ def optimum(
         value.backward()
         return value
 
-    solver.step(loss)  # type: ignore[arg-type,no-untyped-call]
+    solver.step(loss)
     return parameters[0].detach(), parameters[1].detach()
 
 
@@ -70,7 +70,7 @@ def shards_figure(table: pd.DataFrame) -> Figure:
                 values = 100 * table.OA[(table.shards == kind) & (table.strategy == strategy)]
                 look = {"color": STYLES[strategy]["color"], "marker": STYLES[strategy]["marker"]}
                 axes.plot(values, np.full(len(values), y + offset), linestyle="", label=None if y else strategy, **look)
-        axes.set(yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5))
+        axes.set(yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5), ylabel="Fixed shards")
         axes.grid(axis="x")
         figure.legend(loc="outside upper center", ncols=2)
         return figure
