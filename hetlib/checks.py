@@ -12,7 +12,7 @@ from torch.autograd.variable import Variable
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 __all__ = ["SelfCheck", "check_weights"]
 
@@ -24,15 +24,14 @@ class SelfCheck:
 
     Rank 0 collects the inputs and the gradient of the outputs of each replica, weighted as they should be, runs
     the model once more on all of them together, and compares. All replicas raise ``RuntimeError`` when it differs.
-    The loss is seen through that gradient alone, so a loss that is wrong in itself passes. Costs one step on the
-    global batch on rank 0's device, once.
+    The loss is seen through that gradient alone, so a loss that is wrong in itself passes.
     """
 
     def __init__(self, model: DistributedDataParallel) -> None:
         drawing = [name for name, m in model.module.named_modules() if isinstance(m, _DropoutNd) and m.p > 0]
         if drawing:
             raise ValueError(f"`check` cannot repeat layers that draw at random: {drawing}; set their p to 0 for it.")
-        self.model = model
+        self.model, self.group = model, model.process_group
         self.passes: list[tuple[Any, list[torch.Tensor]]] = []  # inputs, and gradients of the outputs
         self.queued = self.done = self.rough = False
 
@@ -42,11 +41,11 @@ class SelfCheck:
             return outputs
         leaves = _differentiable(outputs)
         gradients = [torch.zeros_like(leaf, device="cpu") for leaf in leaves]
-        self.passes.append((tree_map(_kept, (inputs, keywords)), gradients))
+        self.passes.append((tree_map_only(torch.Tensor, _kept, (inputs, keywords)), gradients))
         self.rough = torch.is_autocast_enabled(leaves[0].device.type)
 
         def note(gradient: torch.Tensor, place: int) -> None:
-            share = float(factor() if callable(factor) else factor) / dist.get_world_size(self.model.process_group)
+            share = float(factor() if callable(factor) else factor) / dist.get_world_size(self.group)
             if share:
                 gradients[place] = _kept(gradient) * share
             if self.model.require_backward_grad_sync and not self.queued:
@@ -60,12 +59,15 @@ class SelfCheck:
         return outputs
 
     def _compare(self) -> None:
-        group = self.model.process_group
-        leads = dist.get_rank(group) == 0
-        gathered: Any = [None] * dist.get_world_size(group) if leads else None
-        dist.gather_object(self.passes, gathered, group=group, group_dst=0)
-        finding = [self._explain(list(itertools.chain(*gathered))) if leads else None]
-        dist.broadcast_object_list(finding, group=group, group_src=0)
+        leads, finding = dist.get_rank(self.group) == 0, [""]
+        gathered: Any = [None] * dist.get_world_size(self.group) if leads else None
+        dist.gather_object(self.passes, gathered, group=self.group, group_dst=0)
+        if leads:
+            try:
+                finding = [self._explain(list(itertools.chain(*gathered)))]
+            except Exception as error:  # the others wait for an answer, whatever it is
+                finding = [f"`check` could not run the global batch in one process: {error}"]
+        dist.broadcast_object_list(finding, group=self.group, group_src=0)
         self.done = True
         self.passes.clear()
         if finding[0]:
@@ -74,28 +76,27 @@ class SelfCheck:
     def _explain(self, passes: list[tuple[Any, list[torch.Tensor]]]) -> str:
         """Return what is wrong with the reduced gradient, or nothing."""
         network = copy.deepcopy(self.model.module)
-        network.zero_grad()
-        for module in network.modules():
-            if isinstance(module, _BatchNorm):  # synchronised ones too: nobody else takes part in this pass
-                module.forward = partial(_BatchNorm.forward, module)  # type: ignore[method-assign]
-        device = next(network.parameters()).device
-        (inputs, keywords), gradients = tree_map(partial(_joined, device), *passes)
+        layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, _BatchNorm)}
+        for layer in layers.values():  # synchronised ones too: nobody else takes part in this pass
+            layer.forward = partial(_BatchNorm.forward, layer)  # type: ignore[method-assign]
+        used = [p for p in self.model.module.parameters() if p.requires_grad]
+        copies = [p for p in network.parameters() if p.requires_grad]
+        (inputs, keywords), gradients = tree_map(partial(_joined, copies[0].device), *passes)
         with torch.enable_grad():
-            torch.autograd.backward(_differentiable(network(*inputs, **keywords)), gradients)
-        pairs = list(zip(self.model.module.parameters(), network.parameters(), strict=True))
-        apart = sum(float((_gradient(a) - _gradient(b)).double().square().sum()) for a, b in pairs)
-        error = (apart / max(sum(float(_gradient(b).double().square().sum()) for _, b in pairs), 1e-300)) ** 0.5
-        allowed = 0.05 if self.rough else _ALLOWED.get(next(network.parameters()).dtype, 0.05)
+            outputs = _differentiable(network(*inputs, **keywords))
+            found = torch.autograd.grad(outputs, copies, gradients, materialize_grads=True)
+        expected = torch.cat([g.flatten() for g in found]).double()
+        reduced = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in used]).double()
+        error = float((reduced - expected).norm() / expected.norm().clamp(min=1e-300))
+        allowed = 0.05 if self.rough else _ALLOWED.get(copies[0].dtype, 0.05)
         if error <= allowed:
             return ""
-        layers = [(n, m) for n, m in self.model.module.named_modules() if isinstance(m, _BatchNorm)]
-        local = [name for name, layer in layers if not hasattr(layer, "process_group")]
+        local = [name for name, layer in layers.items() if not hasattr(layer, "process_group")]
         reason = (
             f"The BatchNorm layers {local} see one replica's samples at a time; hetlib.convert_batchnorm mends that."
-            if local
-            else "Does anything else scale or change gradients (a communication hook, a hook on a parameter), and are "
-            "the gradients zero before the first step?"
         )
+        if not local:
+            reason = "Does anything else scale gradients (a hook of DDP or of a weight), or are they not zero at first?"
         return f"the first reduced gradient is {error:.1e} off that of one process (allowed: {allowed:.0e}). {reason}"
 
 
@@ -118,8 +119,8 @@ def check_weights(model: nn.Module, group: dist.ProcessGroup | None = None) -> N
         )
 
 
-def _kept(leaf: Any) -> Any:
-    return leaf.detach().cpu().clone() if isinstance(leaf, torch.Tensor) else leaf
+def _kept(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu().clone()
 
 
 def _joined(device: torch.device, *parts: Any) -> Any:
@@ -128,7 +129,3 @@ def _joined(device: torch.device, *parts: Any) -> Any:
 
 def _differentiable(outputs: Any) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor) and leaf.requires_grad]
-
-
-def _gradient(weight: torch.Tensor) -> torch.Tensor:
-    return torch.zeros_like(weight) if weight.grad is None else weight.grad

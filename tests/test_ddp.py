@@ -39,7 +39,7 @@ def messages():
     ("mistake", "words"),
     {
         "batchnorm": "hetlib.convert_batchnorm",
-        "hook": "a hook on a parameter",
+        "hook": "a hook of DDP or of a weight",
         "drift": "weights differ in 1 of 6 tensors, e.g. .*second.bias",
         "dropout": "ValueError: `check` cannot repeat layers that draw at random: .*'1'",
         "part": "RuntimeError: replica . got a batch of .*are left to process",
