@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+import yaml
+
 from hetlib import paths
 from hetlib.images import SPLITS, File, ImageDataset
 from hetlib.landcover import LandCoverScene, read_scene
@@ -59,23 +61,8 @@ DATASETS: dict[str, tuple[type[ImageDataset], dict[str, Any], tuple[str, ...]]] 
 }
 for _name in ("brandenburg", "wake"):
     DATASETS[_name][1].update(image=paths.DATA / f"{_name}.tif", labels=paths.DATA / f"{_name}_labels.tif")
-KNOWN = """
-ucmerced 256 agricultural airplane baseballdiamond beach buildings chaparral denseresidential forest freeway golfcourse
-  harbor intersection mediumresidential mobilehomepark overpass parkinglot river runway sparseresidential storagetanks
-  tenniscourt
-resisc45 256 airplane airport baseball_diamond basketball_court beach bridge chaparral church circular_farmland cloud
-  commercial_area dense_residential desert forest freeway golf_course ground_track_field harbor industrial_area
-  intersection island lake meadow medium_residential mobile_home_park mountain overpass palace parking_lot railway
-  railway_station rectangular_farmland river roundabout runway sea_ice ship snowberg sparse_residential stadium
-  storage_tank tennis_court terrace thermal_power_station wetland
-aid 600 Airport BareLand BaseballField Beach Bridge Center Church Commercial DenseResidential Desert Farmland Forest
-  Industrial Meadow MediumResidential Mountain Park Parking Playground Pond Port RailwayStation Resort River School
-  SparseResidential Square Stadium StorageTanks Viaduct
-rsscn7 400 aGrass bField cIndustry dRiverLake eForest fResident gParking
-"""  # a name, the images' size in pixels (a few files differ), the class folders
-for _row in KNOWN.replace("\n  ", " ").strip().splitlines():
-    _name, _size, *_classes = _row.split()
-    DATASETS[_name] = (SceneFolder, {"classes": _classes, "size": int(_size)}, (_name,))
+_known = yaml.safe_load(Path(__file__).with_name("classes.yaml").read_text())
+DATASETS |= {name: (SceneFolder, settings, (name,)) for name, settings in _known.items()}
 
 
 def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDataset:
