@@ -16,9 +16,10 @@ from hetlib.experiment import STRATEGIES
 from hetlib.gradient import effective_batch, replica_weights
 from hetlib.partition import Partition
 from hetlib.platform import Replica
-from hetlib.records import PHASES, RunRecord, runs_frame
+from hetlib.records import PHASES, RunRecord
 from hetlib.speed import SpeedModel
 
+from .products import runs_frame
 from .verdict import interval
 
 mpl.rcParams["pdf.fonttype"] = 42  # read when a figure is saved: TrueType, which IEEE asks for
