@@ -52,10 +52,9 @@ class RunRecord:
         """Write ``<fingerprint>.json`` in one move, so that a kill leaves no half file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.fingerprint}.json"
-        rounded = dataclasses.asdict(self)
-        rounded["steps"] = {k: np.round(v, 7).tolist() for k, v in self.steps.items()}
+        rounded = dataclasses.replace(self, steps={k: np.round(v, 7).tolist() for k, v in self.steps.items()})
         temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(rounded, separators=(",", ":"), sort_keys=True))
+        temporary.write_text(json.dumps(dataclasses.asdict(rounded), separators=(",", ":"), sort_keys=True))
         temporary.replace(path)
         return path
 

@@ -504,7 +504,7 @@ def test_eurosat_not_there(tmp_path: Path) -> None:
 def test_eurosat_download(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision.datasets.utils as tools
 
-    def download(url: str, root: str, filename: str, md5: str | None) -> None:
+    def download(url: str, root: str, md5: str | None) -> None:
         assert url == "https://zenodo.org/records/7711810/files/EuroSAT_RGB.zip"
         assert md5 == "f46e308c4d50d4bf32fedad2d3d62f3b"
         os.rename(tree, Path(root) / "EuroSAT_RGB")  # noqa: PTH104
