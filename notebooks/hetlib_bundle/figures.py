@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 
 from hetlib.experiment import STRATEGIES
 from hetlib.gradient import effective_batch, replica_weights
+from hetlib.images import ImageDataset
 from hetlib.partition import Partition
 from hetlib.platform import Replica
 from hetlib.records import PHASES, RunRecord
@@ -33,6 +35,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "balanced": {"color": "#009E73", "marker": "D", "linestyle": (0, (5, 1))},
     "fastest-only": {"color": "#56B4E9", "marker": "P", "linestyle": (0, (1, 1))},
 }
+_RGB = ("red|b04", "green|b03", "blue|b02")  # found in band names
 _WAIT: dict[str, Any] = {"color": "#E6E6E6", "hatch": "////", "edgecolor": "#8C8C8C", "linewidth": 0}
 _PHASES = dict(zip(PHASES, ({"color": "#0072B2"}, _WAIT, {"color": "#E69F00"}, {"color": "k"}), strict=True))
 
@@ -196,4 +199,19 @@ def confusion_figure(record: RunRecord) -> Figure:
         axes.set_yticks(axes.get_yticks(), names, rotation=0)
         axes.set(xlabel="Predicted class", ylabel="True class")
         axes.tick_params(length=0)
+        return figure
+
+
+def image_figure(dataset: ImageDataset, item: Mapping[str, Any]) -> Figure:
+    """Draw an item under its class name, in colour if red, green, blue or B04, B03, B02 are there."""
+    found = [[i for i, band in enumerate(dataset.bands) if re.search(colour, band.lower())] for colour in _RGB]
+    shown = [positions[0] for positions in found] if all(found) else [0]
+    image = np.asarray(item["image"], dtype=np.float32)[shown]  # (3 or 1, height, width)
+    low, high = np.percentile(image, (2, 98), axis=(1, 2), keepdims=True)
+    image = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1).transpose(1, 2, 0)
+    with ieee_style():
+        figure = _Picture(figsize=(1.7, 1.8))
+        axes = figure.add_subplot(title=dataset.classes[int(item["label"])])
+        axes.imshow(image, cmap="gray")
+        axes.axis("off")
         return figure
