@@ -7,10 +7,10 @@ import yaml
 
 from hetlib import paths
 from hetlib.images import SPLITS, File, ImageDataset
-from hetlib.landcover import LandCoverScene
+from hetlib.landcover import LandCoverScene, read_scene
 from hetlib.scenefolder import SceneFolder
 
-__all__ = ["DATASETS", "SPLITS", "EuroSAT", "LandCoverScene", "SceneFolder", "load_dataset"]
+__all__ = ["DATASETS", "SPLITS", "EuroSAT", "LandCoverScene", "SceneFolder", "load_dataset", "read_scene"]
 
 _KNOWN = yaml.safe_load(Path(__file__).with_name("known.yaml").read_text())
 

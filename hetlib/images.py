@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from hetlib import cache as store
 
 SPLITS = ("train", "validation", "test")
+RGB = ("red|b04", "green|b03", "blue|b02")  # found in band names
 File = str | os.PathLike[str]
 Batch = tuple[torch.Tensor, torch.Tensor]
 Transforms = Callable[[dict[str, Any]], dict[str, Any]] | None

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -52,12 +51,8 @@ class LandCoverScene(ImageDataset):
         content = {"checksum": checksum, "valid_range": valid_range, "windows": windows}
 
         def build(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
-            import rasterio
-
-            with rasterio.open(image) as scene, rasterio.open(labels) as raster:
-                codes, named = read_labels(raster, scene, classes)
-                pixels, nodata = np.ascontiguousarray(scene.read().transpose(1, 2, 0)), scene.nodata
-                names = [name or str(i) for i, name in enumerate(scene.descriptions, 1)]
+            pixels, names, nodata = read_scene(image)
+            codes, named = read_labels(labels, image, classes)
             usable = np.zeros(codes.shape, bool)
             usable[::stride, ::stride] = valid_pixels(pixels[::stride, ::stride], nodata, valid_range).all(2)
             zone = zones(codes.shape, window, split_by, fractions, 8 * window, seed)
@@ -83,24 +78,36 @@ class LandCoverScene(ImageDataset):
         self.centres = np.asarray(entry.arrays["centres"])[self.indices]
 
 
-def read_labels(raster: Any, scene: Any, classes: Classes) -> tuple[np.ndarray, dict[int, str]]:
-    """Read class numbers (height, width) and the names of those to use; refuse another grid than the scene's."""
-    grid, wanted = ((str(r.crs), r.shape, tuple(round(x, 6) for x in r.transform[:6])) for r in (raster, scene))
-    if grid != wanted:
-        raise ValueError(
-            f"{raster.name} is on another grid (CRS, shape, transform) than {scene.name}: {grid}, not {wanted}. "
-            f"Try `rio warp {raster.name} on_grid.tif --like {scene.name} --resampling nearest`."
-        )
-    if raster.count != 1 or not np.issubdtype(raster.dtypes[0], np.integer):
-        raise ValueError(f"{raster.name} must be one band of whole numbers, got {raster.dtypes}.")
-    codes, tags = raster.read(1).astype(np.int64), raster.tags()
-    codes[codes == raster.nodata] = 0
+def read_scene(image: File) -> tuple[np.ndarray, tuple[str, ...], float | None]:
+    """Read a raster: pixels (height, width, bands) in its own type, band names (or numbers), nodata value."""
+    import rasterio
+
+    with rasterio.open(image) as raster:
+        names = tuple(name or str(i) for i, name in enumerate(raster.descriptions, 1))
+        return np.ascontiguousarray(raster.read().transpose(1, 2, 0)), names, raster.nodata
+
+
+def read_labels(labels: File, image: File, classes: Classes) -> tuple[np.ndarray, dict[int, str]]:
+    """Read class numbers (height, width) and the names of those to use; refuse another grid."""
+    import rasterio
+
+    with rasterio.open(labels) as raster, rasterio.open(image) as scene:
+        grid, wanted = ((str(r.crs), r.shape, tuple(round(x, 6) for x in r.transform[:6])) for r in (raster, scene))
+        if grid != wanted:
+            raise ValueError(
+                f"{labels} is on another grid (CRS, shape, transform) than {image}: {grid}, not {wanted}. "
+                f"Try `rio warp {labels} on_grid.tif --like {image} --resampling nearest`."
+            )
+        if raster.count != 1 or not np.issubdtype(raster.dtypes[0], np.integer):
+            raise ValueError(f"{labels} must be one band of whole numbers, got {raster.dtypes}.")
+        codes, tags = raster.read(1).astype(np.int64), raster.tags()
+        codes[codes == raster.nodata] = 0
     if isinstance(classes, Mapping):
         return codes, dict(classes)
     named = {int(key[6:]): tags[key] for key in tags if key.startswith("CLASS_") and key[6:].isdigit()}
     named = named or {int(number): f"class {number}" for number in np.unique(codes) if number}
     if unknown := set(classes or ()) - set(named.values()):
-        raise ValueError(f"`classes` has {sorted(unknown)}; {raster.name} has {list(named.values())}; use those.")
+        raise ValueError(f"`classes` has {sorted(unknown)}; {labels} has {list(named.values())}; use those.")
     return codes, {number: name for number, name in sorted(named.items()) if classes is None or name in classes}
 
 

@@ -81,5 +81,5 @@ def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name == "smallcnn":
-            return _small_cnn(bands, classes, nn.BatchNorm2d if norm == "batch" else _group_norm)
+            return _small_cnn(bands, classes, _group_norm if norm in (None, "group") else nn.BatchNorm2d)
         return _torchvision(name, bands, classes, size, norm)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from hetlib.experiment import STRATEGIES
 from hetlib.gradient import effective_batch, replica_weights
-from hetlib.images import ImageDataset
+from hetlib.images import RGB, ImageDataset
 from hetlib.partition import Partition
 from hetlib.platform import Replica
 from hetlib.records import PHASES, RunRecord
@@ -35,7 +35,6 @@ STYLES: dict[str, dict[str, Any]] = {
     "balanced": {"color": "#009E73", "marker": "D", "linestyle": (0, (5, 1))},
     "fastest-only": {"color": "#56B4E9", "marker": "P", "linestyle": (0, (1, 1))},
 }
-_RGB = ("red|b04", "green|b03", "blue|b02")  # found in band names
 _WAIT: dict[str, Any] = {"color": "#E6E6E6", "hatch": "////", "edgecolor": "#8C8C8C", "linewidth": 0}
 _PHASES = dict(zip(PHASES, ({"color": "#0072B2"}, _WAIT, {"color": "#E69F00"}, {"color": "k"}), strict=True))
 
@@ -204,7 +203,7 @@ def confusion_figure(record: RunRecord) -> Figure:
 
 def image_figure(dataset: ImageDataset, item: Mapping[str, Any]) -> Figure:
     """Draw an item under its class name, in colour if red, green, blue or B04, B03, B02 are there."""
-    found = [[i for i, band in enumerate(dataset.bands) if re.search(colour, band.lower())] for colour in _RGB]
+    found = [[i for i, band in enumerate(dataset.bands) if re.search(colour, band.lower())] for colour in RGB]
     shown = [positions[0] for positions in found] if all(found) else [0]
     image = np.asarray(item["image"], dtype=np.float32)[shown]  # (3 or 1, height, width)
     low, high = np.percentile(image, (2, 98), axis=(1, 2), keepdims=True)
