@@ -75,12 +75,6 @@ def fetch(
     return entry
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def checksum(files: Mapping[str, Path], cache: Path) -> str:
     """Return one SHA-256 over names, sizes and contents of ``files``.
 
@@ -91,7 +85,10 @@ def checksum(files: Mapping[str, Path], cache: Path) -> str:
     state = sorted([str(files[name]), name, status.st_size, status.st_mtime_ns] for name, status in stats.items())
 
     def read(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
-        rows = [[name, status.st_size, sha256(files[name])] for name, status in stats.items()]
+        rows = []
+        for name, status in stats.items():
+            with files[name].open("rb") as file:
+                rows.append([name, status.st_size, hashlib.file_digest(file, "sha256").hexdigest()])
         return {"checksum": fingerprint(sorted(rows))}, {}
 
     return fetch(cache, {"files": fingerprint(state)}, read).meta["checksum"]

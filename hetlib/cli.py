@@ -49,7 +49,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the record")] = Path("results/records"),
 ) -> None:
     """Train an experiment, write its record, print its scores and its median step."""
-    from hetlib.records import runs_frame
+    import numpy as np
 
     with plain_errors():
         settings, replicas_of = read_experiment(experiment), read_platform(platform)
@@ -59,9 +59,10 @@ def train(
         else:
             with hetlib.Replicas(replicas_of) as replicas:
                 record = replicas.train(settings)
-    row = runs_frame([record]).iloc[0]
-    typer.echo(f"OA {row.oa:.4f}  AA {row.aa:.4f}  kappa {row.kappa:.4f}  shares {row.shares}")
-    typer.echo("no step times: virtual replicas" if virtual else f"median step {1e3 * row.step_s:.1f} ms")
+    oa, aa, kappa = record.scores.values()
+    typer.echo(f"OA {oa:.4f}  AA {aa:.4f}  kappa {kappa:.4f}  shares {'/'.join(map(str, record.shares))}")
+    step = "" if virtual else f"median step {1e3 * np.median(record.step_seconds[1:]):.1f} ms"
+    typer.echo(step or "no step times: virtual replicas")
     typer.echo(f"record {record.save(out)}")
 
 

@@ -1,7 +1,9 @@
 """Data sets by name: the two embedded scenes, and image folders that the user has."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+
+import yaml
 
 from hetlib import paths
 from hetlib.images import SPLITS, File, ImageDataset
@@ -10,18 +12,11 @@ from hetlib.scenefolder import SceneFolder
 
 __all__ = ["DATASETS", "SPLITS", "EuroSAT", "LandCoverScene", "SceneFolder", "load_dataset", "read_scene"]
 
-SENTINEL2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A")
+_KNOWN = yaml.safe_load(Path(__file__).with_name("known.yaml").read_text())
 
 
 class EuroSAT(SceneFolder):
     """EuroSAT (Helber et al., IEEE JSTARS, 2019): Sentinel-2 images of 64 x 64 pixels in 10 classes."""
-
-    url = "https://zenodo.org/records/7711810/files/"
-    md5: ClassVar = {"rgb": "f46e308c4d50d4bf32fedad2d3d62f3b", "ms": "091174add3c8e680a49244acf185b9f0"}
-    folders: ClassVar = {  # of the official release and the older one
-        "rgb": ("EuroSAT_RGB", "2750"),
-        "ms": ("EuroSAT_MS", "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"),
-    }
 
     def __init__(
         self,
@@ -33,21 +28,22 @@ class EuroSAT(SceneFolder):
         checksum: bool = False,  # check the archive's MD5 after the download
         **options: Any,  # as for SceneFolder
     ):
-        if version not in self.folders:
+        if version not in ("rgb", "ms"):
             raise ValueError(f"`version` must be 'rgb' or 'ms', got {version!r}.")
-        plain = Path(root).is_file() or any(Path(root).glob("*/*.jpg" if version == "rgb" else "*/*.tif"))
-        places = [Path(root, folder) for folder in self.folders[version]] + [Path(root)] * plain
+        url, known, root = _KNOWN["eurosat"]["url"], _KNOWN["eurosat"][version], Path(root)
+        plain = root.is_file() or any(root.glob("*/*.jpg" if version == "rgb" else "*/*.tif"))
+        places = [root / known["official"], root / known["older"], *[root] * plain]
         if download and not any(map(Path.exists, places)):
             from torchvision.datasets.utils import download_and_extract_archive
 
-            md5, name = self.md5[version] if checksum else None, f"{places[0].name}.zip"
-            download_and_extract_archive(self.url + name, str(root), filename=name, md5=md5)
+            md5 = known["md5"] if checksum else None
+            download_and_extract_archive(f"{url}{known['official']}.zip", str(root), md5=md5)
         if not (found := list(filter(Path.exists, places))):
             raise FileNotFoundError(
                 f"Dataset not found in `root={str(root)!r}` and `download={download}`, either specify a "
                 "different `root` or use `download=True` to automatically download the dataset."
             )
-        super().__init__(found[0], split, **{"band_names": SENTINEL2 if version == "ms" else None} | options)
+        super().__init__(found[0], split, **{"band_names": known["band_names"]} | options)
 
 
 # Name: class, its settings, and what to look for in the folder HETLIB_DATA where no `root` is given.
@@ -59,23 +55,7 @@ DATASETS: dict[str, tuple[type[ImageDataset], dict[str, Any], tuple[str, ...]]] 
 }
 for _name in ("brandenburg", "wake"):
     DATASETS[_name][1].update(image=paths.DATA / f"{_name}.tif", labels=paths.DATA / f"{_name}_labels.tif")
-KNOWN = """
-ucmerced 256 agricultural airplane baseballdiamond beach buildings chaparral denseresidential forest freeway golfcourse
-  harbor intersection mediumresidential mobilehomepark overpass parkinglot river runway sparseresidential storagetanks
-  tenniscourt
-resisc45 256 airplane airport baseball_diamond basketball_court beach bridge chaparral church circular_farmland cloud
-  commercial_area dense_residential desert forest freeway golf_course ground_track_field harbor industrial_area
-  intersection island lake meadow medium_residential mobile_home_park mountain overpass palace parking_lot railway
-  railway_station rectangular_farmland river roundabout runway sea_ice ship snowberg sparse_residential stadium
-  storage_tank tennis_court terrace thermal_power_station wetland
-aid 600 Airport BareLand BaseballField Beach Bridge Center Church Commercial DenseResidential Desert Farmland Forest
-  Industrial Meadow MediumResidential Mountain Park Parking Playground Pond Port RailwayStation Resort River School
-  SparseResidential Square Stadium StorageTanks Viaduct
-rsscn7 400 aGrass bField cIndustry dRiverLake eForest fResident gParking
-"""  # a name, the images' size in pixels (a few files differ), the class folders
-for _row in KNOWN.replace("\n  ", " ").strip().splitlines():
-    _name, _size, *_classes = _row.split()
-    DATASETS[_name] = (SceneFolder, {"classes": _classes, "size": int(_size)}, (_name,))
+DATASETS |= {name: (SceneFolder, settings, (name,)) for name, settings in _KNOWN["folders"].items()}
 
 
 def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDataset:

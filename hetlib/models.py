@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,68 +9,51 @@ from torch import nn
 __all__ = ["MODELS", "build_model"]
 
 _SMALLEST_MAP = 2  # pixels: with one sample and a 1 x 1 map, BatchNorm has nothing to take statistics of
+# Networks, and the norms that each offers (the first is the default).
+MODELS: Mapping[str, tuple[str, ...]] = {
+    "smallcnn": ("group", "batch"),
+    "resnet18": ("batch", "group"),
+    "vgg11": (),
+    "mobilenet_v3_small": ("batch", "group"),
+    "densenet121": ("batch",),
+}
+_group_norm = partial(nn.GroupNorm, 8)
 
 
-def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(8, channels)
-
-
-NORMS: Mapping[str, Callable[[int], nn.Module]] = {"group": _group_norm, "batch": nn.BatchNorm2d}
-
-
-def _small_cnn(bands: int, classes: int, size: int, norm: Callable[[int], nn.Module]) -> nn.Module:
+def _small_cnn(bands: int, classes: int, norm: Callable[[int], nn.Module]) -> nn.Module:
     """Return three convolutions of 32, 64 and 128 channels with pooling between them (0.1 M parameters)."""
     layers: list[nn.Module] = []
-    before = bands
-    for channels in (32, 64, 128):
+    for before, channels in ((bands, 32), (32, 64), (64, 128)):
         layers += [nn.Conv2d(before, channels, 3, padding=1, bias=False)]
         layers += [nn.MaxPool2d(2)] if channels < 128 else []  # before norm and ReLU, which then see a quarter
         layers += [norm(channels), nn.ReLU(inplace=True)]
-        before = channels
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, classes))
 
 
-def _torchvision(name: str, bands: int, classes: int, size: int, **options: Any) -> nn.Module:
+def _torchvision(name: str, bands: int, classes: int, size: int, norm: str | None) -> nn.Module:
     import torchvision
 
-    model = getattr(torchvision.models, name)(weights=None, num_classes=classes, **options)
+    # Without an option a network has its own BatchNorm; eps and momentum differ.
+    options = {"norm_layer": _group_norm} if norm == "group" else {}
+    model = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
     path, first = next((p, m) for p, m in model.named_modules() if isinstance(m, nn.Conv2d))
     settings = {key: getattr(first, key) for key in ("kernel_size", "stride", "padding")}
-    parent, _, attribute = path.rpartition(".")
     first = nn.Conv2d(bands, first.out_channels, bias=first.bias is not None, **settings)
     nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
-    setattr(model.get_submodule(parent), attribute, first)
+    model.set_submodule(path, first)
     if name == "vgg11":  # its 4,096-wide classifier is made for 7 x 7 maps of photographs
         model.avgpool, model.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, classes)
-    _keep_resolution(model, size)
-    return model
-
-
-def _keep_resolution(model: nn.Module, size: int) -> None:
-    """Take out the first reductions of a net made for large photographs until ``_SMALLEST_MAP`` pixels remain."""
-    reducing = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-    chain = [
-        (path, m)
-        for path, m in model.named_modules()
-        if isinstance(m, reducing) and m.stride in (2, (2, 2)) and "downsample" not in path
-    ]
-    while chain and size // 2 ** len(chain) < _SMALLEST_MAP:
-        path, module = chain.pop(0)
+    # The first reductions, made for large photographs, are taken out until enough pixels remain.
+    main = ((path, m) for path, m in model.named_modules() if "downsample" not in path)
+    layers = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+    reducing = [(path, m) for path, m in main if isinstance(m, layers) and m.stride in (2, (2, 2))]
+    while reducing and size // 2 ** len(reducing) < _SMALLEST_MAP:
+        path, module = reducing.pop(0)
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)
         else:
-            parent, _, attribute = path.rpartition(".")
-            setattr(model.get_submodule(parent), attribute, nn.Identity())
-
-
-# Name: builder, and the norms that it offers (the first is the default).
-MODELS: Mapping[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
-    "smallcnn": (_small_cnn, ("group", "batch")),
-    "resnet18": (partial(_torchvision, "resnet18"), ("batch", "group")),
-    "vgg11": (partial(_torchvision, "vgg11"), ()),
-    "mobilenet_v3_small": (partial(_torchvision, "mobilenet_v3_small"), ("batch", "group")),
-    "densenet121": (partial(_torchvision, "densenet121"), ("batch",)),
-}
+            model.set_submodule(path, nn.Identity())
+    return model
 
 
 def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0, norm: str | None = None) -> nn.Module:
@@ -91,17 +73,13 @@ def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0
     """
     if name not in MODELS:
         raise ValueError(f"`name` is {name!r}; known models are {sorted(MODELS)}.")
-    builder, norms = MODELS[name]
+    norms = MODELS[name]
     if norm is not None and norm not in norms:
         raise ValueError(f"`norm` is {norm!r}; {name} offers {norms or 'no choice'}.")
     if size < 16:
         raise ValueError(f"`size` is {size}; images must be at least 16 pixels wide.")
-    options: dict[str, Any] = {}
-    if norms and len(norms) > 1:
-        key = "norm" if name == "smallcnn" else "norm_layer"
-        options[key] = NORMS[norm or norms[0]]
-        if name == "mobilenet_v3_small" and options[key] is nn.BatchNorm2d:
-            del options[key]  # torchvision's own default has another eps and momentum
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return builder(bands, classes, size, **options)
+        if name == "smallcnn":
+            return _small_cnn(bands, classes, _group_norm if norm in (None, "group") else nn.BatchNorm2d)
+        return _torchvision(name, bands, classes, size, norm)

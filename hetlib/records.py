@@ -1,4 +1,4 @@
-"""Run records with their provenance, read back as tidy data frames."""
+"""Run records with their provenance."""
 
 import contextlib
 import dataclasses
@@ -7,16 +7,14 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
-__all__ = ["RunRecord", "environment", "runs_frame"]
+__all__ = ["RunRecord", "environment"]
 
 PHASES = ("compute", "wait", "communicate", "update")
 
@@ -54,10 +52,9 @@ class RunRecord:
         """Write ``<fingerprint>.json`` in one move, so that a kill leaves no half file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.fingerprint}.json"
-        rounded = dataclasses.asdict(self)
-        rounded["steps"] = {k: np.round(v, 7).tolist() for k, v in self.steps.items()}
+        rounded = dataclasses.replace(self, steps={k: np.round(v, 7).tolist() for k, v in self.steps.items()})
         temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(rounded, separators=(",", ":"), sort_keys=True))
+        temporary.write_text(json.dumps(dataclasses.asdict(rounded), separators=(",", ":"), sort_keys=True))
         temporary.replace(path)
         return path
 
@@ -68,20 +65,6 @@ class RunRecord:
             return cls(**json.loads(path.read_text()))
         except (FileNotFoundError, json.JSONDecodeError, TypeError):
             return None
-
-
-def runs_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return one row a run: its settings, its last scores and, where measured, its median step in seconds."""
-    rows = []
-    for record in records:
-        step = float(np.median(record.step_seconds[1:])) if record.steps else float("nan")
-        experiment = record.experiment
-        names = ("dataset", "model", "strategy", "global_batch", "optimizer", "seed")
-        about = {name: experiment[name] for name in names} | {"norm": experiment["model_options"].get("norm", "")}
-        about |= {"replicas": len(record.platform), "shares": "/".join(map(str, record.shares)), "mode": record.mode}
-        about |= {"run": record.fingerprint, "lr": record.lr, "step_s": step, "times": record.times}
-        rows.append(about | record.scores)
-    return pd.DataFrame(rows)
 
 
 def environment() -> dict[str, Any]:

@@ -46,8 +46,7 @@ class Replicas:
         for rank, replica in enumerate(platform.replicas):
             if replica.device != "cpu" and not torch.cuda.is_available():
                 raise ValueError(f"replica {rank} wants {replica.device!r}, but torch sees no GPU; use device='cpu'.")
-        self.platform = platform
-        self.timeout = timeout
+        self.platform, self.timeout = platform, timeout
         self._workers: list[tuple[Any, Connection]] = []
         self._folder = ""
 
@@ -77,7 +76,7 @@ class Replicas:
             for _, pipe in self._workers:
                 pipe.send((function, arguments))
             while len(results) < len(self):
-                for rank, kind, value in self._events(results.keys()):
+                for rank, kind, value in self._events():
                     if kind == "print":
                         print(value, flush=True)
                     elif kind == "done":
@@ -86,7 +85,7 @@ class Replicas:
                         name = self.platform.replicas[rank].name
                         raise ReplicaError(f"replica {rank} of {len(self)} ({name}) {value}")
         except BaseException:
-            self._stop(force=True)
+            self.close(force=True)
             raise
         return [results[rank] for rank in range(len(self))]
 
@@ -96,14 +95,23 @@ class Replicas:
 
         return run(experiment, self, **options)
 
-    def close(self) -> None:
-        """Stop the replicas; a later job starts them again."""
-        self._stop(force=False)
+    def close(self, *, force: bool = False) -> None:
+        """Stop the replicas, with ``force`` in the middle of a job; a later job starts them again."""
+        for process, pipe in self._workers:
+            with contextlib.suppress(OSError):
+                process.kill() if force else pipe.send(None)
+        for process, pipe in self._workers:
+            process.join(10)
+            process.kill()  # one that does not answer
+            process.join(10)
+            pipe.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._workers, self._folder = [], ""
 
     def _start(self) -> None:
         if self._workers and all(process.is_alive() for process, _ in self._workers):
             return
-        self._stop(force=True)
+        self.close(force=True)
         # A server that has imported torch once forks each worker from itself: faster, and they share its memory.
         # Forking this process instead hangs once it has run a multi-threaded operation.
         method = "forkserver" if sys.platform == "linux" else "spawn"
@@ -111,28 +119,26 @@ class Replicas:
         if method == "forkserver":
             context.set_forkserver_preload(_PRELOAD)
         self._folder = tempfile.mkdtemp(prefix="hetlib-")
+        rendezvous = Path(self._folder, "rendezvous").as_uri()
         for rank in range(len(self)):
             here, there = context.Pipe()
-            arguments = (rank, self.platform.replicas, f"{self._folder}/rendezvous", self.timeout, there)
+            arguments = (rank, self.platform.replicas, rendezvous, self.timeout, there)
             process = context.Process(target=_serve, args=arguments, name=f"hetlib-{rank}", daemon=True)
             process.start()
             there.close()
             self._workers.append((process, here))
 
-    def _events(self, finished: Any) -> list[tuple[int, str, Any]]:
-        """Wait for the next messages; a worker that died is a message too."""
-        pipes = {pipe: rank for rank, (_, pipe) in enumerate(self._workers)}
-        ends = {process.sentinel: rank for rank, (process, _) in enumerate(self._workers) if rank not in finished}
-        events = []
-        for ready in wait([*pipes, *ends]):
-            rank = pipes.get(ready, ends.get(ready))  # type: ignore[call-overload]
-            process, pipe = self._workers[rank]
-            with contextlib.suppress(EOFError, ConnectionError):
-                if pipe.poll():
-                    events.append((rank, *pipe.recv()))
-                    continue
-            process.join(5)
-            events.append((rank, "died", _death(process.exitcode)))
+    def _events(self) -> list[tuple[int, str, Any]]:
+        """Wait for the next messages; the end of a pipe, whose worker died, is a message too."""
+        events, ready = [], wait([pipe for _, pipe in self._workers])
+        for rank, (process, pipe) in enumerate(self._workers):
+            if pipe not in ready:
+                continue
+            try:
+                events.append((rank, *pipe.recv()))
+            except (EOFError, OSError):
+                process.join(5)
+                events.append((rank, "died", _death(process.exitcode)))
         # A replica that lost its peer complains too: name the one that died, not those that noticed.
         if any(kind == "failed" for _, kind, _ in events):
             time.sleep(0.2)
@@ -140,21 +146,6 @@ class Replicas:
                 if process.exitcode not in (None, 0):
                     return [(rank, "died", _death(process.exitcode))]
         return events
-
-    def _stop(self, force: bool) -> None:
-        for process, pipe in self._workers:
-            with contextlib.suppress(OSError):
-                process.kill() if force else pipe.send(None)
-        for process, pipe in self._workers:
-            process.join(10)
-            if process.is_alive():
-                process.kill()
-                process.join(10)
-            pipe.close()
-        self._workers = []
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = ""
 
 
 def _death(code: int | None) -> str:
@@ -190,15 +181,10 @@ def _serve(rank: int, replicas: tuple[Replica, ...], rendezvous: str, timeout: f
         device = torch.device(replicas[rank].device)
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        own_gpus = len({r.device for r in replicas}) == len(replicas) and all(r.device != "cpu" for r in replicas)
+        devices = {replica.device for replica in replicas}
+        backend = "nccl" if len(devices) == len(replicas) and "cpu" not in devices else "gloo"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        dist.init_process_group(
-            "nccl" if own_gpus else "gloo",
-            init_method=Path(rendezvous).as_uri(),
-            rank=rank,
-            world_size=len(replicas),
-            timeout=timedelta(seconds=timeout),
-        )
+        dist.init_process_group(backend, rendezvous, timedelta(seconds=timeout), world_size=len(replicas), rank=rank)
         while (job := pipe.recv()) is not None:
             function, arguments = job
             pipe.send(("done", function(rank, *arguments)))

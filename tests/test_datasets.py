@@ -24,6 +24,7 @@ from hetlib import scenefolder
 from hetlib.datasets import DATASETS, SPLITS, EuroSAT, LandCoverScene, SceneFolder, load_dataset
 from hetlib.landcover import zones
 from hetlib.paths import extra_data
+from hetlib_bundle.figures import image_figure
 
 UTM = CRS.from_epsg(32633)
 real = pytest.mark.skipif(extra_data() is None, reason="HETLIB_DATA names no folder with real data")
@@ -171,7 +172,7 @@ def test_unknown_split_and_fractions(open_tree: Open) -> None:
 
 def test_plot(scene: dict[str, Any], open_tree: Open) -> None:
     for dataset in (LandCoverScene(**scene), open_tree()):
-        figure = dataset.plot(dataset[0])
+        figure = image_figure(dataset, dataset[0])
         assert isinstance(figure, Figure)
         assert figure.axes[0].get_title() == dataset.classes[dataset.labels[0]]
     assert np.asarray(figure.axes[0].images[0].get_array()).shape == (8, 8, 3)
@@ -504,7 +505,7 @@ def test_eurosat_not_there(tmp_path: Path) -> None:
 def test_eurosat_download(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision.datasets.utils as tools
 
-    def download(url: str, root: str, filename: str, md5: str | None) -> None:
+    def download(url: str, root: str, md5: str | None) -> None:
         assert url == "https://zenodo.org/records/7711810/files/EuroSAT_RGB.zip"
         assert md5 == "f46e308c4d50d4bf32fedad2d3d62f3b"
         os.rename(tree, Path(root) / "EuroSAT_RGB")  # noqa: PTH104

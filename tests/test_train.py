@@ -9,7 +9,8 @@ import torch
 
 import hetlib
 from hetlib.experiment import STRATEGIES, Experiment, learning_rate, shares_for
-from hetlib.records import RunRecord, runs_frame
+from hetlib.records import RunRecord
+from hetlib_bundle.products import runs_frame
 
 # 8 classes of 20 windows: 160 samples, so steps of 64, 64 and 32 an epoch; 20 steps are 7 epochs.
 SETTINGS = Experiment(

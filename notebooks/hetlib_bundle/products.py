@@ -1,16 +1,31 @@
-"""Tables and figures, saved with their captions and the records behind them."""
+"""Records as a table; tables and figures, saved with their captions and the records behind them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from hetlib import paths
 from hetlib.records import RunRecord
 
-__all__ = ["save_figure", "save_table"]
+__all__ = ["runs_frame", "save_figure", "save_table"]
+
+
+def runs_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
+    """Return one row a run: its settings, its last scores and, where measured, its median step in seconds."""
+    rows = []
+    for record in records:
+        step = float(np.median(record.step_seconds[1:])) if record.steps else float("nan")
+        experiment = record.experiment
+        names = ("dataset", "model", "strategy", "global_batch", "optimizer", "seed")
+        about = {name: experiment[name] for name in names} | {"norm": experiment["model_options"].get("norm", "")}
+        about |= {"replicas": len(record.platform), "shares": "/".join(map(str, record.shares)), "mode": record.mode}
+        about |= {"run": record.fingerprint, "lr": record.lr, "step_s": step, "times": record.times}
+        rows.append(about | record.scores)
+    return pd.DataFrame(rows)
 
 
 def _product(kind: str, name: str, profile: str, caption: str, records: Sequence[RunRecord]) -> Path:

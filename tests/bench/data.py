@@ -16,7 +16,7 @@ import rasterio
 import torch
 from torch.utils.data import DataLoader
 
-from hetlib.datasets import SceneFolder, read_scene
+from hetlib.datasets import SceneFolder
 from hetlib.paths import DATA, extra_data
 
 from . import Row
@@ -39,9 +39,8 @@ def patches() -> Iterator[Path]:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(tar.extractfile(member).read())  # type: ignore[union-attr]
         else:
-            pixels = read_scene(DATA / "brandenburg.tif")[0].transpose(2, 0, 1)
             with rasterio.open(DATA / "brandenburg.tif") as scene:
-                crs, transform = scene.crs, scene.transform
+                pixels, crs, transform = scene.read(), scene.crs, scene.transform
             kind: dict[str, Any] = {"driver": "GTiff", "interleave": "pixel", "dtype": "uint16"}
             kind |= {"count": 13, "height": 64, "width": 64, "crs": crs, "transform": transform}
             for i in range(400):  # overlapping ones, so that there are enough
