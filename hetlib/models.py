@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .batchnorm import ALONE, convert_batchnorm
+
 __all__ = ["MODELS", "build_model"]
 
 _SMALLEST_MAP = 2  # pixels: with one sample and a 1 x 1 map, BatchNorm has nothing to take statistics of
@@ -16,7 +18,8 @@ def _group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(8, channels)
 
 
-NORMS: Mapping[str, Callable[[int], nn.Module]] = {"group": _group_norm, "batch": nn.BatchNorm2d}
+_BATCH: Mapping[str, Callable[[int], nn.Module]] = dict.fromkeys(("batch", "balanced", "pooled"), nn.BatchNorm2d)
+NORMS = {"group": _group_norm, **_BATCH}
 
 
 def _small_cnn(bands: int, classes: int, size: int, norm: Callable[[int], nn.Module]) -> nn.Module:
@@ -66,11 +69,11 @@ def _keep_resolution(model: nn.Module, size: int) -> None:
 
 # Name: builder, and the norms that it offers (the first is the default).
 MODELS: Mapping[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
-    "smallcnn": (_small_cnn, ("group", "batch")),
-    "resnet18": (partial(_torchvision, "resnet18"), ("batch", "group")),
+    "smallcnn": (_small_cnn, ("group", *_BATCH)),
+    "resnet18": (partial(_torchvision, "resnet18"), (*_BATCH, "group")),
     "vgg11": (partial(_torchvision, "vgg11"), ()),
-    "mobilenet_v3_small": (partial(_torchvision, "mobilenet_v3_small"), ("batch", "group")),
-    "densenet121": (partial(_torchvision, "densenet121"), ("batch",)),
+    "mobilenet_v3_small": (partial(_torchvision, "mobilenet_v3_small"), (*_BATCH, "group")),
+    "densenet121": (partial(_torchvision, "densenet121"), (*_BATCH,)),
 }
 
 
@@ -83,8 +86,10 @@ def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0
         classes: Outputs.
         size: Height and width of the images in pixels, at least 16.
         seed: Seed of the weights; the same on every replica gives the same weights.
-        norm: ``"group"`` or ``"batch"`` where the network offers it; ``None`` is its default. With
-            ``"batch"`` a replica's outputs depend on which samples share its local batch.
+        norm: ``"group"``, or ``"batch"``, ``"balanced"`` and ``"pooled"``, where the network offers it; ``None`` is
+            its default. With ``"batch"`` a replica's outputs depend on which samples share its local batch, and
+            rank 0's running statistics count; with ``"pooled"`` those of all replicas do. ``"balanced"`` takes the
+            statistics of the global batch, once `convert_batchnorm` has named the group of replicas.
 
     Returns:
         The network, ``(n, bands, size, size)`` to ``(n, classes)``.
@@ -97,11 +102,12 @@ def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0
     if size < 16:
         raise ValueError(f"`size` is {size}; images must be at least 16 pixels wide.")
     options: dict[str, Any] = {}
-    if norms and len(norms) > 1:
+    if "group" in norms:
         key = "norm" if name == "smallcnn" else "norm_layer"
         options[key] = NORMS[norm or norms[0]]
         if name == "mobilenet_v3_small" and options[key] is nn.BatchNorm2d:
             del options[key]  # torchvision's own default has another eps and momentum
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return builder(bands, classes, size, **options)
+        model = builder(bands, classes, size, **options)
+    return convert_batchnorm(model, ALONE) if norm == "balanced" else model

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hetlib.batchnorm import segment_batchnorm
+from hetlib.segments import segment_batchnorm
 
 
 def separate_passes(layer, x, counts):
