@@ -143,7 +143,8 @@ class Normalize(torch.autograd.Function):
         space, pixels = tuple(range(2, x.dim())), x.shape[2:].numel()
 
         def total(t: torch.Tensor) -> torch.Tensor:  # (n, channels, ...) to (segments, channels)
-            return member @ (t.sum(space) if space else t)
+            with torch.autocast(t.device.type, enabled=False):
+                return member @ (t.sum(space) if space else t)
 
         def spread(t: torch.Tensor) -> torch.Tensor:  # and back
             t = t.to(x.dtype)
@@ -157,9 +158,7 @@ class Normalize(torch.autograd.Function):
             values, *both = _pooled(counts[0] * pixels, mean[0], var[0], group)
             m, mean, var = values.sum().reshape(1, 1), both[0][None], both[1][None]
         if min(counts) * pixels < 2 and m.min() < 2:  # in this order a GPU need not be waited for
-            raise ValueError(
-                f"BatchNorm got {int(m.min())} value(s) per channel, local batches {counts}; use larger ones."
-            )
+            raise ValueError(f"BatchNorm got {m.min():g} value a channel (local batches {[*counts]}); use larger ones.")
         invstd = torch.rsqrt(var + eps)
         scale = invstd if weight is None else invstd * weight
         shift = -mean * scale if bias is None else bias - mean * scale
