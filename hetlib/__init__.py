@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING
 from .partition import Partition, partition
 
 if TYPE_CHECKING:
-    from .batchnorm import (
-        BalancedBatchNorm1d,
-        BalancedBatchNorm2d,
-        BalancedBatchNorm3d,
-        convert_batchnorm,
-        pool_batchnorm,
-    )
+    from .batchnorm import convert_batchnorm, pool_batchnorm
     from .experiment import STRATEGIES, Experiment
     from .gradient import balance, effective_batch
     from .planner import measure, plan, plan_experiment
@@ -27,7 +21,7 @@ if TYPE_CHECKING:
     from .speed import SpeedModel
 
 _PUBLIC = {
-    "batchnorm": ["convert_batchnorm", "pool_batchnorm", *(f"BalancedBatchNorm{d}d" for d in (1, 2, 3))],
+    "batchnorm": ["convert_batchnorm", "pool_batchnorm"],
     "experiment": ["STRATEGIES", "Experiment"],
     "gradient": ["balance", "effective_batch"],
     "partition": ["Partition", "partition"],

@@ -1,16 +1,14 @@
 r"""Batch statistics that are right under uneven local batches, on any device.
 
-A replica's BatchNorm sees its local batch alone, and under DDP only rank 0's running statistics survive.
-`convert_batchnorm` makes the layers normalise by the global batch; `pool_batchnorm` is cheaper and pools the running
-statistics alone. With m_r values a channel of mean :math:`\mu_r` and variance :math:`v_r` on replica r, all m have
+A replica's BatchNorm sees its local batch alone, and under DDP only rank 0's running statistics survive. With m_r
+values a channel on replica r, of mean :math:`\mu_r` and variance :math:`v_r`, all m together have
 
 .. math:: \mu = \sum_r m_r \mu_r / m, \quad v = \sum_r m_r (v_r + (\mu_r - \mu)^2) / m
 
 (law of total variance; Chan, Golub, LeVeque 1983). A weighted mean of the v_r alone loses the second term.
 """
 
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,7 +19,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 __all__ = ["ALONE", "BalancedBatchNorm", "Normalize", "convert_batchnorm", "pool_batchnorm", "total_variance"]
 
-Module = TypeVar("Module", bound=nn.Module)
 ALONE: Any = dist.GroupMember.NON_GROUP_MEMBER  # as the process group: no other replica
 
 
@@ -30,16 +27,12 @@ class BalancedBatchNorm(_BatchNorm):
 
     process_group: Any = None  # None: the default group
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"process_group": None}  # a group can be neither copied nor pickled
-
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        group: Any = self.process_group
-        if not self.training or not dist.is_initialized() or dist.get_world_size(group) < 2:
+        if not self.training or not dist.is_initialized() or dist.get_world_size(self.process_group) < 2:
             return super().forward(input)
         self._check_input_dim(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
-        y, m, mean, var = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, group)
+        y, m, mean, var = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group)
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
@@ -48,50 +41,37 @@ class BalancedBatchNorm(_BatchNorm):
         return y.to(input.dtype)
 
 
-class BalancedBatchNorm1d(BalancedBatchNorm, nn.BatchNorm1d): ...
+_PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BALANCED: dict[Any, Any] = {kind: type(f"Balanced{kind.__name__}", (BalancedBatchNorm, kind), {}) for kind in _PLAIN}
+BalancedBatchNorm1d, BalancedBatchNorm2d, BalancedBatchNorm3d = _BALANCED.values()
 
 
-class BalancedBatchNorm2d(BalancedBatchNorm, nn.BatchNorm2d): ...
+def convert_batchnorm(model: nn.Module, process_group: Any = None) -> nn.Module:
+    """Make each BatchNorm layer of ``model`` a `BalancedBatchNorm`, in place (parameters, buffers, hooks stay).
 
-
-class BalancedBatchNorm3d(BalancedBatchNorm, nn.BatchNorm3d): ...
-
-
-_BALANCED = {kind.__bases__[1]: kind for kind in (BalancedBatchNorm1d, BalancedBatchNorm2d, BalancedBatchNorm3d)}
-
-
-def convert_batchnorm(model: Module, process_group: Any = None) -> Module:
-    """Make each BatchNorm layer a `BalancedBatchNorm`, in place (parameters, buffers, hooks stay); return the model.
-
-    Every rank calls this, and all run the same layers in the same order. The loss is the mean over the replica's own
-    samples, under `hetlib.balance`. Gradients of the layer's parameters are local sums, for DDP to reduce.
+    All replicas run the same layers in the same order. The loss is the mean over the replica's own samples, under
+    `hetlib.balance`; gradients of the layer's parameters are local sums, for DDP to reduce.
 
     Args:
-        model: Any module.
-        process_group: The replicas. ``None`` makes a gloo group of all ranks for the layers alone, since on DDP's
-            group they would queue behind its buckets; with NCCL it is the default group.
+        model: Any module; it is returned.
+        process_group: The replicas; ``None`` is the default group. It may be DDP's own.
 
     Raises:
         TypeError: For a layer derived from BatchNorm that is not torch's own 1d, 2d or 3d.
     """
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
-    for name, layer in layers.items():
-        if type(layer) not in _BALANCED and not isinstance(layer, BalancedBatchNorm):
-            kinds = [kind.__name__ for kind in _BALANCED]
-            raise TypeError(f"layer {name!r} is a {type(layer).__name__}; allowed are {kinds}: replace it first.")
-    if process_group is None and dist.is_initialized() and dist.get_backend() == "gloo":
-        process_group = dist.new_group()
-    for layer in layers.values():
+    for name, layer in [(n, m) for n, m in model.named_modules() if isinstance(m, _BatchNorm)]:
+        if type(layer) not in (*_BALANCED, *_BALANCED.values()):
+            raise TypeError(f"layer {name!r} is a {type(layer).__name__}; use torch's own BatchNorm1d, 2d or 3d there.")
         layer.__class__ = _BALANCED.get(type(layer), type(layer))
         layer.process_group = process_group
     return model
 
 
 def pool_batchnorm(model: nn.Module, process_group: Any = None, *, samples: float = 1.0) -> None:
-    """Give all replicas the running statistics of all samples, in one collective for all layers; every rank calls it.
+    """Give all replicas of ``model`` the running statistics of all samples, by one collective that every rank joins.
 
     Args:
-        model: Any module; layers without running statistics are left alone.
+        model: Any module.
         process_group: The replicas; ``None`` is the default group.
         samples: Weight of this replica: its share, or the samples that it saw.
 
@@ -110,11 +90,10 @@ def pool_batchnorm(model: nn.Module, process_group: Any = None, *, samples: floa
 
 
 def _pooled(count: Any, mean: torch.Tensor, var: torch.Tensor, group: Any) -> tuple[torch.Tensor, ...]:
-    """Return each replica's count, and the mean and variance of all values, in float64."""
+    """Return each replica's count, and mean and variance of all values, in float64."""
     rows = mean.new_zeros(dist.get_world_size(group), 1 + 2 * len(mean), dtype=torch.float64)
     rows[dist.get_rank(group)] = torch.cat([rows.new_tensor([count]), mean, var])
-    # The other rows are 0, so the sum is a gather, and the one that gloo has for CUDA tensors too.
-    dist.all_reduce(rows, group=group)
+    dist.all_reduce(rows, group=group)  # of rows that are 0 elsewhere: a gather that gloo has for CUDA tensors too
     return rows[:, 0], *total_variance(rows[:, :1], *rows[:, 1:].tensor_split(2, dim=1))
 
 
@@ -124,22 +103,13 @@ def total_variance(counts: torch.Tensor, means: torch.Tensor, variances: torch.T
     return mean, (counts * (variances + (means - mean).square())).sum(0) / counts.sum()
 
 
-@lru_cache(maxsize=32)  # the layers of a net share them
-def _members(counts: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the segment of each sample, ``(n,)``, and the matrix that sums over segments, ``(segments, n)``."""
-    owner = torch.repeat_interleave(torch.tensor(counts))
-    return owner.to(device), (owner == torch.arange(len(counts))[:, None]).to(device, dtype)
-
-
 class Normalize(torch.autograd.Function):
-    """Normalise each segment of a batch by its own statistics, or the one segment by those of its whole group.
-
-    Ioffe and Szegedy (arXiv 1502.03167), with sums per sample, one small product to segments, one affine pass.
-    """
+    """Normalise (Ioffe, Szegedy, arXiv 1502.03167) each segment by itself, or the one segment by its whole group."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: Any, bias: Any, counts: Any, eps: float, group: Any) -> Any:
-        owner, member = _members(counts, x.device, x.dtype)
+        owner = torch.repeat_interleave(torch.tensor(counts)).to(x.device)  # (n,) segment of each sample
+        member = F.one_hot(owner, len(counts)).T.to(x.dtype)  # (segments, n)
         space, pixels = tuple(range(2, x.dim())), x.shape[2:].numel()
 
         def total(t: torch.Tensor) -> torch.Tensor:  # (n, channels, ...) to (segments, channels)
@@ -152,8 +122,7 @@ class Normalize(torch.autograd.Function):
 
         m = x.new_tensor(counts)[:, None] * pixels
         mean = total(x) / m.clamp(min=1)
-        # The squared differences, in one pass.
-        var = total(F.mse_loss(x, spread(mean).expand_as(x), reduction="none")) / m.clamp(min=1)
+        var = total(F.mse_loss(x, spread(mean).expand_as(x), reduction="none")) / m.clamp(min=1)  # in one pass
         if group is not ALONE:
             values, *both = _pooled(counts[0] * pixels, mean[0], var[0], group)
             m, mean, var = values.sum().reshape(1, 1), both[0][None], both[1][None]
@@ -173,13 +142,12 @@ class Normalize(torch.autograd.Function):
         x, mean, invstd, scale, m = ctx.saved_tensors
         sum_dy = ctx.total(dy)
         sum_dy_xhat = (ctx.total(dy * x) - mean * sum_dy) * invstd
-        has_x, has_weight, has_bias = ctx.needs_input_grad[:3]
-        own = sum_dy_xhat.sum(0) if has_weight else None, sum_dy.sum(0) if has_bias else None, None, None, None
-        if not has_x:
-            return None, *own
+        own = sum_dy_xhat.sum(0), sum_dy.sum(0)
         if ctx.group is not ALONE:
             sum_dy, sum_dy_xhat = sums = torch.stack([sum_dy, sum_dy_xhat]).double()
             dist.all_reduce(sums, group=ctx.group)
         of_x = -scale * invstd * sum_dy_xhat / m
         constant = -scale * sum_dy / m - of_x * mean
-        return torch.addcmul(ctx.spread(constant), x, ctx.spread(of_x)).addcmul_(dy, ctx.spread(scale)), *own
+        dx = torch.addcmul(ctx.spread(constant), x, ctx.spread(of_x)).addcmul_(dy, ctx.spread(scale))
+        wanted = (g if needed else None for g, needed in zip((dx, *own), ctx.needs_input_grad, strict=False))
+        return *wanted, None, None, None

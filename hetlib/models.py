@@ -86,10 +86,9 @@ def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0
         classes: Outputs.
         size: Height and width of the images in pixels, at least 16.
         seed: Seed of the weights; the same on every replica gives the same weights.
-        norm: ``"group"``, or ``"batch"``, ``"balanced"`` and ``"pooled"``, where the network offers it; ``None`` is
-            its default. With ``"batch"`` a replica's outputs depend on which samples share its local batch, and
-            rank 0's running statistics count; with ``"pooled"`` those of all replicas do. ``"balanced"`` takes the
-            statistics of the global batch, once `convert_batchnorm` has named the group of replicas.
+        norm: Where the network offers it ``"group"``, or ``"batch"``: a replica's outputs depend on which samples
+            share its local batch. ``"pooled"`` is the same, and `train` pools its running statistics; ``"balanced"``
+            takes the global batch's, once `convert_batchnorm` has named the replicas. ``None`` is the default.
 
     Returns:
         The network, ``(n, bands, size, size)`` to ``(n, classes)``.

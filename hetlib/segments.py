@@ -15,8 +15,8 @@ __all__ = ["pool_segments", "segment_batchnorm"]
 def segment_batchnorm(model: nn.Module, segments: list[int]) -> nn.Module:
     """Make each BatchNorm layer take its training statistics per segment, and rank 0's for evaluation.
 
-    ``segments`` is the caller's list of the local batches of the current step, to be filled before each; while it is
-    empty the whole batch is one. A `BalancedBatchNorm` stays as it is: it takes the statistics of the whole batch.
+    ``segments`` is the caller's list of local batches, to be filled before each step; while it is empty the whole batch
+    is one. A `BalancedBatchNorm` stays as it is: it takes the statistics of the whole batch.
     """
     for module in model.modules():
         if isinstance(module, _BatchNorm) and not isinstance(module, BalancedBatchNorm):
@@ -41,14 +41,13 @@ def _forward(layer: _BatchNorm, segments: list[int], kept: list[torch.Tensor], x
         return type(layer).forward(layer, x)
     y, m, mean, var = Normalize.apply(x, layer.weight, layer.bias, counts, layer.eps, ALONE)
     if layer.running_mean is not None and layer.running_var is not None and layer.num_batches_tracked is not None:
-        names = ("running_mean", "running_var", "num_batches_tracked")
         if not kept:
-            kept += [torch.stack([getattr(layer, name)] * len(segments)) for name in names]
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                kept.append(torch.stack([getattr(layer, name)] * len(segments)))
+                setattr(layer, name, kept[-1][0])  # what DDP keeps: rank 0's, which saw its own samples alone
         used = torch.tensor(segments) > 0
         kept[2][used] += 1
         rate = 1 / kept[2][used][:, None].to(x.dtype) if layer.momentum is None else layer.momentum
         for rows, new in zip(kept, (mean, var * (m / (m - 1))), strict=False):
             rows[used] = torch.lerp(rows[used], new, rate)
-        for name, rows in zip(names, kept, strict=True):  # DDP keeps those of rank 0, which saw its own samples alone
-            getattr(layer, name).copy_(rows[0])
     return y

@@ -62,13 +62,10 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     """
     experiment, active = job.experiment, job.active
     strategy = STRATEGIES[experiment.strategy]
-    norm = experiment.model_options.get("norm")
     group: Any = dist.new_group(active) if rank is not None and len(active) > 1 else None
-    norms = ALONE if group is None else group
-    if group is not None and norm == "balanced" and dist.get_backend() == "gloo":
-        norms = dist.new_group(active)  # on DDP's the layers would queue behind its buckets
     if rank is not None and rank not in active:
         return None
+    norm, team = experiment.model_options.get("norm"), ALONE if group is None else group
     device = torch.device("cpu" if rank is None else job.platform.replicas[rank].device)
     position = None if rank is None else active.index(rank)  # number among the active replicas
     leads = not position  # the first of them, or this process alone
@@ -81,7 +78,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
 
     network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
     if norm == "balanced":
-        convert_batchnorm(network, norms)
+        convert_batchnorm(network, team)
     slow = SlowDown(1.0 if rank is None else job.platform.replicas[rank].slowdown, network)
     segments: list[int] = []
     model: nn.Module = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
@@ -131,8 +128,8 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
                 break
         last = epoch + 1 == experiment.epochs or len(stamps) == steps
         if last or (experiment.evaluate_every and (epoch + 1) % experiment.evaluate_every == 0):
-            if norm == "pooled" and group is not None:
-                pool_batchnorm(network, group, samples=shares[position or 0])
+            if norm == "pooled" and position is not None:
+                pool_batchnorm(network, team, samples=shares[position])
             elif norm == "pooled":
                 pool_segments(network, shares)
             confusion, loss_mean = _evaluate(network, held_out, loss_sum, len(data), position, len(active), group)
@@ -151,8 +148,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     del model  # a DDP object that outlives its process group can abort the process
     if group is not None:
         dist.barrier(group)
-        for own in {group, norms}:
-            dist.destroy_process_group(own)
+        dist.destroy_process_group(group)
     return {
         "evaluations": evaluations,
         "confusion": confusion.tolist(),

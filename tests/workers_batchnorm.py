@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
+from hetlib import batchnorm
 from hetlib.batchnorm import BalancedBatchNorm
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -59,7 +60,7 @@ def train(rank: int, cases: list[dict[str, Any]]) -> list[dict[str, list[np.ndar
         network = Net(dims, seed, **case.get("options", {})).to(dtype)
         if case.get("last"):
             network = network.to(memory_format=FORMAT[dims])
-        group = dist.group.WORLD if case.get("shared") else None
+        group = dist.new_group() if case.get("own_group") else None
         if case.get("convert", True):
             hetlib.convert_batchnorm(network, group)
         model = DistributedDataParallel(network, bucket_cap_mb=1e-4)
@@ -99,7 +100,7 @@ def epoch(
     return found
 
 
-def order_of_collectives(rank: int, shares: tuple[int, ...], shared: bool, sizes: list[float]) -> list[list[str]]:
+def order_of_collectives(rank: int, shares: tuple[int, ...], own_group: bool, sizes: list[float]) -> list[list[str]]:
     """Return, for each bucket size, in which order this rank starts its all-reduces."""
     logs = []
     original = dist.all_reduce
@@ -117,7 +118,7 @@ def order_of_collectives(rank: int, shares: tuple[int, ...], shared: bool, sizes
 
         samples = 3 * sum(shares)
         sampler = hetlib.BalancedSampler(samples, shares, seed=0)
-        network = hetlib.convert_batchnorm(Net(2, 0).double(), dist.group.WORLD if shared else None)
+        network = hetlib.convert_batchnorm(Net(2, 0).double(), dist.new_group() if own_group else None)
         model = DistributedDataParallel(network, bucket_cap_mb=megabytes)
         model.register_comm_hook(None, hook)
         hetlib.balance(model, sampler)
@@ -135,7 +136,7 @@ def order_of_collectives(rank: int, shares: tuple[int, ...], shared: bool, sizes
 def half_precision(rank: int, dtype: str, shares: list[int]) -> list[np.ndarray]:
     """Return outputs, input gradient and running statistics of one layer under autocast, with a large mean."""
     kind = getattr(torch, dtype)
-    layer = hetlib.BalancedBatchNorm2d(4)
+    layer = batchnorm.BalancedBatchNorm2d(4)
     x = make_wide(sum(shares)).split(shares)[rank].requires_grad_()
     with torch.autocast("cpu", dtype=kind):
         y = layer(x.to(kind))
@@ -150,7 +151,7 @@ def make_wide(samples: int, mean: float = 8.0) -> torch.Tensor:
 
 
 def large_mean(rank: int, shares: list[int], mean: float) -> list[np.ndarray]:
-    layer = hetlib.BalancedBatchNorm2d(4)
+    layer = batchnorm.BalancedBatchNorm2d(4)
     whole = make_wide(sum(shares), mean)
     x = whole.split(shares)[rank].clone().requires_grad_()
     y = layer(x)
@@ -159,7 +160,7 @@ def large_mean(rank: int, shares: list[int], mean: float) -> list[np.ndarray]:
 
 
 def one_value(rank: int) -> str:
-    layer = hetlib.BalancedBatchNorm1d(3)
+    layer = batchnorm.BalancedBatchNorm1d(3)
     layer(torch.randn(1 + rank, 3))  # each replica's own batch may be as small as that
     try:
         layer(torch.randn(1 - min(rank, 1), 3))

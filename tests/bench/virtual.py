@@ -15,7 +15,7 @@ from hetlib.segments import segment_batchnorm
 from tests.bench import Row
 from tests.bench._measure import row
 
-CASES = (("smallcnn", 13, 16, 41), ("resnet18", 13, 32, 11))  # model, bands, pixels, pairs
+CASES = (("smallcnn", 13, 16, 41), ("resnet18", 13, 16, 9))  # model, bands, pixels, pairs
 SEGMENTS = [*[1] * 32, *[2] * 16, *[4] * 8, *[8] * 6, *[48] * 2]  # 64 replicas, 240 samples
 
 
