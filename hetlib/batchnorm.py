@@ -85,8 +85,7 @@ def pool_batchnorm(model: nn.Module, process_group: Any = None, *, samples: floa
     counts, *pooled = _pooled(samples, torch.cat(both[0]), torch.cat(both[1]), process_group)
     if not (counts.isfinite() & (counts >= 0)).all() or not counts.any():
         raise ValueError(f"`samples` by rank is {counts.tolist()}; each must be finite and >= 0, and one > 0.")
-    for kept, values in zip(both, pooled, strict=True):
-        torch._foreach_copy_(kept, values.to(kept[0].dtype).split([len(old) for old in kept]))
+    torch._foreach_copy_([*both[0], *both[1]], torch.cat(pooled).split([layer.num_features for layer in layers] * 2))
 
 
 def _pooled(count: Any, mean: torch.Tensor, var: torch.Tensor, group: Any) -> tuple[torch.Tensor, ...]:
