@@ -204,7 +204,8 @@ def statistics_figure(scores: pd.DataFrame, errors: pd.DataFrame, score: str = "
     ``errors`` has one row a kind and layer: ``statistics``, ``layer``, ``mean`` and ``variance``.
     """
     order = list(dict.fromkeys(scores.statistics))
-    looks = dict(zip(order, list(STYLES.values())[1:], strict=False))
+    names = ("equal", "uneven-plain", "uneven-plain-retuned", "balanced", "fastest-only")
+    looks = {name: STYLES[strategy] for name, strategy in zip(order, names, strict=True)}
     with ieee_style(2):
         figure = _figure(0.95 + 0.24 * len(order))
         left, *right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
@@ -219,12 +220,12 @@ def statistics_figure(scores: pd.DataFrame, errors: pd.DataFrame, score: str = "
         left.grid(axis="x")
         labels = {
             "mean": "Error of running mean\n(standard deviations)",
-            "variance": "Error of running variance\n(fraction)",
+            "variance": "Error of running\nvariance (fraction)",
         }
         for axes, (quantity, label) in zip(right, labels.items(), strict=True):
             for name, rows in errors.groupby("statistics", sort=False):
                 axes.plot(rows.layer, rows[quantity], label=name if axes is right[0] else None, **looks[str(name)])
-            axes.set(xlabel="BatchNorm layer", ylabel=label, xticks=sorted(set(errors.layer)), yscale="log")
+            axes.set(xlabel="BatchNorm layer", ylabel=label, xticks=sorted(set(errors.layer)), ylim=(0, None))
             axes.grid(axis="y")
         figure.legend(loc="outside upper center", ncols=4)
         return figure

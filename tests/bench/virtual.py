@@ -15,8 +15,8 @@ from hetlib.segments import segment_batchnorm
 from tests.bench import Row
 from tests.bench._measure import row
 
-CASES = (("smallcnn", 13, 16, 41), ("resnet18", 13, 16, 9))  # model, bands, pixels, pairs
-SEGMENTS = [*[1] * 32, *[2] * 16, *[4] * 8, *[8] * 6, *[48] * 2]  # 64 replicas, 240 samples
+CASES = (("smallcnn", 13, 16, 41), ("resnet18", 13, 16, 7))  # model, bands, pixels, pairs
+SEGMENTS = [*[1] * 40, *[2] * 12, *[4] * 8, *[8] * 4]  # 64 replicas, 128 samples
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor) -> float:
