@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .partition import Partition, partition
 
 if TYPE_CHECKING:
+    from .batchnorm import convert_batchnorm, pool_batchnorm
     from .checks import check_weights
     from .ddp import announce, balance
     from .experiment import STRATEGIES, Experiment
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .speed import SpeedModel
 
 _PUBLIC = {
+    "batchnorm": ["convert_batchnorm", "pool_batchnorm"],
     "checks": ["check_weights"],
     "ddp": ["announce", "balance"],
     "experiment": ["STRATEGIES", "Experiment"],

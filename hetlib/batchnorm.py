@@ -1,92 +1,152 @@
-"""Batch statistics under uneven local batches.
+r"""Batch statistics that are right under uneven local batches, on any device.
 
-`segment_batchnorm` is for virtual replicas: the whole global batch goes through in one pass, and each
-replica's segment of it is normalised by its own statistics, as in its own process.
+A replica's BatchNorm sees its local batch alone, and under DDP only rank 0's running statistics survive. With m_r
+values a channel on replica r, of mean :math:`\mu_r` and variance :math:`v_r`, all m together have
+
+.. math:: \mu = \sum_r m_r \mu_r / m, \quad v = \sum_r m_r (v_r + (\mu_r - \mu)^2) / m
+
+(law of total variance; Chan, Golub, LeVeque 1983). A weighted mean of the v_r alone loses the second term.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
+import torch.distributed as dist
+import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["segment_batchnorm"]
+__all__ = ["ALONE", "BalancedBatchNorm", "Normalize", "convert_batchnorm", "pool_batchnorm", "total_variance"]
+
+ALONE: Any = dist.GroupMember.NON_GROUP_MEMBER  # as the process group: no other replica
 
 
-def segment_batchnorm(model: nn.Module, segments: list[int]) -> nn.Module:
-    """Make each BatchNorm layer take its training statistics per segment, and rank 0's for evaluation.
+class BalancedBatchNorm(_BatchNorm):
+    """BatchNorm over the global batch: one small all-reduce each way, in which all replicas take part in training."""
 
-    ``segments`` is the caller's list of the local batches of the current step, to be filled before each; while it is
-    empty the whole batch is one.
+    process_group: Any = None  # None: the default group
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.training or not dist.is_initialized() or dist.get_world_size(self.process_group) < 2:
+            return super().forward(input)
+        self._check_input_dim(input)
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
+        y, m, mean, var = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group)
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean[0].to(self.running_mean), rate)
+            self.running_var.lerp_((var * (m / (m - 1)))[0].to(self.running_var), rate)
+        return y.to(input.dtype)
+
+
+_PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BALANCED: dict[Any, Any] = {kind: type(f"Balanced{kind.__name__}", (BalancedBatchNorm, kind), {}) for kind in _PLAIN}
+BalancedBatchNorm1d, BalancedBatchNorm2d, BalancedBatchNorm3d = _BALANCED.values()
+
+
+def convert_batchnorm(model: nn.Module, process_group: Any = None) -> nn.Module:
+    """Make each BatchNorm layer of ``model`` a `BalancedBatchNorm`, in place (parameters, buffers, hooks stay).
+
+    All replicas run the same layers in the same order. The loss is the mean over the replica's own samples, under
+    `hetlib.balance`; gradients of the layer's parameters are local sums, for DDP to reduce.
+
+    Args:
+        model: Any module; it is returned.
+        process_group: The replicas; ``None`` is the default group. It may be DDP's own.
+
+    Raises:
+        TypeError: For a layer derived from BatchNorm that is not torch's own 1d, 2d or 3d.
     """
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            # The layer's weights and buffers stay where they are, so that checkpoints fit.
-            module.forward = partial(_forward, module, segments)  # type: ignore[method-assign]
+    for name, layer in [(n, m) for n, m in model.named_modules() if isinstance(m, _BatchNorm)]:
+        if type(layer) not in (*_BALANCED, *_BALANCED.values()):
+            raise TypeError(f"layer {name!r} is a {type(layer).__name__}; use torch's own BatchNorm1d, 2d or 3d there.")
+        layer.__class__ = _BALANCED.get(type(layer), type(layer))
+        layer.process_group = process_group
     return model
 
 
-def _forward(layer: _BatchNorm, segments: list[int], x: torch.Tensor) -> torch.Tensor:
-    counts = [n for n in segments if n]
-    if not layer.training or not counts:
-        return type(layer).forward(layer, x)
-    pixels = x[0, 0].numel()
-    if min(counts) * pixels == 1:
-        raise ValueError(f"BatchNorm got one value per channel (local batches {segments}); use larger ones.")
-    y, mean, var = _SegmentNorm.apply(x, layer.weight, layer.bias, counts, layer.eps)
-    tracked: Any = (layer.running_mean, layer.running_var, layer.num_batches_tracked)
-    if tracked[0] is not None and segments[0]:
-        # DDP keeps rank 0's running statistics, which have seen that replica's samples alone.
-        m = counts[0] * pixels
-        running_mean, running_var, batches = tracked
-        batches.add_(1)
-        momentum = 1 / float(batches) if layer.momentum is None else layer.momentum
-        running_mean.lerp_(mean[0], momentum)
-        running_var.lerp_(var[0] * (m / (m - 1)), momentum)
-    return y
+def pool_batchnorm(model: nn.Module, process_group: Any = None, *, samples: float = 1.0) -> None:
+    """Give all replicas of ``model`` the running statistics of all samples, by one collective that every rank joins.
+
+    Args:
+        model: Any module.
+        process_group: The replicas; ``None`` is the default group.
+        samples: Weight of this replica: its share, or the samples that it saw.
+
+    Raises:
+        ValueError: On every rank, when a weight is negative or not finite, or all are 0.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
+    if not layers or not dist.is_initialized() or dist.get_world_size(process_group) < 2:
+        return
+    both: Any = [[layer.running_mean for layer in layers], [layer.running_var for layer in layers]]
+    counts, *pooled = _pooled(samples, torch.cat(both[0]), torch.cat(both[1]), process_group)
+    if not (counts.isfinite() & (counts >= 0)).all() or not counts.any():
+        raise ValueError(f"`samples` by rank is {counts.tolist()}; each must be finite and >= 0, and one > 0.")
+    torch._foreach_copy_([*both[0], *both[1]], torch.cat(pooled).split([layer.num_features for layer in layers] * 2))
 
 
-class _SegmentNorm(torch.autograd.Function):
-    """Normalise segments of a batch: sums per sample, one small product to segments, one affine pass."""
+def _pooled(count: Any, mean: torch.Tensor, var: torch.Tensor, group: Any) -> tuple[torch.Tensor, ...]:
+    """Return each replica's count, and mean and variance of all values, in float64."""
+    rows = mean.new_zeros(dist.get_world_size(group), 1 + 2 * len(mean), dtype=torch.float64)
+    rows[dist.get_rank(group)] = torch.cat([rows.new_tensor([count]), mean, var])
+    dist.all_reduce(rows, group=group)  # of rows that are 0 elsewhere: a gather that gloo has for CUDA tensors too
+    return rows[:, 0], *total_variance(rows[:, :1], *rows[:, 1:].tensor_split(2, dim=1))
+
+
+def total_variance(counts: torch.Tensor, means: torch.Tensor, variances: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return mean and variance of all values from the replicas' ``(P, channels)``; counts are ``(P, 1)``."""
+    mean = (counts * means).sum(0) / counts.sum()
+    return mean, (counts * (variances + (means - mean).square())).sum(0) / counts.sum()
+
+
+class Normalize(torch.autograd.Function):
+    """Normalise (Ioffe, Szegedy, arXiv 1502.03167) each segment by itself, or the one segment by its whole group."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,  # (n, channels, ...)
-        weight: torch.Tensor | None,
-        bias: torch.Tensor | None,
-        counts: list[int],
-        eps: float,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        space, tail = tuple(range(2, x.dim())), (1,) * (x.dim() - 2)
-        owner = torch.repeat_interleave(torch.tensor(counts))  # (n,) segment of each sample
-        member = torch.zeros(len(counts), len(owner), dtype=x.dtype)
-        member[owner, torch.arange(len(owner))] = 1
-        size = torch.tensor(counts, dtype=x.dtype)[:, None]
-        var_i, mean_i = torch.var_mean(x, space, correction=0) if space else (torch.zeros_like(x), x)  # (n, channels)
-        mean = member @ mean_i / size  # (segments, channels)
-        var = member @ (var_i + (mean_i - mean[owner]).square()) / size
+    def forward(ctx: Any, x: torch.Tensor, weight: Any, bias: Any, counts: Any, eps: float, group: Any) -> Any:
+        owner = torch.repeat_interleave(torch.tensor(counts)).to(x.device)  # (n,) segment of each sample
+        member = F.one_hot(owner, len(counts)).T.to(x.dtype)  # (segments, n)
+        space, pixels = tuple(range(2, x.dim())), x.shape[2:].numel()
+
+        def total(t: torch.Tensor) -> torch.Tensor:  # (n, channels, ...) to (segments, channels)
+            with torch.autocast(t.device.type, enabled=False):
+                return member @ (t.sum(space) if space else t)
+
+        def spread(t: torch.Tensor) -> torch.Tensor:  # and back
+            t = t.to(x.dtype)
+            return (t if len(t) == 1 else t.index_select(0, owner)).reshape(-1, t.shape[1], *[1] * len(space))
+
+        m = x.new_tensor(counts)[:, None] * pixels
+        mean = total(x) / m.clamp(min=1)
+        var = total(F.mse_loss(x, spread(mean).expand_as(x), reduction="none")) / m.clamp(min=1)  # in one pass
+        if group is not ALONE:
+            values, *both = _pooled(counts[0] * pixels, mean[0], var[0], group)
+            m, mean, var = values.sum().reshape(1, 1), both[0][None], both[1][None]
+        if min(counts) * pixels < 2 and m.min() < 2:  # in this order a GPU need not be waited for
+            raise ValueError(f"BatchNorm got {m.min():g} value a channel (local batches {[*counts]}); use larger ones.")
         invstd = torch.rsqrt(var + eps)
-        scale = invstd[owner] if weight is None else (invstd * weight)[owner]
-        shift = -mean[owner] * scale if bias is None else bias - mean[owner] * scale
-        ctx.save_for_backward(x, mean, invstd, scale, owner, member, size)
-        ctx.space, ctx.tail, ctx.pixels = space, tail, x[0, 0].numel()
-        ctx.affine = (weight is not None, bias is not None)
-        y = torch.addcmul(shift.reshape(*shift.shape, *tail), x, scale.reshape(*scale.shape, *tail))
-        ctx.mark_non_differentiable(mean, var)
-        return y, mean, var
+        scale = invstd if weight is None else invstd * weight
+        shift = -mean * scale if bias is None else bias - mean * scale
+        ctx.save_for_backward(x, mean, invstd, scale, m)
+        ctx.total, ctx.spread, ctx.group = total, spread, group
+        ctx.mark_non_differentiable(m, mean, var)
+        return torch.addcmul(spread(shift), x, spread(scale)), m, mean, var
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, mean, invstd, scale, owner, member, size = ctx.saved_tensors
-        sum_dy = member @ (dy.sum(ctx.space) if ctx.space else dy)  # (segments, channels)
-        sum_dy_x = member @ ((dy * x).sum(ctx.space) if ctx.space else dy * x)
-        sum_dy_xhat = (sum_dy_x - mean * sum_dy) * invstd
-        m = size * ctx.pixels
-        of_x = -scale * (invstd * sum_dy_xhat / m)[owner]
-        constant = -scale * (sum_dy / m)[owner] - of_x * mean[owner]
-        full = lambda t: t.reshape(*t.shape, *ctx.tail)  # noqa: E731
-        dx = torch.addcmul(full(constant), x, full(of_x)).addcmul_(dy, full(scale))
-        has_weight, has_bias = ctx.affine
-        return dx, sum_dy_xhat.sum(0) if has_weight else None, sum_dy.sum(0) if has_bias else None, None, None
+        x, mean, invstd, scale, m = ctx.saved_tensors
+        sum_dy = ctx.total(dy)
+        sum_dy_xhat = (ctx.total(dy * x) - mean * sum_dy) * invstd
+        own = sum_dy_xhat.sum(0), sum_dy.sum(0)
+        if ctx.group is not ALONE:
+            sum_dy, sum_dy_xhat = sums = torch.stack([sum_dy, sum_dy_xhat]).double()
+            dist.all_reduce(sums, group=ctx.group)
+        of_x = -scale * invstd * sum_dy_xhat / m
+        constant = -scale * sum_dy / m - of_x * mean
+        dx = torch.addcmul(ctx.spread(constant), x, ctx.spread(of_x)).addcmul_(dy, ctx.spread(scale))
+        wanted = (g if needed else None for g, needed in zip((dx, *own), ctx.needs_input_grad, strict=False))
+        return *wanted, None, None, None

@@ -6,16 +6,19 @@ from functools import partial
 import torch
 from torch import nn
 
+from .batchnorm import ALONE, convert_batchnorm
+
 __all__ = ["MODELS", "build_model"]
 
 _SMALLEST_MAP = 2  # pixels: with one sample and a 1 x 1 map, BatchNorm has nothing to take statistics of
+_BATCH = ("batch", "balanced", "pooled")
 # Networks, and the norms that each offers (the first is the default).
 MODELS: Mapping[str, tuple[str, ...]] = {
-    "smallcnn": ("group", "batch"),
-    "resnet18": ("batch", "group"),
+    "smallcnn": ("group", *_BATCH),
+    "resnet18": (*_BATCH, "group"),
     "vgg11": (),
-    "mobilenet_v3_small": ("batch", "group"),
-    "densenet121": ("batch",),
+    "mobilenet_v3_small": (*_BATCH, "group"),
+    "densenet121": _BATCH,
 }
 _group_norm = partial(nn.GroupNorm, 8)
 
@@ -65,8 +68,9 @@ def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0
         classes: Outputs.
         size: Height and width of the images in pixels, at least 16.
         seed: Seed of the weights; the same on every replica gives the same weights.
-        norm: ``"group"`` or ``"batch"`` where the network offers it; ``None`` is its default. With
-            ``"batch"`` a replica's outputs depend on which samples share its local batch.
+        norm: Where the network offers it ``"group"``, or ``"batch"``: a replica's outputs depend on which samples
+            share its local batch. ``"pooled"`` is the same, and `train` pools its running statistics; ``"balanced"``
+            takes the global batch's, once `convert_batchnorm` has named the replicas. ``None`` is the default.
 
     Returns:
         The network, ``(n, bands, size, size)`` to ``(n, classes)``.
@@ -81,5 +85,7 @@ def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name == "smallcnn":
-            return _small_cnn(bands, classes, _group_norm if norm in (None, "group") else nn.BatchNorm2d)
-        return _torchvision(name, bands, classes, size, norm)
+            model = _small_cnn(bands, classes, _group_norm if norm in (None, "group") else nn.BatchNorm2d)
+        else:
+            model = _torchvision(name, bands, classes, size, norm)
+    return convert_batchnorm(model, ALONE) if norm == "balanced" else model

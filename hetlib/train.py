@@ -13,7 +13,7 @@ from torch import nn
 from torch.autograd.variable import Variable
 from torch.nn.parallel import DistributedDataParallel
 
-from .batchnorm import segment_batchnorm
+from .batchnorm import ALONE, convert_batchnorm, pool_batchnorm
 from .datasets import load_dataset
 from .emulation import SlowDown
 from .experiment import STRATEGIES, Experiment, learning_rate
@@ -24,6 +24,7 @@ from .models import build_model
 from .platform import Platform
 from .replicas import report
 from .sampler import BalancedSampler
+from .segments import pool_segments, segment_batchnorm
 
 __all__ = ["Job", "build_network", "build_optimizer", "train"]
 
@@ -64,6 +65,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     group: Any = dist.new_group(active) if rank is not None and len(active) > 1 else None
     if rank is not None and rank not in active:
         return None
+    norm, team = experiment.model_options.get("norm"), ALONE if group is None else group
     device = torch.device("cpu" if rank is None else job.platform.replicas[rank].device)
     position = None if rank is None else active.index(rank)  # number among the active replicas
     leads = not position  # the first of them, or this process alone
@@ -75,6 +77,8 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     sampler = BalancedSampler(len(data), shares, rank=position or 0, seed=experiment.seed)
 
     network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
+    if norm == "balanced":
+        convert_batchnorm(network, team)
     slow = SlowDown(1.0 if rank is None else job.platform.replicas[rank].slowdown, network)
     segments: list[int] = []
     model: nn.Module = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
@@ -124,6 +128,10 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
                 break
         last = epoch + 1 == experiment.epochs or len(stamps) == steps
         if last or (experiment.evaluate_every and (epoch + 1) % experiment.evaluate_every == 0):
+            if norm == "pooled" and position is not None:
+                pool_batchnorm(network, team, samples=shares[position])
+            elif norm == "pooled":
+                pool_segments(network, shares)
             confusion, loss_mean = _evaluate(network, held_out, loss_sum, len(data), position, len(active), group)
             evaluations.append({"epoch": epoch + 1, "step": len(stamps), "loss": loss_mean, **scores(confusion)})
             if leads:

@@ -44,7 +44,10 @@ def pool():
 
 @pytest.mark.parametrize(
     ("strategy", "norm"),
-    [*itertools.product(["balanced", "uneven-plain", "equal"], ["group", "batch"]), ("speed-weighted", "group")],
+    [
+        *itertools.product(["balanced", "uneven-plain"], ["group", "batch", "balanced", "pooled"]),
+        *[("equal", "batch"), ("speed-weighted", "group")],
+    ],
 )
 def test_virtual_replicas_equal_processes_after_20_steps(pool, strategy, norm):
     experiment = dataclasses.replace(SETTINGS, strategy=strategy, model_options={"norm": norm})
@@ -65,6 +68,23 @@ def test_balanced_equals_one_process_and_plain_does_not(pool):
     assert difference(balanced, single) < 1e-10
     assert balanced.confusion == single.confusion
     assert difference(plain, single) > 0.01
+
+
+def test_balanced_statistics_make_batchnorm_equal_one_process(pool):
+    """With 160 samples in steps of 159 the last step leaves two of three replicas without a sample."""
+    for changes in (
+        {},
+        {"shares": (64, 0, 0), "max_steps": 4},
+        {"global_batch": 159, "shares": (100, 58, 1), "epochs": 2},
+    ):
+        experiment = dataclasses.replace(SETTINGS, model_options={"norm": "balanced"}, **changes)
+        single = hetlib.VirtualReplicas(PLATFORM).train(
+            dataclasses.replace(experiment, strategy="single"), keep_weights=True
+        )
+        assert difference(pool.train(experiment, keep_weights=True), single) < 1e-10
+    local = dataclasses.replace(SETTINGS, model_options={"norm": "batch"})
+    single = dataclasses.replace(local, strategy="single")
+    assert difference(pool.train(local, keep_weights=True), pool.train(single, keep_weights=True)) > 0.01
 
 
 def test_a_replica_without_share_stays_out(pool):

@@ -214,3 +214,36 @@ def image_figure(dataset: ImageDataset, item: Mapping[str, Any]) -> Figure:
         axes.imshow(image, cmap="gray")
         axes.axis("off")
         return figure
+
+
+def statistics_figure(scores: pd.DataFrame, errors: pd.DataFrame, score: str = "oa") -> Figure:
+    """Draw a score by kind of statistics (columns ``statistics``, ``oa`` ...) and how far running statistics are off.
+
+    ``errors`` has one row a kind and layer: ``statistics``, ``layer``, ``mean`` and ``variance``.
+    """
+    order = list(dict.fromkeys(scores.statistics))
+    names = ("equal", "uneven-plain", "uneven-plain-retuned", "balanced", "fastest-only")
+    looks = {name: STYLES[strategy] for name, strategy in zip(order, names, strict=True)}
+    with ieee_style(2):
+        figure = _figure(0.95 + 0.24 * len(order))
+        left, *right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+        for y, name in enumerate(order):
+            values, colour = 100 * scores.loc[scores.statistics == name, score].to_numpy(), looks[name]["color"]
+            mean, half = interval(values)
+            left.plot(values, np.full(len(values), y + 0.3), "|", color=colour, markersize=5)
+            bar = {"xerr": np.nan_to_num(half, posinf=0.0), "capsize": 2}  # one seed has no interval
+            left.errorbar(mean, y, fmt=looks[name]["marker"], color=colour, **bar)
+        left.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6))
+        left.set_xlabel(f"{'kappa' if score == 'kappa' else score.upper()} (%)")
+        left.grid(axis="x")
+        labels = {
+            "mean": "Error of running mean\n(standard deviations)",
+            "variance": "Error of running\nvariance (fraction)",
+        }
+        for axes, (quantity, label) in zip(right, labels.items(), strict=True):
+            for name, rows in errors.groupby("statistics", sort=False):
+                axes.plot(rows.layer, rows[quantity], label=name if axes is right[0] else None, **looks[str(name)])
+            axes.set(xlabel="BatchNorm layer", ylabel=label, xticks=sorted(set(errors.layer)), ylim=(0, None))
+            axes.grid(axis="y")
+        figure.legend(loc="outside upper center", ncols=4)
+        return figure

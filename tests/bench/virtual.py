@@ -1,0 +1,49 @@
+"""One pass over 64 uneven virtual replicas, each with BatchNorm statistics of its own, against the plain step.
+
+Two copies of one network take turns on the same batch, so each pair sees the same machine.
+"""
+
+import copy
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hetlib.models import build_model
+from hetlib.segments import segment_batchnorm
+from tests.bench import Row
+from tests.bench._measure import row
+
+CASES = (("smallcnn", 13, 16, 41), ("resnet18", 13, 16, 7))  # model, bands, pixels, pairs
+SEGMENTS = [*[1] * 40, *[2] * 12, *[4] * 8, *[8] * 4]  # 64 replicas, 128 samples
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor) -> float:
+    begin = time.perf_counter()
+    F.cross_entropy(model(images), labels).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return time.perf_counter() - begin
+
+
+def run() -> list[Row]:
+    """Return the step time with 64 segments over the plain one-process step."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows = []
+        for name, bands, size, pairs in CASES:
+            images = torch.randn(sum(SEGMENTS), bands, size, size).contiguous(memory_format=torch.channels_last)
+            labels = torch.randint(0, 8, (len(images),))
+            plain = build_model(name, bands=bands, classes=8, size=size, norm="batch")
+            plain = plain.to(memory_format=torch.channels_last)
+            virtual = segment_batchnorm(copy.deepcopy(plain), list(SEGMENTS))
+            steps = [(m, torch.optim.SGD(m.parameters(), lr=0.01), images, labels) for m in (virtual, plain, plain)]
+            times = [[step(*arguments) for arguments in steps] for _ in range(pairs + 2)][2:]
+            title = f"{name}, {size} px, {len(SEGMENTS)} replicas of {len(images)} samples"
+            rows.append(row(f"{title}: virtual / plain", [a / b for a, b, _ in times], at_most=1.05))
+            rows.append(row(f"{title}: plain / plain", [b / c for _, b, c in times]))
+        return rows
+    finally:
+        torch.set_num_threads(threads)

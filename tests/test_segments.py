@@ -1,0 +1,65 @@
+"""Batch statistics per segment equal those of separate passes, in value, gradient and running statistics."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from hetlib.segments import segment_batchnorm
+
+
+def separate_passes(layer, x, counts):
+    """Normalise each part by itself; the running statistics follow the first part alone, as under DDP."""
+    parts = torch.split(x, counts)
+    others = [copy.deepcopy(layer) for _ in parts]
+    outputs = []
+    for r, part in enumerate(parts):
+        keeper = layer if r == 0 else others[r]
+        keeper.weight, keeper.bias = layer.weight, layer.bias
+        if len(part):
+            outputs.append(keeper(part))
+    return torch.cat(outputs)
+
+
+@pytest.mark.parametrize("counts", [[5, 3, 1], [1, 8], [0, 4, 5], [9], [3, 0, 6]])
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_segments_equal_separate_passes(counts, momentum, dims):
+    if dims == 1 and 1 in counts:
+        pytest.skip("one value per channel has no statistics")
+    torch.manual_seed(0)
+    kind = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dims]
+    reference = kind(4, momentum=momentum, dtype=torch.float64)
+    nn.init.normal_(reference.weight)
+    nn.init.normal_(reference.bias)
+    layer = copy.deepcopy(reference)
+    segments: list[int] = []
+    segment_batchnorm(layer, segments)
+    for _ in range(3):
+        x = torch.randn(9, 4, *[3] * (0 if dims == 1 else dims), dtype=torch.float64, requires_grad=True)
+        y = x.detach().clone().requires_grad_()
+        segments[:] = counts
+        weights = torch.randn_like(x)
+        ours = layer(x)
+        expected = separate_passes(reference, y, counts)
+        torch.testing.assert_close(ours, expected, rtol=1e-11, atol=1e-11)
+        (ours * weights).sum().backward()
+        (expected * weights).sum().backward()
+        torch.testing.assert_close(x.grad, y.grad, rtol=1e-10, atol=1e-11)
+        torch.testing.assert_close(layer.weight.grad, reference.weight.grad, rtol=1e-10, atol=1e-11)
+        torch.testing.assert_close(layer.bias.grad, reference.bias.grad, rtol=1e-10, atol=1e-11)
+        torch.testing.assert_close(layer.running_mean, reference.running_mean)
+        torch.testing.assert_close(layer.running_var, reference.running_var)
+    layer.eval()
+    reference.eval()
+    torch.testing.assert_close(layer(x), reference(x))
+    assert layer.state_dict().keys() == reference.state_dict().keys()
+
+
+def test_one_value_per_channel_is_refused():
+    layer, segments = nn.BatchNorm2d(2), []
+    segment_batchnorm(layer, segments)
+    segments[:] = [3, 1]
+    with pytest.raises(ValueError, match=r"\[3, 1\]"):
+        layer(torch.randn(4, 2, 1, 1))
