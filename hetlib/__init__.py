@@ -5,14 +5,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 # Now, not on first use: whoever imports the module `partition` first sets that name here to the module, and
-# this line then to the function. Later imports of the module leave it alone.
+# this line then to the function. Later imports of the module leave it alone. So too `simulate`.
 from .partition import Partition, partition
+from .simulate import simulate
 
 if TYPE_CHECKING:
     from .experiment import STRATEGIES, Experiment
     from .gradient import balance, effective_batch
     from .planner import measure, plan, plan_experiment
     from .platform import Platform, Replica
+    from .rebalance import Rebalancer
     from .records import RunRecord
     from .replicas import ReplicaError, Replicas
     from .runs import VirtualReplicas
@@ -24,11 +26,13 @@ _PUBLIC = {
     "gradient": ["balance", "effective_batch"],
     "partition": ["Partition", "partition"],
     "platform": ["Platform", "Replica"],
+    "rebalance": ["Rebalancer"],
     "records": ["RunRecord"],
     "replicas": ["ReplicaError", "Replicas"],
     "planner": ["measure", "plan", "plan_experiment"],
     "runs": ["VirtualReplicas"],
     "sampler": ["BalancedSampler"],
+    "simulate": ["simulate"],
     "speed": ["SpeedModel"],
 }
 _MODULES = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -1,0 +1,76 @@
+r"""Shares that follow the replicas' speed while they train; the global batch stays as it is.
+
+Step models are scaled by :math:`f_r`, the median of observed over modelled compute time in a few steps. The best step
+is taken to go with :math:`1 / \sum_r (s_r / f_r)` since the last plan (s_r: speeds). What a step loses to it beyond a
+dead band adds up, and a sum above the cost of a change brings a new plan: soon for a large drift, late for a small one.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from .partition import partition
+from .sampler import deal
+from .speed import SpeedModel
+
+__all__ = ["Rebalancer"]
+
+
+@dataclass
+class Rebalancer:
+    """Decides after each step whether other shares are worth a change; every replica has one and all decide alike."""
+
+    models: Sequence[SpeedModel]  # step model of each replica
+    shares: tuple[int, ...]  # local batches, each >= 1
+    caps: Sequence[int | None] | None = None  # most samples of each replica
+    window: int = 5  # steps that the median is taken over
+    band: float = 0.05  # loss that is not worth a change, as a fraction of the compute phase
+    cost: float = 1.5  # of a change, in compute phases
+
+    def __post_init__(self) -> None:
+        if len(self.models) != len(self.shares) or min(self.shares, default=0) < 1:
+            raise ValueError(f"`shares` is {self.shares}; allowed is one >= 1 for each of {len(self.models)} models.")
+        self._ratios: deque[np.ndarray] = deque(maxlen=self.window)  # observed / modelled seconds, (replicas,)
+        self._lost, self._sent = 0.0, deque[Any]()
+        self._speeds = 1 / self._times([sum(self.shares)] * len(self.shares))
+        self._best(np.ones(len(self.shares)))
+
+    def observe(self, counts: Sequence[int], seconds: Sequence[float]) -> tuple[int, ...] | None:
+        """Take in a step's samples and compute seconds of all replicas; return new shares where they pay."""
+        self._ratios.append(np.asarray(seconds) / self._times(counts))
+        factors = np.sort(self._ratios, axis=0)[len(self._ratios) // 2]
+        step = (factors * self._times(self.shares)).max()
+        gain = 1 - self._work / (self._speeds / factors).sum() / step
+        self._lost = max(self._lost + gain - self.band, min(self._lost, 0.0))
+        if len(self._ratios) < self.window or self._lost <= self.cost:
+            return None
+        self._lost, shares = -5.0, self._best(factors)  # where nothing pays, look again later
+        if (factors * self._times(shares)).max() > (1 - self.band) * step:
+            return None
+        self._lost, self.shares = 0.0, shares
+        return shares
+
+    def _best(self, factors: np.ndarray) -> tuple[int, ...]:
+        models = [model.slowed(float(factor)) for model, factor in zip(self.models, factors, strict=True)]
+        plan = partition(models, sum(self.shares), caps=self.caps)
+        self._work = plan.step * (self._speeds / factors).sum()
+        return deal(plan.global_batch, [max(n, 1) for n in plan.shares])  # no work would show no recovery
+
+    def exchange(self, counts: Sequence[int], seconds: float, group: Any = None) -> tuple[int, ...] | None:
+        """After a backward pass send the seconds computed, and `observe` the step before: P numbers came meanwhile."""
+        every = torch.zeros(len(counts), dtype=torch.float64, device={"nccl": "cuda"}.get(dist.get_backend(group)))
+        every[dist.get_rank(group)] = seconds
+        self._sent.append((counts, every, dist.all_reduce(every, group=group, async_op=True)))
+        if len(self._sent) < 2:
+            return None
+        counts, every, work = self._sent.popleft()
+        work.wait()
+        return self.observe(counts, every.tolist())
+
+    def _times(self, counts: Sequence[int]) -> np.ndarray:
+        return np.array([model.time(max(n, 1)) for model, n in zip(self.models, counts, strict=True)])
