@@ -12,7 +12,6 @@ import torch
 
 from .gradient import effective_batch
 from .models import MODELS
-from .platform import Platform
 
 __all__ = ["SCHEDULES", "STRATEGIES", "Experiment", "Strategy", "learning_rate", "shares_for"]
 
@@ -80,7 +79,6 @@ class Experiment:
             raise ValueError(f"`lr` is {self.lr!r}; it must be a finite number > 0.")
         for name in ("plans", "drift"):  # read back from JSON they are lists
             object.__setattr__(self, name, tuple((int(step), tuple(values)) for step, values in getattr(self, name)))
-        Platform.emulated([1.0, *(factor for _, factors in self.drift for factor in factors)])
         if (self.rebalance or self.plans) and STRATEGIES[self.strategy].shares != "speed":
             raise ValueError(f"`strategy` is {self.strategy!r}; `rebalance` and `plans` need one with shares by speed.")
         for shares in (() if self.shares is None else (tuple(self.shares),)) + tuple(plan for _, plan in self.plans):

@@ -1,8 +1,8 @@
 r"""Shares that follow the replicas' speed while they train; the global batch stays as it is.
 
-Step models are scaled by :math:`f_r`, the median of observed over modelled compute time in a few steps. The best step
-is taken to go with :math:`1 / \sum_r (s_r / f_r)` since the last plan (s_r: speeds). What a step loses to it beyond a
-dead band adds up, and a sum above the cost of a change brings a new plan: soon for a large drift, late for a small one.
+Step models are scaled by :math:`f_r`, the median of observed over modelled time in a few steps. The best step is taken
+to go with :math:`1 / \sum_r (s_r / f_r)` since the last plan, s_r being speeds. What a step loses to it beyond a dead
+band and the usual noise adds up; a sum above the cost of a change brings a new plan: soon for a large drift.
 """
 
 from collections import deque
@@ -29,31 +29,31 @@ class Rebalancer:
     shares: tuple[int, ...]  # local batches, each >= 1
     caps: Sequence[int | None] | None = None  # most samples of each replica
     window: int = 5  # steps that the median is taken over
-    band: float = 0.05  # loss that is not worth a change, as a fraction of the compute phase
+    band: float = 0.05  # loss not worth a change, beside the noise; a fraction of the compute phase
     cost: float = 1.5  # of a change, in compute phases
 
     def __post_init__(self) -> None:
         if len(self.models) != len(self.shares) or min(self.shares, default=0) < 1:
             raise ValueError(f"`shares` is {self.shares}; allowed is one >= 1 for each of {len(self.models)} models.")
-        self._ratios: deque[np.ndarray] = deque(maxlen=self.window)  # observed / modelled seconds, (replicas,)
-        self._lost, self._sent = 0.0, deque[Any]()
+        self._ratios = deque([np.ones(len(self.shares))] * self.window, self.window)  # observed / modelled seconds
+        self._noise, self._lost, self._own, self._sent = np.full(len(self.shares), 0.5), 0.0, list[Any](), list[Any]()
         self._speeds = 1 / self._times([sum(self.shares)] * len(self.shares))
         self._best(np.ones(len(self.shares)))
 
     def observe(self, counts: Sequence[int], seconds: Sequence[float]) -> tuple[int, ...] | None:
         """Take in a step's samples and compute seconds of all replicas; return new shares where they pay."""
         self._ratios.append(np.asarray(seconds) / self._times(counts))
-        factors = np.sort(self._ratios, axis=0)[len(self._ratios) // 2]
-        step = (factors * self._times(self.shares)).max()
+        factors = np.sort(self._ratios, axis=0)[self.window // 2]
+        self._noise += 0.05 * (np.minimum(np.abs(self._ratios[-1] / factors - 1), 0.5) - self._noise)
+        step, least = (factors * self._times(self.shares)).max(), self.band + self._noise.max()
         gain = 1 - self._work / (self._speeds / factors).sum() / step
-        self._lost = max(self._lost + gain - self.band, min(self._lost, 0.0))
-        if len(self._ratios) < self.window or self._lost <= self.cost:
-            return None
-        self._lost, shares = -5.0, self._best(factors)  # where nothing pays, look again later
-        if (factors * self._times(shares)).max() > (1 - self.band) * step:
-            return None
-        self._lost, self.shares = 0.0, shares
-        return shares
+        self._lost = max(self._lost + gain - least, min(self._lost, 0.0))
+        if self._lost > self.cost:
+            self._lost, shares = -5.0, self._best(factors)  # where nothing pays, look again later
+            if (factors * self._times(shares)).max() <= (1 - least) * step:
+                self._lost, self.shares = 0.0, shares
+                return shares
+        return None
 
     def _best(self, factors: np.ndarray) -> tuple[int, ...]:
         models = [model.slowed(float(factor)) for model, factor in zip(self.models, factors, strict=True)]
@@ -62,15 +62,18 @@ class Rebalancer:
         return deal(plan.global_batch, [max(n, 1) for n in plan.shares])  # no work would show no recovery
 
     def exchange(self, counts: Sequence[int], seconds: float, group: Any = None) -> tuple[int, ...] | None:
-        """After a backward pass send the seconds computed, and `observe` the step before: P numbers came meanwhile."""
-        every = torch.zeros(len(counts), dtype=torch.float64, device={"nccl": "cuda"}.get(dist.get_backend(group)))
-        every[dist.get_rank(group)] = seconds
-        self._sent.append((counts, every, dist.all_reduce(every, group=group, async_op=True)))
-        if len(self._sent) < 2:
-            return None
-        counts, every, work = self._sent.popleft()
-        work.wait()
-        return self.observe(counts, every.tolist())
+        """After a backward pass: every other time send the seconds computed, else `observe` what came meanwhile."""
+        self._own.append((counts, seconds))
+        if len(self._own) == 2:
+            device = {"nccl": "cuda"}.get(dist.get_backend(group))
+            every = torch.zeros(2, len(counts), dtype=torch.float64, device=device)
+            every[:, dist.get_rank(group)] = torch.tensor([own for _, own in self._own], dtype=torch.float64)
+            self._sent, self._own = [self._own, every, dist.all_reduce(every, group=group, async_op=True)], []
+        elif self._sent:
+            self._sent[2].wait()
+            pair = [self.observe(n, row) for (n, _), row in zip(self._sent[0], self._sent[1].tolist(), strict=True)]
+            return pair[1] or pair[0]
+        return None
 
     def _times(self, counts: Sequence[int]) -> np.ndarray:
         return np.array([model.time(max(n, 1)) for model, n in zip(self.models, counts, strict=True)])

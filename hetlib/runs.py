@@ -64,8 +64,8 @@ def run(
     asked = time.perf_counter()
     platform = replicas.platform
     virtual = isinstance(replicas, VirtualReplicas)
-    if any(len(values) != len(platform) for _, values in (*experiment.plans, *experiment.drift)):
-        raise ValueError(f"`plans` and `drift` need one number for each of the platform's {len(platform)} replicas.")
+    if any(len(values) != len(platform) or min(values) < 0 for _, values in (*experiment.plans, *experiment.drift)):
+        raise ValueError(f"`plans` and `drift` need one number >= 0 for each of the {len(platform)} replicas.")
     if experiment.rebalance and not isinstance(replicas, Replicas):
         raise ValueError("`rebalance` needs step times, and virtual replicas have none; use a record's `plans`.")
     if STRATEGIES[experiment.strategy].shares == "speed" and experiment.shares is None and plan_with is None:

@@ -58,8 +58,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     samples (times P, since DDP divides by P), the virtual replicas over those of all.
 
     Returns:
-        Scores an evaluation, time stamps ``(steps, 4)``, and weights if asked for; ``None`` for a replica
-        that stays out.
+        Scores an evaluation, time stamps ``(steps, 4)``, plans, weights if asked for; ``None`` where it stays out.
     """
     experiment, active = job.experiment, job.active
     strategy = STRATEGIES[experiment.strategy]
@@ -101,8 +100,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
         loss_sum = torch.zeros((), dtype=torch.float64)
         for counts, indices in sampler.steps():
             begin = time.perf_counter()
-            start = sum(counts[:position]) if position is not None else 0
-            mine = indices[start : start + counts[position]] if position is not None else indices
+            mine = indices if position is None else indices[sum(counts[:position]) :][: counts[position]]
             segments[:] = counts
             slow.factor = drift.get(len(stamps), slow.factor)
             slow.start("forward", len(mine))
@@ -137,9 +135,10 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             confusion, loss_mean = _evaluate(network, held_out, loss_sum, len(data), position, len(active), group)
             evaluations.append({"epoch": epoch + 1, "step": len(stamps), "loss": loss_mean, **scores(confusion)})
             if not position:  # the first of the active replicas, or this process alone
-                name = f"{experiment.dataset} {experiment.model} {experiment.strategy} seed {experiment.seed}"
-                score = f"loss {loss_mean:.3f}, OA {evaluations[-1]['oa']:.3f}"
-                report(f"{name}: epoch {epoch + 1}/{experiment.epochs}, {score}")
+                scored = f"epoch {epoch + 1}/{experiment.epochs}, loss {loss_mean:.3f}, OA {evaluations[-1]['oa']:.3f}"
+                report(
+                    f"{experiment.dataset} {experiment.model} {experiment.strategy} seed {experiment.seed}: {scored}"
+                )
         if last:
             break
     about = {"checksum": data.checksum, "train": len(data), experiment.evaluate_split: len(held_out)}

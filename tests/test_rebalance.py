@@ -113,17 +113,17 @@ def test_the_gradient_stays_that_of_one_process(pool, ahead):
 def test_a_fourfold_slow_down_is_answered_with_the_new_optimum():
     for models in (CONSTANT, CURVED):
         rebalancer = hetlib.Rebalancer(models, (64, 64))
-        assert play(rebalancer, [1, 1], 20) == {}
+        assert play(rebalancer, [1, 1], 40) == {}  # it learns how noisy the machine is
         plans = play(rebalancer, [4, 1], 10)
         best = hetlib.partition([models[0].slowed(4), models[1]], 128)
         assert list(plans.values()) == [best.shares]
-        assert max(plans) <= 6
+        assert max(plans) <= 7
 
 
 def test_a_curve_is_scaled_and_not_taken_for_a_speed():
     slowed = [CURVED[0].slowed(4), CURVED[1]]
     rebalancer = hetlib.Rebalancer(CURVED, (64, 64))
-    play(rebalancer, [4, 1], 10)
+    play(rebalancer, [4, 1], 40)
     step = max(model.time(n) for model, n in zip(slowed, rebalancer.shares, strict=True))
     proportional = max(model.time(n) for model, n in zip(slowed, (26, 102), strict=True))
     assert step < 0.9 * proportional
@@ -132,16 +132,16 @@ def test_a_curve_is_scaled_and_not_taken_for_a_speed():
 def test_noise_alone_changes_nothing_and_a_small_drift_is_found_in_the_end():
     rebalancer = hetlib.Rebalancer(CONSTANT, (64, 64))
     assert play(rebalancer, [1, 1], 2000, noise=0.1) == {}
-    small = play(rebalancer, [1.25, 1], 200, noise=0.02)
+    small = play(rebalancer, [1.4, 1], 400, noise=0.02)
     assert min(small) > 10
-    assert rebalancer.shares[0] == pytest.approx(128 / 2.25, abs=3)
+    assert rebalancer.shares[0] == pytest.approx(128 / 2.4, abs=3)
 
 
 def test_it_recovers_from_one_sample():
     rebalancer = hetlib.Rebalancer(CURVED, (64, 64))
     play(rebalancer, [100, 1], 50)
     assert rebalancer.shares == (1, 127)  # too slow for even one, which it keeps
-    play(rebalancer, [1, 1], 20)
+    play(rebalancer, [1, 1], 40)
     assert rebalancer.shares == (64, 64)
 
 
@@ -153,11 +153,11 @@ def test_caps_hold_and_a_plan_that_gains_nothing_is_left():
 
 
 def test_replicas_decide_alike_from_what_each_saw_of_itself(pool):
-    seconds = [[0.064, 0.064]] * 8 + [[0.256, 0.064]] * 10
+    seconds = [[0.064, 0.064]] * 30 + [[0.256, 0.064]] * 12
     by_rank = pool.run(workers_rebalance.exchanged, seconds, (64, 64))
     assert by_rank[0] == by_rank[1]
     decided, seen = by_rank[0]
-    assert seen == seconds[:-1]  # one step later each
+    assert seen == seconds[:-2]  # two at once, one step later
     assert any(decided)
 
 
@@ -211,7 +211,6 @@ def test_a_slow_down_in_mid_run_slows_that_replica_from_there_on(pool):
     [
         ({"strategy": "equal", "rebalance": True}, "`strategy` is 'equal'"),
         ({"plans": ((3, (64, 1)),)}, r"`shares` is \(64, 1\)"),
-        ({"drift": ((3, (0.5, 1)),)}, "`slowdown` is 0.5"),
     ],
 )
 def test_wrong_settings_are_named(settings, word):
@@ -225,3 +224,5 @@ def test_what_a_platform_cannot_do_is_said_before_it_starts():
         virtual.train(dataclasses.replace(SETTINGS, rebalance=True))
     with pytest.raises(ValueError, match="2 replicas"):
         virtual.train(dataclasses.replace(SETTINGS, drift=((3, (1, 1, 4)),)))
+    with pytest.raises(ValueError, match=">= 0"):
+        virtual.train(dataclasses.replace(SETTINGS, drift=((3, (1, -4)),)))
