@@ -1,8 +1,7 @@
 r"""Shares that follow the replicas' speed while they train; the global batch stays as it is.
 
-Step models are scaled by :math:`f_r`, the median of observed over modelled time in a few steps. The best step is taken
-to go with :math:`1 / \sum_r (s_r / f_r)` since the last plan, s_r being speeds. What a step loses to it beyond a dead
-band and the usual noise adds up; a sum above the cost of a change brings a new plan: soon for a large drift.
+The median :math:`f_r` of observed over modelled time in a few steps scales each step model. What a step loses to the
+best one, taken to go with :math:`1 / \sum_r (s_r / f_r)` (speeds s_r), beyond a dead band adds up until a change pays.
 """
 
 from collections import deque
@@ -45,7 +44,8 @@ class Rebalancer:
         self._ratios.append(np.asarray(seconds) / self._times(counts))
         factors = np.sort(self._ratios, axis=0)[self.window // 2]
         self._noise += 0.05 * (np.minimum(np.abs(self._ratios[-1] / factors - 1), 0.5) - self._noise)
-        step, least = (factors * self._times(self.shares)).max(), self.band + self._noise.max()
+        least = self.band + self._noise.max() / 2  # a median of five has half the noise of a step
+        step = (factors * self._times(self.shares)).max()
         gain = 1 - self._work / (self._speeds / factors).sum() / step
         self._lost = max(self._lost + gain - least, min(self._lost, 0.0))
         if self._lost > self.cost:
@@ -56,8 +56,7 @@ class Rebalancer:
         return None
 
     def _best(self, factors: np.ndarray) -> tuple[int, ...]:
-        models = [model.slowed(float(factor)) for model, factor in zip(self.models, factors, strict=True)]
-        plan = partition(models, sum(self.shares), caps=self.caps)
+        plan = partition([*map(SpeedModel.slowed, self.models, factors.tolist())], sum(self.shares), caps=self.caps)
         self._work = plan.step * (self._speeds / factors).sum()
         return deal(plan.global_batch, [max(n, 1) for n in plan.shares])  # no work would show no recovery
 
@@ -65,8 +64,7 @@ class Rebalancer:
         """After a backward pass: every other time send the seconds computed, else `observe` what came meanwhile."""
         self._own.append((counts, seconds))
         if len(self._own) == 2:
-            device = {"nccl": "cuda"}.get(dist.get_backend(group))
-            every = torch.zeros(2, len(counts), dtype=torch.float64, device=device)
+            every = torch.zeros(2, len(counts), device={"nccl": "cuda"}.get(dist.get_backend(group))).double()
             every[:, dist.get_rank(group)] = torch.tensor([own for _, own in self._own], dtype=torch.float64)
             self._sent, self._own = [self._own, every, dist.all_reduce(every, group=group, async_op=True)], []
         elif self._sent:
