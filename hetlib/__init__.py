@@ -5,8 +5,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 # Now, not on first use: whoever imports the module `partition` first sets that name here to the module, and
-# this line then to the function. Later imports of the module leave it alone.
+# this line then to the function. Later imports of the module leave it alone. So too `simulate`.
 from .partition import Partition, partition
+from .simulate import simulate
 
 if TYPE_CHECKING:
     from .batchnorm import convert_batchnorm, pool_batchnorm
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .gradient import effective_batch, noise_scale
     from .planner import measure, plan, plan_experiment
     from .platform import Platform, Replica
+    from .rebalance import Rebalancer
     from .records import RunRecord
     from .replicas import ReplicaError, Replicas
     from .runs import VirtualReplicas
@@ -30,11 +32,13 @@ _PUBLIC = {
     "gradient": ["effective_batch", "noise_scale"],
     "partition": ["Partition", "partition"],
     "platform": ["Platform", "Replica"],
+    "rebalance": ["Rebalancer"],
     "records": ["RunRecord"],
     "replicas": ["ReplicaError", "Replicas"],
     "planner": ["measure", "plan", "plan_experiment"],
     "runs": ["VirtualReplicas"],
     "sampler": ["BalancedSampler", "collate"],
+    "simulate": ["simulate"],
     "speed": ["SpeedModel"],
 }
 _MODULES = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -143,8 +143,8 @@ def balance(
     if passes < 1 or verify_every < 0:
         raise ValueError(f"`passes` is {passes} and `verify_every` {verify_every}; allowed are >= 1 and >= 0.")
     replicas = dist.get_world_size(model.process_group)
-    if sampler is not None and len(sampler.shares) != replicas:
-        raise ValueError(f"`sampler` deals to {len(sampler.shares)} replicas, but the model has {replicas}.")
+    if sampler is not None and len(sampler.counts(0)) != replicas:
+        raise ValueError(f"`sampler` deals to {len(sampler.counts(0))} replicas, but the model has {replicas}.")
     source: Callable[[int], float | Factor]
     if reduction == "sum":
         source = lambda size: float(replicas)  # noqa: E731

@@ -56,6 +56,9 @@ class Experiment:
     schedule: str = "onecycle"  # or "cosine", "constant"; a step at a time
     seed: int = 0  # of weights and sample order
     dtype: str = "float32"  # or "float64"
+    rebalance: bool = False  # whether shares by speed follow the speeds seen while it runs (processes alone)
+    plans: tuple[tuple[int, tuple[int, ...]], ...] = ()  # (step, shares from there on): replays a record's `plans`
+    drift: tuple[tuple[int, tuple[float, ...]], ...] = ()  # (step, emulated slow-down of each replica from there on)
     evaluate_every: int = 1  # epochs between evaluations; 0: once, at the end
     evaluate_split: str = "test"  # or "validation"
     dataset_options: Mapping[str, Any] = field(default_factory=dict)  # e.g. {"per_class": 200}
@@ -63,14 +66,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         optimizers = [n for n in dir(torch.optim) if n[0].isupper() and n != "Optimizer"]
-        names = {
-            "model": MODELS,
-            "strategy": STRATEGIES,
-            "schedule": SCHEDULES,
-            "optimizer": optimizers,
-            "dtype": ("float32", "float64"),
-            "evaluate_split": ("test", "validation"),
-        }
+        names = {"model": MODELS, "strategy": STRATEGIES, "schedule": SCHEDULES, "optimizer": optimizers}
+        names |= {"dtype": ("float32", "float64"), "evaluate_split": ("test", "validation")}
         for argument, allowed in names.items():
             if getattr(self, argument) not in allowed:
                 raise ValueError(f"`{argument}` is {getattr(self, argument)!r}; allowed are {list(allowed)}.")
@@ -80,13 +77,14 @@ class Experiment:
                 raise ValueError(f"`{argument}` is {value!r}; it must be a whole number >= {least}.")
         if not (isinstance(self.lr, (int, float)) and 0 < self.lr < math.inf):
             raise ValueError(f"`lr` is {self.lr!r}; it must be a finite number > 0.")
-        if self.shares is not None:
-            shares = tuple(self.shares)
+        for name in ("plans", "drift"):  # read back from JSON they are lists
+            object.__setattr__(self, name, tuple((int(step), tuple(values)) for step, values in getattr(self, name)))
+        if (self.rebalance or self.plans) and STRATEGIES[self.strategy].shares != "speed":
+            raise ValueError(f"`strategy` is {self.strategy!r}; `rebalance` and `plans` need one with shares by speed.")
+        for shares in (() if self.shares is None else (tuple(self.shares),)) + tuple(plan for _, plan in self.plans):
             if not all(isinstance(n, int) and n >= 0 for n in shares) or sum(shares) != self.global_batch:
-                raise ValueError(
-                    f"`shares` is {shares}; it must be whole numbers >= 0 with the sum {self.global_batch}."
-                )
-            object.__setattr__(self, "shares", shares)
+                raise ValueError(f"`shares` is {shares}; allowed: whole numbers >= 0, sum {self.global_batch}.")
+        object.__setattr__(self, "shares", self.shares and tuple(self.shares))
         if self.optimizer_options is None:
             defaults = {"momentum": 0.9, "weight_decay": 5e-4} if self.optimizer == "SGD" else {}
             object.__setattr__(self, "optimizer_options", defaults)
@@ -119,13 +117,10 @@ def learning_rate(experiment: Experiment, shares: Sequence[int]) -> float:
 
     SGD: linear in the batch; other optimizers: by its square root. See `hetlib.gradient.LR_RULES`.
     """
-    if not STRATEGIES[experiment.strategy].retuned:
-        return experiment.lr
-    ratio = effective_batch(shares) / experiment.global_batch
+    ratio = effective_batch(shares) / experiment.global_batch if STRATEGIES[experiment.strategy].retuned else 1.0
     return experiment.lr * LR_RULES["linear" if experiment.optimizer == "SGD" else "sqrt"](ratio)
 
 
 def fingerprint(*parts: Any) -> str:
     """Return 16 hex digits that name a run by everything that decides its result."""
-    parts = (_RESULTS_VERSION, *parts)
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps((_RESULTS_VERSION, *parts), sort_keys=True, default=str).encode()).hexdigest()[:16]

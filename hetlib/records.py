@@ -34,6 +34,7 @@ class RunRecord:
     epochs: list[dict[str, Any]]  # one mapping an evaluation: epoch, step, loss, oa, aa, kappa
     confusion: list[list[int]]  # (true, predicted) counts of the last evaluation
     steps: dict[str, list[list[float]]] = field(default_factory=dict)  # for each phase seconds, (steps, replicas)
+    plans: list[list[Any]] = field(default_factory=list)  # [step, shares]: which shares hold from which step on
     started: dict[str, float] = field(default_factory=dict)  # seconds from the call to the end of the first step
     dataset: dict[str, Any] = field(default_factory=dict)  # checksum and sizes
     environment: dict[str, Any] = field(default_factory=dict)  # versions, machine and threads

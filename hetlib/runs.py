@@ -10,7 +10,7 @@ import torch
 from .datasets import load_dataset
 from .experiment import STRATEGIES, Experiment, fingerprint, learning_rate, shares_for
 from .partition import Partition
-from .planner import plan_experiment
+from .planner import measure, plan_experiment
 from .platform import Platform
 from .records import RunRecord, environment
 from .replicas import Replicas
@@ -64,6 +64,10 @@ def run(
     asked = time.perf_counter()
     platform = replicas.platform
     virtual = isinstance(replicas, VirtualReplicas)
+    if any(len(values) != len(platform) or min(values) < 0 for _, values in (*experiment.plans, *experiment.drift)):
+        raise ValueError(f"`plans` and `drift` need one number >= 0 for each of the {len(platform)} replicas.")
+    if experiment.rebalance and not isinstance(replicas, Replicas):
+        raise ValueError("`rebalance` needs step times, and virtual replicas have none; use a record's `plans`.")
     if STRATEGIES[experiment.strategy].shares == "speed" and experiment.shares is None and plan_with is None:
         plan_with = plan_experiment(experiment, replicas)
     planned = plan_with.shares if plan_with else None
@@ -80,7 +84,8 @@ def run(
     )
     if store is not None and not keep_weights and (found := RunRecord.load(store / f"{name}.json")):
         return found
-    job = Job(experiment, platform, shares, speeds, keep_weights)
+    models = measure(experiment, replicas) if experiment.rebalance else None  # type: ignore[arg-type]
+    job = Job(experiment, platform, shares, speeds, keep_weights, models)
     results = [result for result in replicas.run(train, job) if result is not None]
     first = results[0]
     stamps = np.stack([result["stamps"] for result in results])  # (active, steps, 4)
@@ -96,6 +101,7 @@ def run(
         epochs=first["evaluations"],
         confusion=first["confusion"],
         steps={} if virtual else _phases(stamps, job),
+        plans=first["plans"],
         started={"first_step": float(stamps[:, 0, 3].max() - asked)},
         dataset=first["dataset"],
         environment=environment() | {"contended": platform.contended},

@@ -73,15 +73,12 @@ class BalancedSampler(Sampler[list[int]]):
         if num_samples < 1:
             raise ValueError(f"`num_samples` is {num_samples}; an empty data set cannot be dealt.")
         if drop_last and num_samples < sum(shares):
-            raise ValueError(
-                f"`drop_last` leaves nothing: {num_samples} samples, global batch {sum(shares)}; "
-                "use a smaller global batch or drop_last=False."
-            )
-        if rank is None:
-            rank = dist.get_rank() if dist.is_initialized() else 0
+            raise ValueError(f"`drop_last` leaves no step of {sum(shares)}; a global batch must be <= {num_samples}.")
+        rank = (dist.get_rank() if dist.is_initialized() else 0) if rank is None else rank
         if not 0 <= rank < len(shares):
             raise ValueError(f"`rank` is {rank}, but the plan has {len(shares)} replicas (ranks 0..{len(shares) - 1}).")
-        self.num_samples, self.shares, self.rank = num_samples, shares, rank
+        self.num_samples, self.rank = num_samples, rank
+        self.plans = [(0, shares)]  # which shares hold from which step on; the same plans make the same run
         self.seed, self.shuffle, self.drop_last = seed, shuffle, drop_last
         self.global_batch = sum(shares)
         self.epoch, self.step = 0, 0
@@ -97,14 +94,27 @@ class BalancedSampler(Sampler[list[int]]):
         self.epoch, self.step = epoch, 0
 
     def counts(self, step: int) -> tuple[int, ...]:
-        """Return the samples of each replica in step ``step`` of an epoch."""
-        return deal(min(self.global_batch, self.num_samples - step * self.global_batch), self.shares)
+        """Return the samples of each replica in step ``step`` of this epoch."""
+        shares = next(shares for first, shares in reversed(self.plans) if first <= self.epoch * len(self) + step)
+        return deal(min(self.global_batch, self.num_samples - step * self.global_batch), shares)
+
+    def replan(self, plan: "Partition | Sequence[int]", step: int | None = None) -> None:
+        """Deal by other shares of the same global batch from ``step`` on: of all epochs; ``None`` is the next one read.
+
+        All replicas must change at the same step; one that none has read, where DataLoaders read ahead differently.
+        """
+        shares, count = tuple(plan.shares if hasattr(plan, "shares") else plan), len(self.plans[0][1])
+        first = max(self.epoch * len(self) + self.step, self.plans[-1][0])
+        step = first if step is None else step
+        if len(shares) != count or min(shares) < 0 or sum(shares) != self.global_batch or step < first:
+            allowed = f"{count} numbers >= 0, sum {self.global_batch}, step >= {first}"
+            raise ValueError(f"`plan` is {shares} at step {step}; allowed: {allowed}.")
+        self.plans = [(k, old) for k, old in self.plans if k < step] + [(step, shares)]
 
     def permutation(self, epoch: int) -> np.ndarray:
         """Return the order of the samples in ``epoch``, ``(num_samples,)``; the same on every replica."""
-        if not self.shuffle:
-            return np.arange(self.num_samples)
-        return np.random.default_rng((self.seed, epoch)).permutation(self.num_samples)
+        rng = np.random.default_rng((self.seed, epoch))
+        return rng.permutation(self.num_samples) if self.shuffle else np.arange(self.num_samples)
 
     def steps(self) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
         """Yield ``(counts, indices)`` for the rest of the epoch; the indices are those of all replicas."""

@@ -22,6 +22,7 @@ from .images import ImageDataset
 from .metrics import confusion_matrix, scores
 from .models import build_model
 from .platform import Platform
+from .rebalance import Rebalancer
 from .replicas import report
 from .sampler import BalancedSampler
 from .segments import pool_segments, segment_batchnorm
@@ -42,6 +43,7 @@ class Job:
     shares: tuple[int, ...]
     speeds: tuple[float, ...]
     keep_weights: bool
+    models: Any = None  # step model of each replica, for rebalancing
 
     @property
     def active(self) -> list[int]:
@@ -57,8 +59,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     samples (times P, since DDP divides by P), the virtual replicas over those of all.
 
     Returns:
-        Scores an evaluation, time stamps ``(steps, 4)``, and weights if asked for; ``None`` for a replica
-        that stays out.
+        Scores an evaluation, time stamps ``(steps, 4)``, plans, weights if asked for; ``None`` where it stays out.
     """
     experiment, active = job.experiment, job.active
     strategy = STRATEGIES[experiment.strategy]
@@ -68,18 +69,23 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     norm, team = experiment.model_options.get("norm"), ALONE if group is None else group
     device = torch.device("cpu" if rank is None else job.platform.replicas[rank].device)
     position = None if rank is None else active.index(rank)  # number among the active replicas
-    leads = not position  # the first of them, or this process alone
     dtype = getattr(torch, experiment.dtype)
     data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
     held_out = load_dataset(experiment.dataset, experiment.evaluate_split, **experiment.dataset_options)
     shares = [job.shares[r] for r in active]
     speeds = [job.speeds[r] for r in active]
     sampler = BalancedSampler(len(data), shares, rank=position or 0, seed=experiment.seed)
+    for step, plan in experiment.plans:
+        sampler.replan([plan[r] for r in active], step)
+    caps = [job.platform.replicas[r].max_batch for r in active]
+    rebalancer = Rebalancer([job.models[r] for r in active], tuple(shares), caps) if job.models and group else None
 
     network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
     if norm == "balanced":
         convert_batchnorm(network, team)
-    slow = SlowDown(1.0 if rank is None else job.platform.replicas[rank].slowdown, network)
+    drift = {step: factors[rank or 0] for step, factors in experiment.drift if rank is not None}
+    drift.setdefault(0, 1.0 if rank is None else job.platform.replicas[rank].slowdown)
+    slow = SlowDown(max(drift.values()), network)
     segments: list[int] = []
     model: nn.Module = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
     if group is not None:
@@ -98,9 +104,9 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
         loss_sum = torch.zeros((), dtype=torch.float64)
         for counts, indices in sampler.steps():
             begin = time.perf_counter()
-            start = sum(counts[:position]) if position is not None else 0
-            mine = indices[start : start + counts[position]] if position is not None else indices
+            mine = indices if position is None else indices[sum(counts[:position]) :][: counts[position]]
             segments[:] = counts
+            slow.factor = drift.get(len(stamps), slow.factor)
             slow.start("forward", len(mine))
             images, labels = data.gather(mine)
             images, labels = images.to(device, dtype), labels.to(device)
@@ -117,6 +123,8 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             loss.register_hook(lambda g, ready=ready: _when_computed(slow, ready, device))
             loss.backward()
             reduced = time.perf_counter()
+            if rebalancer and (changed := rebalancer.exchange(counts, ready[0] - begin, group)):
+                sampler.replan(changed)
             slow.start("update", len(mine))
             optimizer.step()
             optimizer.zero_grad()
@@ -134,15 +142,13 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
                 pool_segments(network, shares)
             confusion, loss_mean = _evaluate(network, held_out, loss_sum, len(data), position, len(active), group)
             evaluations.append({"epoch": epoch + 1, "step": len(stamps), "loss": loss_mean, **scores(confusion)})
-            if leads:
-                now = evaluations[-1]
+            if not position:  # the first of the active replicas, or this process alone
+                scored = f"epoch {epoch + 1}/{experiment.epochs}, loss {loss_mean:.3f}, OA {evaluations[-1]['oa']:.3f}"
                 report(
-                    f"{experiment.dataset} {experiment.model} {experiment.strategy} seed {experiment.seed}: "
-                    f"epoch {epoch + 1}/{experiment.epochs}, loss {loss_mean:.3f}, OA {now['oa']:.3f}"
+                    f"{experiment.dataset} {experiment.model} {experiment.strategy} seed {experiment.seed}: {scored}"
                 )
         if last:
             break
-    state = {k: v.detach().cpu().numpy() for k, v in network.state_dict().items()}
     about = {"checksum": data.checksum, "train": len(data), experiment.evaluate_split: len(held_out)}
     about |= {"classes": list(data.classes), "bands": list(data.bands), "size": data.image_shape[1]}
     del model  # a DDP object that outlives its process group can abort the process
@@ -153,8 +159,9 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
         "evaluations": evaluations,
         "confusion": confusion.tolist(),
         "stamps": np.asarray(stamps),
+        "plans": [[k, np.bincount(active, plan, len(job.shares)).astype(int).tolist()] for k, plan in sampler.plans],
         "dataset": about,
-        "weights": state if job.keep_weights else None,
+        "weights": {k: v.cpu().numpy() for k, v in network.state_dict().items()} if job.keep_weights else None,
     }
 
 
@@ -174,11 +181,9 @@ def build_optimizer(experiment: Experiment, network: nn.Module, lr: float) -> to
 
 
 def _schedule(experiment: Experiment, optimizer: torch.optim.Optimizer, steps: int) -> Any:
-    lr = optimizer.param_groups[0]["lr"]
     if experiment.schedule == "onecycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, lr, total_steps=max(steps + 1, 6), pct_start=0.2, cycle_momentum=False
-        )
+        options: dict[str, Any] = {"total_steps": max(steps + 1, 6), "pct_start": 0.2, "cycle_momentum": False}
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, optimizer.param_groups[0]["lr"], **options)
     if experiment.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
@@ -214,9 +219,7 @@ def _evaluate(
     network.eval()
     classes = len(held_out.classes)
     counted = torch.zeros(classes, classes, dtype=torch.int64)
-    part = (
-        np.array_split(np.arange(len(held_out)), active)[position] if position is not None else np.arange(len(held_out))
-    )
+    part = np.array_split(np.arange(len(held_out)), 1 if position is None else active)[position or 0]
     for start in range(0, len(part), 256):
         images, labels = held_out.gather(part[start : start + 256])
         predicted = network(images.to(parameter.device, parameter.dtype)).argmax(1).cpu()
