@@ -35,6 +35,10 @@ def test_norms():
     assert "GroupNorm" in kinds
     assert "BatchNorm2d" not in kinds
     assert "BatchNorm2d" in str(build_model("smallcnn", bands=3, classes=2, size=32, norm="batch"))
+    plain, balanced = (
+        build_model("mobilenet_v3_small", bands=3, classes=2, size=32, norm=n) for n in (None, "balanced")
+    )
+    assert str(balanced) == str(plain).replace("BatchNorm2d", "BalancedBatchNorm2d")  # eps and momentum too
 
 
 @pytest.mark.parametrize(
