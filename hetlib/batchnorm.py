@@ -27,6 +27,9 @@ class BalancedBatchNorm(_BatchNorm):
 
     process_group: Any = None  # None: the default group
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"process_group": None}  # a group can be neither copied nor pickled
+
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.training or not dist.is_initialized() or dist.get_world_size(self.process_group) < 2:
             return super().forward(input)

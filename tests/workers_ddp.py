@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
@@ -86,6 +87,7 @@ SITUATIONS = {
     "frozen": S(net="frozen"),
     "unused": S(net="unused", ddp=(("find_unused_parameters", True),), check=True),
     "shared": S(net="shared"),
+    "batchnorm": S(net="batchnorm", check=True, samples=29, tolerance=1e-10),
     "static graph": S(ddp=(("static_graph", True),)),
     "bucket view": S(ddp=(("gradient_as_bucket_view", True),), shares=(9, 0, 4), samples=30, parts=(2, 5, 4)),
     "small buckets": S(ddp=(("bucket_cap_mb", 1e-4),)),
@@ -146,6 +148,8 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
     net = net.to(memory_format=torch.channels_last) if s.channels_last else net  # type: ignore[call-overload]
     device = s.devices[rank] if s.devices else "cpu"
     net = (net.float() if s.precision else net).to(device)
+    if s.net == "batchnorm":
+        hetlib.convert_batchnorm(net, dist.new_group())
     inner = torch.compile(net, backend="aot_eager") if s.compiled == "inside" else net
     sampler = hetlib.BalancedSampler(s.samples, s.shares, seed=1)
     model: Any = DistributedDataParallel(inner, **dict(s.ddp))  # type: ignore[arg-type]
