@@ -30,7 +30,7 @@ GOOD: dict[str, Any] = {
 
 
 def run(
-    strategy: str, seed: int, oa: float = 0.5, dataset: str = "wake", step: float = 0.0, wait: float = 0.0
+    strategy: str, seed: int, oa: float = 0.5, dataset: str = "wake", *, step: float = 0, wait: float = 0
 ) -> RunRecord:
     """Return a record of two replicas, the second four times slower, with six steps over three epochs."""
     phases = {"compute": [[step - wait, step]] * 6, "wait": [[wait, 0.0]] * 6}
@@ -98,7 +98,7 @@ def test_missing_fields_and_double_ids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks the fields \\['margin'\\]"):
         claims.load(path)
     path.write_text(yaml.safe_dump({"claims": [GOOD, GOOD]}))
-    with pytest.raises(ValueError, match="C9.1 in .* is there twice; a changed claim gets a new id"):
+    with pytest.raises(ValueError, match=r"C9\.1 in .* is there twice; a changed claim gets a new id"):
         claims.load(path)
 
 

@@ -19,6 +19,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from hetlib.paths import NOTEBOOKS, ROOT
+from hetlib_bundle import heads
 from tests import bench
 from tests.bench import __main__ as bench_main
 
@@ -169,10 +170,27 @@ def test_readme_lists_the_notebooks() -> None:
     assert listed == {path.stem for path in SOURCES}
 
 
-def test_index_lists_the_notebooks() -> None:
-    text = "\n".join(cell.source for cell in cells(NOTEBOOKS / "00_index.ipynb", "markdown"))
-    listed = set(re.findall(r"\b(\d\d_\w+)\.ipynb", text))
-    assert listed | {"00_index"} == {path.stem for path in SOURCES}
+def test_index_is_made_from_the_heads_of_all_notebooks() -> None:
+    found = heads.read_heads()
+    assert [head.name for head in found] == [path.stem for path in SOURCES]
+    listed = re.findall(r"^- \[(\d\d_\w+)\.ipynb\]\((\d\d_\w+)\.ipynb\): \w", heads.notebooks_list(found), re.MULTILINE)
+    assert listed == [(path.stem, path.stem) for path in SOURCES]
+    source = "\n".join(cell.source for cell in cells(NOTEBOOKS / "00_index.ipynb", "code"))
+    assert "heads.claims_table(" in source
+    assert "heads.notebooks_list(" in source
+
+
+def test_every_claim_has_notebooks() -> None:
+    rows = heads.claims_table(heads.read_heads()).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == [f"| C{number}" for number in range(1, 6)]
+    assert all(".ipynb" in row for row in rows)
+
+
+def test_a_notebook_without_a_head_is_named(tmp_path: Path) -> None:
+    cell = nbformat.v4.new_markdown_cell("# 03 Models: some\n\nNo word on claims.")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "03_models.ipynb")
+    with pytest.raises(ValueError, match=r"03_models.ipynb begins with .* its first cell needs"):
+        heads.read_heads(tmp_path)
 
 
 # Benchmarks

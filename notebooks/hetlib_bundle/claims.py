@@ -172,9 +172,10 @@ def judge_records(ids: Iterable[str], records: Sequence[RunRecord]) -> pd.DataFr
     """
     parts = []
     for claim in (load()[name] for name in ids):
-        about = {"claim": claim.id, "strategy": claim.strategies[0], "is": claim.direction, "margin": claim.margin}
         cells = judge(claim, values(claim, records)).rename(columns={"word": "verdict"})
-        parts.append(cells.assign(**about, unit=claim.unit)[["claim", *CELL, "strategy", "is", "margin", *_JUDGED]])
+        cells["claim"], cells["strategy"], cells["unit"] = claim.id, claim.strategies[0], claim.unit
+        cells["is"], cells["margin"] = claim.direction, claim.margin
+        parts.append(cells[["claim", *CELL, "strategy", "is", "margin", *_JUDGED]])
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
