@@ -130,9 +130,7 @@ def test_resume_runs_what_is_missing_failed_or_changed(tmp_path: Path) -> None:
     assert run() == 0  # what failed, and the report, which reads the others
     assert log.read_text() == "abrbr"
     notebook(tmp_path, "01_same", count.format(log, "A"))
-    (
-        tmp_path / "r" / "quick" / "notebooks" / "02_fails.ipynb"
-    ).unlink()  # as a kill leaves it
+    (tmp_path / "r" / "quick" / "notebooks" / "02_fails.ipynb").unlink()  # as a kill leaves it
     assert run() == 0
     assert log.read_text() == "abrbrAbr"
     assert run(resume=False) == 0

@@ -18,7 +18,7 @@ from hetlib.records import RunRecord
 
 from .verdict import DIRECTIONS, Verdict, verdict
 
-__all__ = ["CELL", "Claim", "judge", "judge_records", "load", "report", "timed", "values"]
+__all__ = ["CELL", "Claim", "judge", "judge_records", "load", "report", "stored_records", "timed", "values"]
 
 REGISTER = paths.DATA / "claims.yaml"
 CELL = ["dataset", "model"]
@@ -189,16 +189,22 @@ def weakest(claim: Claim, cells: pd.DataFrame) -> pd.Series:
     return cells.assign(rank=rank, slack=slack[claim.direction]).sort_values(["rank", "slack"]).iloc[0]
 
 
+def stored_records(profile: str, table: str, folder: Path | None = None) -> list[RunRecord]:
+    """Return the records behind a table of ``results/<profile>`` (or of ``folder``); none where one is missing."""
+    about = (folder or paths.RESULTS / profile) / "tables" / f"{table}.json"
+    names = json.loads(about.read_text())["records"] if about.exists() else []
+    found = [RunRecord.load(paths.RESULTS / profile / "runs" / f"{name}.json") for name in names]
+    return [record for record in found if record] if all(found) else []
+
+
 def collect(claim: Claim, profile: str) -> pd.DataFrame | str:
     """Return a claim's `values` from the stored results, or what is missing."""
     table = claim.folder(profile) / "tables" / f"{claim.source['table']}.csv"
     if not table.exists():
         return f"no table {table.stem}"
     if claim.quantity != "column":
-        names = json.loads(table.with_suffix(".json").read_text())["records"]
-        records = [RunRecord.load(paths.RESULTS / profile / "runs" / f"{name}.json") for name in names]
-        found = values(claim, [record for record in records if record])
-        return found if len(found) and all(records) else f"records of {table.stem} are missing"
+        found = values(claim, stored_records(profile, table.stem, claim.folder(profile)))
+        return found if len(found) else f"records of {table.stem} are missing"
     frame, column = pd.read_csv(table), claim.source["column"]
     if claim.strategies and "strategy" in frame:
         frame = frame[frame.strategy == claim.strategies[0]]

@@ -33,7 +33,7 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile((*range(4),), 6, 250, ("brandenburg",), ("smallcnn",), 5, 2, 4.0, 2000, 32, 4),
+    "quick": Profile((*range(4),), 6, 250, ("brandenburg",), ("smallcnn",), 5, 2, 4.0, 2000, 32, 3),
     "standard": Profile(
         (*range(6),), 12, 400, ("brandenburg", "wake"), ("smallcnn", "mobilenet_v3_small"), 8, 3, 8.0, 10000, 32, 1
     ),
