@@ -180,7 +180,7 @@ def test_a_claim_over_a_grid_is_as_good_as_its_weakest_cell(results: Path, monke
     table = table.set_index("claim")
     assert table.verdict.to_dict() == {"A": "not supported", "B": "underpowered", "C": "supported"}
     assert table.effect["A"] == pytest.approx(-0.6)
-    assert table.note["B"] == "1 x 1 data sets x CNNs of 2 x 1"
+    assert table.note["B"] == "1 x 1 of 2 x 1 data sets x CNNs"
     assert len(cells) == 4
 
 

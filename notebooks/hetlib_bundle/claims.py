@@ -237,7 +237,7 @@ def report(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         sizes = [cells[name].nunique() for name in CELL]
         small = any(size < wanted for size, wanted in zip(sizes, claim.grid, strict=True))
         word = "underpowered" if small and worst.word == "supported" else worst.word
-        note = f"{sizes[0]} x {sizes[1]} data sets x CNNs of {claim.grid[0]} x {claim.grid[1]}" if small else ""
+        note = f"{sizes[0]} x {sizes[1]} of {claim.grid[0]} x {claim.grid[1]} data sets x CNNs" if small else ""
         note = note or (f"fewer than {claim.least} values" if worst.n < claim.least else "")
         row |= {"verdict": word, "n": worst.n, "cells": len(cells), "note": note}
         rows.append(row | {name: worst[name] for name in ("effect", "low", "high")})
