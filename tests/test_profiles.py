@@ -1,4 +1,4 @@
-"""Sizes: what a notebook's parameters choose, options by kind of data set, and whether a profile can decide the claims."""
+"""Sizes: what a notebook's parameters choose, options by kind of data set, and which claims a profile can decide."""
 
 from pathlib import Path
 

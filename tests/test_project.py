@@ -186,6 +186,21 @@ def test_every_claim_has_notebooks() -> None:
     assert all(".ipynb" in row for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("C1, C2.", ("C1", "C2")),
+        ("an overview of C1 to C5.", ("C1", "C2", "C3", "C4", "C5")),
+        ("C4 (gradient).\n\nC9 is another paragraph.", ("C4",)),
+        ("none; the data behind C3 to C5.", ()),
+    ],
+)
+def test_claims_of_a_head(text: str, named: tuple[str, ...], tmp_path: Path) -> None:
+    cell = nbformat.v4.new_markdown_cell(f"# 03 Models: some\n\n**Products:** none. **Claims:** {text}")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "03_models.ipynb")
+    assert heads.read_heads(tmp_path) == [heads.Head("03_models", "Models: some", named)]
+
+
 def test_a_notebook_without_a_head_is_named(tmp_path: Path) -> None:
     cell = nbformat.v4.new_markdown_cell("# 03 Models: some\n\nNo word on claims.")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "03_models.ipynb")

@@ -50,7 +50,9 @@ def read_heads(folder: Path = NOTEBOOKS) -> list[Head]:
 
 
 def _claims(text: str) -> tuple[str, ...]:
-    """Return the claims in a text; "C1 to C5" names those between, too."""
+    """Return the claims in a text; "C1 to C5" names those between, too, and what begins with "none" names none."""
+    if text.strip().startswith("none"):
+        return ()
     for first, last in re.findall(r"C(\d) to C(\d)", text):
         text += "".join(f" C{number}" for number in range(int(first), int(last) + 1))
     return tuple(sorted(set(re.findall(r"C\d", text))))
