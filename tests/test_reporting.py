@@ -94,3 +94,11 @@ def test_other_load_is_read_where_it_is_known(tmp_path: Path) -> None:
     assert reporting.other_load(tmp_path) is None
     pd.DataFrame({"other load (%)": [12, 12]}).to_csv(tmp_path / "09_verdicts.csv")
     assert reporting.other_load(tmp_path) == 12
+
+
+def test_verdicts_of_other_notebooks_are_listed(tmp_path: Path) -> None:
+    assert len(reporting.others(tmp_path)) == 0
+    row = {"claim": "modelled", "margin": 0.8, "word": "supported", "effect": 0.9, "low": 0.85, "high": 0.95}
+    pd.DataFrame([row]).to_csv(tmp_path / "10_verdict.csv", index=False)
+    found = reporting.others(tmp_path)
+    assert found.loc[0, ["notebook", "claim", "verdict"]].tolist() == ["10", "modelled", "supported"]

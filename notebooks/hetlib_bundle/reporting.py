@@ -8,7 +8,7 @@ import pandas as pd
 
 from hetlib import paths
 
-__all__ = ["COLUMNS", "beside", "load_reported", "markdown", "other_load", "rows", "summary"]
+__all__ = ["COLUMNS", "beside", "load_reported", "markdown", "other_load", "others", "rows", "summary"]
 
 COLUMNS = ["item", "dataset", "model", "platform", "strategy", "metric", "value", "unit", "page"]
 WORDS = ("supported", "not supported", "underpowered", "not run")
@@ -67,6 +67,14 @@ def other_load(tables: Path) -> float | None:
     path = tables / "09_verdicts.csv"
     column = pd.read_csv(path).get("other load (%)") if path.exists() else None
     return None if column is None else float(column.max())
+
+
+def others(tables: Path) -> pd.DataFrame:
+    """Return verdicts of notebooks that judge outside the register, from tables ``NN_verdict``: one row each."""
+    parts = [pd.read_csv(path).assign(notebook=path.stem[:2]) for path in sorted(tables.glob("[0-9][0-9]_verdict.csv"))]
+    known = ["notebook", "claim", "effect", "low", "high", "margin", "verdict"]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=known)
+    return frame.rename(columns={"word": "verdict"}).reindex(columns=known)
 
 
 def load_reported(path: Path | None = None) -> pd.DataFrame:
