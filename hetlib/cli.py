@@ -31,6 +31,7 @@ def plain_errors() -> Iterator[None]:
 def reproduce(
     profile: Annotated[str, typer.Option(help="quick (minutes), standard (an hour) or full")] = "quick",
     only: Annotated[list[str] | None, typer.Option(help="Number of a notebook, repeatable")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Leave out what succeeded and has not changed")] = False,
 ) -> None:
     """Run the notebooks and collect tables and figures in results/PROFILE/index.html."""
     from hetlib_bundle import runner
@@ -38,7 +39,7 @@ def reproduce(
     with plain_errors():
         if not any(paths.NOTEBOOKS.glob("*.ipynb")):
             raise FileNotFoundError(f"no notebooks in {paths.NOTEBOOKS}; run in a clone: pip install -e .")
-        raise typer.Exit(runner.reproduce(profile, only or ()))
+        raise typer.Exit(runner.reproduce(profile, only or (), resume=resume))
 
 
 @app.command()

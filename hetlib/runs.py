@@ -34,7 +34,8 @@ class VirtualReplicas:
         threads = torch.get_num_threads()
         torch.set_num_threads(self.platform.replicas[0].threads)
         try:
-            return [function(None, *arguments)]
+            with torch.random.fork_rng(devices=[]):
+                return [function(None, *arguments)]
         finally:
             torch.set_num_threads(threads)
 

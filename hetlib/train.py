@@ -80,6 +80,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     caps = [job.platform.replicas[r].max_batch for r in active]
     rebalancer = Rebalancer([job.models[r] for r in active], tuple(shares), caps) if job.models and group else None
 
+    torch.manual_seed(experiment.seed)  # of random layers such as dropout
     network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
     if norm == "balanced":
         convert_batchnorm(network, team)

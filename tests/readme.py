@@ -12,12 +12,11 @@ import nbformat
 import pandas as pd
 
 from hetlib.paths import DATA, NOTEBOOKS, RESULTS, ROOT
+from hetlib_bundle.heads import read_heads
 
 RECORDED = DATA / "recorded" / "quick"
 KEPT = ("07_accuracy_table.csv", "07_verdicts.csv", "09_time.csv", "09_verdicts.csv")
 PICTURE = "09_timeline.png"
-# The letter's item is not known; products are those that the notebook saves.
-CLAIMS = {"00": "all", "01": "C1", "04": "C2", "05": "C3, C4", "07": "C3, C4, C5", "09": "C1, C2, C4"}
 
 
 def record(results: Path = RESULTS / "quick") -> None:
@@ -77,13 +76,15 @@ def results_text() -> str:
 def notebooks_text() -> str:
     """Return one row a notebook, with the seconds of the recorded run."""
     seconds = {n["name"]: n["seconds"] for n in json.loads((RECORDED / "bundle.json").read_text())["notebooks"]}
-    rows = []
-    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+    rows = []  # the letter's item is not known; products are those that the notebook saves
+    for head in read_heads():
+        path = NOTEBOOKS / f"{head.name}.ipynb"
         source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
         made = sorted(set(re.findall(r'save_(figure|table)\(\w+, "(\w+)"', source)), key=lambda kind_name: kind_name[1])
         products = ", ".join(f"{kind} `{name}`" for kind, name in made)
-        time = f"{seconds[path.stem]:.0f} s"
-        rows.append(["", CLAIMS[path.name[:2]], f"[{path.name}](notebooks/{path.name})", products, time, "", ""])
+        time = f"{seconds[path.stem]:.0f} s" if path.stem in seconds else ""
+        claims = "all" if len(head.claims) == 5 else ", ".join(head.claims)
+        rows.append(["", claims, f"[{path.name}](notebooks/{path.name})", products, time, "", ""])
     return _table(["letter's item", "claim", "notebook", "product", "quick", "standard", "full"], rows)
 
 

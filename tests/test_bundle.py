@@ -114,6 +114,30 @@ def test_a_second_call_keeps_the_other_entries(ran: tuple[int, Path, str], tmp_p
     assert names == ["01_one", "02_two"]
 
 
+def test_resume_runs_what_is_missing_failed_or_changed(tmp_path: Path) -> None:
+    count = "import pathlib; p = pathlib.Path('{0}'); p.write_text(p.read_text() + '{1}' if p.exists() else '{1}')"
+    log, broken = tmp_path / "log", tmp_path / "broken"
+    broken.touch()
+    notebook(tmp_path, "01_same", count.format(log, "a"))
+    notebook(tmp_path, "02_fails", count.format(log, "b"), f"assert not pathlib.Path('{broken}').exists()")
+    notebook(tmp_path, "99_report", count.format(log, "r"))
+
+    def run(resume: bool = True) -> int:
+        return runner.reproduce("quick", (), tmp_path / "r", tmp_path, resume=resume)
+
+    assert run() == 1
+    broken.unlink()
+    assert run() == 0  # what failed, and the report, which reads the others
+    assert log.read_text() == "abrbr"
+    notebook(tmp_path, "01_same", count.format(log, "A"))
+    (tmp_path / "r" / "quick" / "notebooks" / "02_fails.ipynb").unlink()  # as a kill leaves it
+    assert run() == 0
+    assert log.read_text() == "abrbrAbr"
+    assert run(resume=False) == 0
+    assert log.read_text() == "abrbrAbrAbr"
+    assert len(json.loads((tmp_path / "r/quick/bundle.json").read_text())["notebooks"]) == 3
+
+
 def test_a_dead_kernel_and_a_slow_cell_are_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook(tmp_path, "01_dies", "import os\nos._exit(9)")
     notebook(tmp_path, "02_slow", "import time\ntime.sleep(60)")

@@ -19,6 +19,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from hetlib.paths import NOTEBOOKS, ROOT
+from hetlib_bundle import heads
 from tests import bench
 from tests.bench import __main__ as bench_main
 
@@ -169,10 +170,42 @@ def test_readme_lists_the_notebooks() -> None:
     assert listed == {path.stem for path in SOURCES}
 
 
-def test_index_lists_the_notebooks() -> None:
-    text = "\n".join(cell.source for cell in cells(NOTEBOOKS / "00_index.ipynb", "markdown"))
-    listed = set(re.findall(r"\b(\d\d_\w+)\.ipynb", text))
-    assert listed | {"00_index"} == {path.stem for path in SOURCES}
+def test_index_is_made_from_the_heads_of_all_notebooks() -> None:
+    found = heads.read_heads()
+    assert [head.name for head in found] == [path.stem for path in SOURCES]
+    listed = re.findall(r"^- \[(\d\d_\w+)\.ipynb\]\((\d\d_\w+)\.ipynb\): \w", heads.notebooks_list(found), re.MULTILINE)
+    assert listed == [(path.stem, path.stem) for path in SOURCES]
+    source = "\n".join(cell.source for cell in cells(NOTEBOOKS / "00_index.ipynb", "code"))
+    assert "heads.claims_table(" in source
+    assert "heads.notebooks_list(" in source
+
+
+def test_every_claim_has_notebooks() -> None:
+    rows = heads.claims_table(heads.read_heads()).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == [f"| C{number}" for number in range(1, 6)]
+    assert all(".ipynb" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("C1, C2.", ("C1", "C2")),
+        ("an overview of C1 to C5.", ("C1", "C2", "C3", "C4", "C5")),
+        ("C4 (gradient).\n\nC9 is another paragraph.", ("C4",)),
+        ("none; the data behind C3 to C5.", ()),
+    ],
+)
+def test_claims_of_a_head(text: str, named: tuple[str, ...], tmp_path: Path) -> None:
+    cell = nbformat.v4.new_markdown_cell(f"# 03 Models: some\n\n**Products:** none. **Claims:** {text}")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "03_models.ipynb")
+    assert heads.read_heads(tmp_path) == [heads.Head("03_models", "Models: some", named)]
+
+
+def test_a_notebook_without_a_head_is_named(tmp_path: Path) -> None:
+    cell = nbformat.v4.new_markdown_cell("# 03 Models: some\n\nNo word on claims.")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "03_models.ipynb")
+    with pytest.raises(ValueError, match=r"03_models.ipynb begins with .* its first cell needs"):
+        heads.read_heads(tmp_path)
 
 
 # Benchmarks

@@ -114,6 +114,14 @@ def test_the_same_run_twice_is_the_same_to_the_bit(pool):
     assert first.epochs == second.epochs
 
 
+def test_random_layers_follow_the_seed_and_leave_the_callers_generator_alone():
+    experiment = dataclasses.replace(SETTINGS, model="mobilenet_v3_small", dtype="float32", max_steps=2)
+    before = torch.get_rng_state()
+    first, second = (hetlib.VirtualReplicas(PLATFORM).train(experiment, keep_weights=True) for _ in range(2))
+    assert difference(first, second) == 0
+    assert before.equal(torch.get_rng_state())
+
+
 @pytest.mark.parametrize("optimizer", ["Adam", "RMSprop"])
 def test_any_torch_optimizer_and_schedule(pool, optimizer):
     experiment = dataclasses.replace(

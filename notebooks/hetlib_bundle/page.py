@@ -10,6 +10,8 @@ import nbformat
 import pandas as pd
 from PIL import Image
 
+from . import reporting
+
 __all__ = ["render"]
 
 ROWS = 60  # rows of a table that the page shows; the CSV beside it has them all
@@ -25,7 +27,9 @@ def render(target: Path, summary: dict[str, Any], notebooks: Path) -> str:
         entries.append(entry | {"title": _title(notebooks / f"{name}.ipynb"), "products": list(map(_product, made))})
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("page.html.j2").render(summary | {"notebooks": entries})
+    report = target / "tables" / "99_report.csv"
+    verdicts = reporting.rows(pd.read_csv(report)) if report.exists() else []
+    return environment.get_template("page.html.j2").render(summary | {"notebooks": entries, "verdicts": verdicts})
 
 
 def _product(path: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Run the notebooks as one bundle: parameters checked first, failures kept, memory and time measured."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -25,7 +26,7 @@ from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 from traitlets.config import Config
 
-from hetlib.paths import NOTEBOOKS, RESULTS
+from hetlib.paths import DATA, NOTEBOOKS, RESULTS, ROOT
 
 from . import page
 
@@ -80,12 +81,17 @@ def select(only: Sequence[str] = (), notebooks: Path = NOTEBOOKS) -> list[Path]:
 
 
 def reproduce(
-    profile: str = "quick", only: Sequence[str] = (), results: Path | None = None, notebooks: Path = NOTEBOOKS
+    profile: str = "quick",
+    only: Sequence[str] = (),
+    results: Path | None = None,
+    notebooks: Path = NOTEBOOKS,
+    resume: bool = False,
 ) -> int:
     """Run the notebooks and collect what they made in ``results/<profile>/index.html``.
 
     A notebook that fails is kept with the error at its head, the others still run, and the exit status
-    that this returns is 1. Entries of ``bundle.json`` for notebooks that this call does not run stay. A wrong
+    that this returns is 1. Entries of ``bundle.json`` for notebooks that this call does not run stay. With
+    ``resume``, those are left out that succeeded before with the same source, code and register of claims. A wrong
     profile or notebook, or a notebook without that parameter, is a `ValueError` before any runs.
     """
     if profile not in PROFILES:
@@ -102,18 +108,35 @@ def reproduce(
     for path in (bar := tqdm(chosen, unit="notebook", disable=None)):
         bar.set_description(path.stem)
         tqdm.write(f"\n{path.stem}")
-        entries[path.stem] = entry = _run(path, target, profile)
+        source = _source(path)
+        if resume and _finished(entries.get(path.stem, {}), source, target):
+            tqdm.write("finished before, left as it is")
+            continue
+        entries[path.stem] = entry = _run(path, target, profile) | {"source": source}
         tqdm.write(f"{entry['status']} in {entry['seconds']:.0f} s")
-        summary = _summary(profile, [entries[name] for name in there if name in entries])
         partial = told.with_suffix(".part")
-        partial.write_text(json.dumps(summary, indent=1) + "\n")
+        known = [entries[name] for name in there if name in entries]
+        partial.write_text(json.dumps(_summary(profile, known), indent=1) + "\n")
         partial.replace(told)  # a kill leaves no half file
+    summary = json.loads(told.read_text())
     (target / "index.html").write_text(page.render(target, summary, notebooks), encoding="utf-8")
     failed = [entries[path.stem] for path in chosen if entries[path.stem]["status"] == "failed"]
     for entry in failed:
         print(f"FAILED {entry['name']}, cell {entry['cell']}: {entry['error']}", file=sys.stderr)
     print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks succeeded; see {target / 'index.html'}")
     return 1 if failed else 0
+
+
+def _source(path: Path) -> str:
+    """Return a SHA-256 of a notebook, the code that it calls and the register of claims."""
+    code = sorted([*(ROOT / "hetlib").glob("*.*"), *Path(__file__).parent.glob("*.*"), DATA / "claims.yaml"])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in (path, *code))).hexdigest()
+
+
+def _finished(entry: dict[str, Any], source: str, target: Path) -> bool:
+    """Say whether a notebook need not run again; the report always does, since it reads what the others left."""
+    same = entry.get("status") == "succeeded" and entry.get("source") == source
+    return same and not entry["name"].startswith("99") and (target / "notebooks" / f"{entry['name']}.ipynb").exists()
 
 
 def _run(path: Path, target: Path, profile: str) -> dict[str, Any]:

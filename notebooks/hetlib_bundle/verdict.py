@@ -10,6 +10,9 @@ _T = """12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179
 2.093 2.086 2.080 2.074 2.069 2.064 2.060 2.056 2.052 2.048 2.045"""
 
 
+DIRECTIONS = ("above", "below", "within")
+
+
 class Verdict(NamedTuple):
     """``word`` is "supported", "not supported" or "underpowered"; low..high is the 95 % interval of the effect."""
 
@@ -31,7 +34,7 @@ def interval(values: Iterable[float]) -> tuple[float, float]:
 
 def verdict(effects: Iterable[float], margin: float, direction: str) -> Verdict:
     """Judge whether the mean effect is ``"above"`` or ``"below"`` the margin, or ``"within"`` -margin..margin."""
-    if direction not in ("above", "below", "within"):
+    if direction not in DIRECTIONS:
         raise ValueError(f"`direction` is {direction!r}; allowed are 'above', 'below' and 'within'.")
     mean, half = interval(effects)
     low, high = {"above": (margin, math.inf), "below": (-math.inf, margin), "within": (-margin, margin)}[direction]
