@@ -45,6 +45,7 @@ def reproduce(
 def train(
     experiment: Annotated[Path, typer.Argument(help="YAML file with fields of hetlib.Experiment")],
     platform: PlatformFile = None,
+    plan: Annotated[Path | None, typer.Option(help="Plan that `hetlib plan --out` wrote")] = None,
     virtual: Annotated[bool, typer.Option("--virtual", help="Compute all replicas in one process, untimed")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the record")] = Path("results/records"),
 ) -> None:
@@ -53,12 +54,13 @@ def train(
 
     with plain_errors():
         settings, replicas_of = read_experiment(experiment), read_platform(platform)
+        plan_with = hetlib.Partition.load(plan, len(replicas_of), settings.global_batch) if plan else None
         out.mkdir(parents=True, exist_ok=True)
         if virtual:
-            record = hetlib.VirtualReplicas(replicas_of).train(settings)
+            record = hetlib.VirtualReplicas(replicas_of).train(settings, plan_with=plan_with)
         else:
             with hetlib.Replicas(replicas_of) as replicas:
-                record = replicas.train(settings)
+                record = replicas.train(settings, plan_with=plan_with)
     row = runs_frame([record]).iloc[0]
     typer.echo(f"OA {row.oa:.4f}  AA {row.aa:.4f}  kappa {row.kappa:.4f}  shares {row.shares}")
     typer.echo("no step times: virtual replicas" if virtual else f"median step {1e3 * row.step_s:.1f} ms")
@@ -71,22 +73,16 @@ def plan(
     platform: PlatformFile = None,
     global_batch: Annotated[int, typer.Option(help="Samples a step over all replicas")] = 128,
     seconds: Annotated[float, typer.Option(help="Time for the measurement")] = 4.0,
+    out: Annotated[Path | None, typer.Option(help="YAML file to write the plan to")] = None,
 ) -> None:
-    """Measure a model on all replicas at once and print the shares with the shortest step."""
-    import pandas as pd
-
+    """Measure a model on all replicas at once and print the shares with the shortest step, as `train --plan` reads."""
     with plain_errors(), hetlib.Replicas(read_platform(platform)) as replicas:
         experiment = hetlib.Experiment(model=model, global_batch=global_batch)
         found = hetlib.plan_experiment(experiment, replicas, seconds=seconds)
-    names = [f"{rank} ({replica.name})" for rank, replica in enumerate(replicas.platform.replicas)]
-    table = pd.DataFrame({"replica": names, "share": found.shares})
-    table["compute ms"] = [1e3 * time for time in found.compute]
-    table["idle %"] = [100 * part for part in found.idle]
-    table["reason"] = found.reasons
-    typer.echo(table.to_string(index=False, float_format="{:.1f}".format))
-    typer.echo(f"step {1e3 * found.step:.1f} ms, as modelled from the measurement")
-    for other, step in {"equal shares": found.equal_step, "the best alone": found.alone_step}.items():
-        typer.echo(f"{step / found.step:.2f} times as fast as {other}" if step else f"{other}: beyond a memory cap")
+        if out:
+            found.save(out)
+    typer.echo(found.explain().to_string(index=False, float_format="{:.1f}".format))
+    typer.echo(str(found))
 
 
 def read_platform(path: Path | None) -> "hetlib.Platform":

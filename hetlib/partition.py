@@ -6,11 +6,14 @@ adds. The step models :math:`t_r` only have to be monotone: the smallest feasibl
 what can be taken off again comes off the slowest replicas first.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 
 from .speed import Curves, SpeedModel
 
@@ -60,6 +63,25 @@ class Partition:
         }
         return pd.DataFrame(columns | {"reason": self.reasons})
 
+    def save(self, path: Path) -> None:
+        """Write the plan as YAML."""
+        path.write_text(yaml.safe_dump(dataclasses.asdict(self), sort_keys=False))
+
+    @classmethod
+    def load(cls, path: Path, replicas: int, global_batch: int) -> "Partition":
+        """Read a plan and check that it is one for so many replicas and samples."""
+        try:
+            fields: dict[str, Any] = yaml.safe_load(path.read_text())
+            plan = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})  # type: ignore
+        except (AttributeError, TypeError, yaml.YAMLError) as error:
+            raise ValueError(f"plan file {str(path)!r} is none that `hetlib plan --out` wrote: {error}") from None
+        if (len(plan.shares), plan.global_batch) != (replicas, global_batch):
+            there = f"{len(plan.shares)} replicas and a global batch of {plan.global_batch}"
+            raise ValueError(
+                f"plan file {str(path)!r} is for {there}, not for {replicas} and {global_batch}; plan anew."
+            )
+        return plan
+
     def __str__(self) -> str:
         step = f"step {1e3 * self.step:.1f} ms +- {100 * self.uncertainty:.0f} %, {self.times}"
         for other, seconds in {"equal shares (modelled)": self.equal_step, "the best alone": self.alone_step}.items():
@@ -97,10 +119,8 @@ def partition(
     tops = np.array([global_batch if cap is None else min(cap, global_batch) for cap in caps or [None] * count])
     lows, units = np.array(floors or [1] * count), np.array(multiples or [1] * count)
     given = f"caps {tops}, floors {lows}, multiples {units}, `active` {active}"
-    if not count or {len(tops), len(lows), len(units)} != {count}:
-        raise ValueError(f"got {count} models, {given}; give one model, cap, floor and multiple a replica.")
-    if min(global_batch, tops.min(), lows.min(), units.min()) < 1:
-        raise ValueError(f"`global_batch` {global_batch}, {given} must all be >= 1.")
+    if not count or {len(tops), len(lows), len(units)} != {count} or min(*tops, *lows, *units) < 1:
+        raise ValueError(f"got {count} models, batch {global_batch}, {given}; give one of each a replica, all >= 1.")
     curves, bounds = Curves(models), (tops // units * units, -(-lows // units) * units, units)
 
     def cost(k: int) -> float:

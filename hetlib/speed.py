@@ -29,8 +29,9 @@ class SpeedModel:
             raise ValueError(f"`batches` is {self.batches}; batches must rise and be >= 1.")
         if min(self.seconds) <= 0:
             raise ValueError(f"`seconds` is {self.seconds}; times must be > 0.")
-        above, below = np.maximum.accumulate(self.seconds), np.minimum.accumulate(self.seconds[::-1])[::-1]
-        object.__setattr__(self, "seconds", tuple(((above + below) / 2).tolist()))
+        if sorted(self.seconds) != list(self.seconds):
+            above, below = np.maximum.accumulate(self.seconds), np.minimum.accumulate(self.seconds[::-1])[::-1]
+            object.__setattr__(self, "seconds", tuple(((above + below) / 2).tolist()))
 
     @classmethod
     def constant(cls, samples_per_second: float, overhead: float = 0.0) -> "SpeedModel":

@@ -48,23 +48,28 @@ def test_train_virtual_on_two_equal_replicas() -> None:
 
 
 def test_plan() -> None:
-    platform = {"replicas": [{"count": 2}, {"slowdown": 40}]}
-    done = hetlib("plan", "smallcnn", "--platform", "p.yaml", "--global-batch", "4", "--seconds", "0.1", p=platform)
+    """A plan is printed and written, and a training takes its shares or says that it does not fit."""
+    platform = {"replicas": [{}, {"slowdown": 40}]}
+    arguments = ("--global-batch", "16", "--seconds", "0.1", "--out", "plan.yaml")
+    done = hetlib("plan", "smallcnn", "--platform", "p.yaml", *arguments, p=platform)
     assert done.exit_code == 0, done.output
-    header, *rows, step, equal, _ = done.output.splitlines()
-    assert header.split() == ["replica", "share", "compute", "ms", "idle", "%", "reason"]
+    header, *rows, step = done.output.splitlines()
+    assert re.split(" {2,}", header.strip()) == ["replica", "share", "compute (ms), measured", "idle (%)", "reason"]
     shares = [int(re.split(r"\) +", row)[1].split()[0]) for row in rows]
-    assert sum(shares) == 4
-    assert shares[2] == 0
-    assert "leaving replica 2 (cpu/40) out" in rows[2]
-    assert re.fullmatch(r"step \d+\.\d ms, as modelled from the measurement", step)
-    assert re.fullmatch(r"\d+\.\d\d times as fast as equal shares", equal)
+    assert shares == [16, 0]
+    assert re.search(r"leaving replica 1 \(cpu/40\) out: with it a step takes [\d.]+ ms, without it [\d.]+ ms", rows[1])
+    assert re.match(r"step \d+\.\d ms \+- \d+ %, measured; \d+\.\d\d times as fast as equal shares \(modelled\)", step)
+    done = hetlib("train", "e.yaml", "--platform", "p.yaml", "--plan", "plan.yaml", e=EXPERIMENT)
+    assert "shares 16/0" in done.output
+    done = hetlib("train", "e.yaml", "--plan", "plan.yaml", "--virtual", e=EXPERIMENT | {"global_batch": 24})
+    assert done.exit_code == 2
+    assert "is for 2 replicas and a global batch of 16, not for 2 and 24; plan anew." in done.output
 
 
 def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
     platform = {"replicas": [{"max_batch": 6}, {"max_batch": 2}]}
     done = hetlib("plan", "smallcnn", "--platform", "p.yaml", "--global-batch", "8", "--seconds", "0.1", p=platform)
-    assert done.output.endswith("equal shares: beyond a memory cap\nthe best alone: beyond a memory cap\n")
+    assert done.output.endswith("; equal shares (modelled): beyond a cap; the best alone: beyond a cap\n")
 
 
 @pytest.mark.parametrize(
