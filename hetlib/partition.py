@@ -31,10 +31,10 @@ class Partition:
     compute: tuple[float, ...]  # compute time of each replica with its share
     communication: float  # what the communication adds to a step
     equal_step: float | None  # modelled step with equal shares; None where the caps forbid them
-    alone_step: float | None  # step of the best single replica; None where no cap admits it
+    alone_step: float | None  # step of the best single replica, measured if it was tried; None where no cap admits it
     reasons: tuple[str, ...]  # a sentence for each replica that is left out, "" for the others
     names: tuple[str, ...] = ()  # of the replicas
-    times: str = "modelled"  # or "measured": where the compute, communication and best single step come from
+    times: str = "modelled"  # or "measured": compute and communication
     uncertainty: float = 0.0  # relative standard error of `step`, from the spread of the measurement
 
     @property

@@ -32,6 +32,7 @@ from .train import build_network, build_optimizer
 __all__ = ["measure", "plan", "plan_experiment"]
 
 _WORTH = 0.02  # relative gain of a step below which further replicas are left out
+_HOPE = 1.25  # a plan whose modelled step is so many times that of the best is not tried
 
 
 class _Task(NamedTuple):
@@ -184,21 +185,21 @@ def _decide(task: _Task, global_batch: int, seconds: float, keep_all: bool = Fal
     first = partition(curves, global_batch, **limits)
     if count == 1:
         return first
-    sizes, models = [count] if keep_all else sorted({1, 2, (count + 1) // 2, count}), list(curves)
-    timed: dict[tuple[int, ...], np.ndarray] = {}
+    numbers = [limits.pop("active")]  # of active replicas: as the curves say, and a few to try
+    numbers += [] if keep_all else [(k, k) for k in sorted({1, 2, (count + 1) // 2, count})]
+    models, timed = list(curves), dict[tuple[int, ...], np.ndarray]()
     exposed: dict[int, float] = {}  # seconds that the exchange adds to a step, by number of active replicas
     for budget in (0.2 * seconds, 0.3 * seconds):
-        if exposed:
-            known = sorted(exposed)
-            rising = np.maximum.accumulate([exposed[k] for k in known])
-            limits["communication"] = lambda k, known=known, rising=rising: float(np.interp(k, known, rising))
-        plans = {}
-        for size in sizes:
-            with contextlib.suppress(ValueError):  # so few replicas cannot take the batch
-                found = partition(models, global_batch, **limits | {"active": (limits["active"][0], size)})
-                plans[found.shares] = found
+        known = sorted(exposed)
+        rising = np.maximum.accumulate([exposed[k] for k in known])
+        limits["communication"] = lambda k, x=known, y=rising: float(np.interp(k, x, y)) if x else 0.0
+        found = []
+        for active in numbers:
+            with contextlib.suppress(ValueError):  # so few replicas cannot take the batch, or so many have no work
+                found.append(partition(models, global_batch, active=active, **limits))
+        plans = {plan.shares: plan for plan in found if plan.step < _HOPE * min(other.step for other in found)}
         timed |= zip(plans, _race(task, list(plans), budget), strict=True)
-        for shares in plans:  # in rising size: a replica counts with its speed beside the most others
+        for shares in sorted(plans, key=np.count_nonzero):  # a replica's speed is that beside the most others
             step, compute = _observed(timed[shares])
             exposed[sum(map(bool, shares))] = step - max(compute)
             for r in np.flatnonzero(shares):
