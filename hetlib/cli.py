@@ -53,14 +53,13 @@ def train(
     from hetlib.records import runs_frame
 
     with plain_errors():
-        settings, replicas_of = read_experiment(experiment), read_platform(platform)
-        plan_with = hetlib.Partition.load(plan, len(replicas_of), settings.global_batch) if plan else None
+        settings, replicas_of = read_experiment(experiment, plan), read_platform(platform)
         out.mkdir(parents=True, exist_ok=True)
         if virtual:
-            record = hetlib.VirtualReplicas(replicas_of).train(settings, plan_with=plan_with)
+            record = hetlib.VirtualReplicas(replicas_of).train(settings)
         else:
             with hetlib.Replicas(replicas_of) as replicas:
-                record = replicas.train(settings, plan_with=plan_with)
+                record = replicas.train(settings)
     row = runs_frame([record]).iloc[0]
     typer.echo(f"OA {row.oa:.4f}  AA {row.aa:.4f}  kappa {row.kappa:.4f}  shares {row.shares}")
     typer.echo("no step times: virtual replicas" if virtual else f"median step {1e3 * row.step_s:.1f} ms")
@@ -75,12 +74,16 @@ def plan(
     seconds: Annotated[float, typer.Option(help="Time for the measurement")] = 4.0,
     out: Annotated[Path | None, typer.Option(help="YAML file to write the plan to")] = None,
 ) -> None:
-    """Measure a model on all replicas at once and print the shares with the shortest step, as `train --plan` reads."""
+    """Measure a model on all replicas at once and print the shares with the shortest step."""
+    import dataclasses
+
+    import yaml
+
     with plain_errors(), hetlib.Replicas(read_platform(platform)) as replicas:
         experiment = hetlib.Experiment(model=model, global_batch=global_batch)
         found = hetlib.plan_experiment(experiment, replicas, seconds=seconds)
         if out:
-            found.save(out)
+            out.write_text(yaml.safe_dump(dataclasses.asdict(found), sort_keys=False))
     typer.echo(found.explain().to_string(index=False, float_format="{:.1f}".format))
     typer.echo(str(found))
 
@@ -89,8 +92,8 @@ def read_platform(path: Path | None) -> "hetlib.Platform":
     return hetlib.Platform.from_yaml(path) if path else hetlib.Platform.emulated([1, 1])
 
 
-def read_experiment(path: Path) -> "hetlib.Experiment":
-    """Read an experiment and build what it names, so that a wrong option ends it before any replica starts."""
+def read_experiment(path: Path, plan: Path | None = None) -> "hetlib.Experiment":
+    """Read an experiment, with a plan's shares, and build what it names: wrong options end it before replicas start."""
     import yaml
 
     from hetlib.datasets import load_dataset
@@ -101,6 +104,11 @@ def read_experiment(path: Path) -> "hetlib.Experiment":
         fields = yaml.safe_load(path.read_text())
         if not isinstance(fields, dict) or not fields.keys() <= set(allowed):
             raise ValueError(f"needs only fields out of {allowed}, and holds {fields}")
+        if plan:
+            planned = yaml.safe_load(plan.read_text())
+            if not isinstance(planned, dict) or "shares" not in planned:
+                raise ValueError(f"with plan file {str(plan)!r}, which has no `shares`; `hetlib plan --out` writes one")
+            fields["shares"] = planned["shares"]
         experiment = hetlib.Experiment(**fields)
         data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
         build_optimizer(experiment, build_network(experiment, data), experiment.lr)

@@ -6,14 +6,11 @@ adds. The step models :math:`t_r` only have to be monotone: the smallest feasibl
 what can be taken off again comes off the slowest replicas first.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from .speed import Curves, SpeedModel
 
@@ -62,25 +59,6 @@ class Partition:
             "idle (%)": np.multiply(self.idle, 100),
         }
         return pd.DataFrame(columns | {"reason": self.reasons})
-
-    def save(self, path: Path) -> None:
-        """Write the plan as YAML."""
-        path.write_text(yaml.safe_dump(dataclasses.asdict(self), sort_keys=False))
-
-    @classmethod
-    def load(cls, path: Path, replicas: int, global_batch: int) -> "Partition":
-        """Read a plan and check that it is one for so many replicas and samples."""
-        try:
-            fields: dict[str, Any] = yaml.safe_load(path.read_text())
-            plan = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})  # type: ignore
-        except (AttributeError, TypeError, yaml.YAMLError) as error:
-            raise ValueError(f"plan file {str(path)!r} is none that `hetlib plan --out` wrote: {error}") from None
-        if (len(plan.shares), plan.global_batch) != (replicas, global_batch):
-            there = f"{len(plan.shares)} replicas and a global batch of {plan.global_batch}"
-            raise ValueError(
-                f"plan file {str(path)!r} is for {there}, not for {replicas} and {global_batch}; plan anew."
-            )
-        return plan
 
     def __str__(self) -> str:
         step = f"step {1e3 * self.step:.1f} ms +- {100 * self.uncertainty:.0f} %, {self.times}"

@@ -63,7 +63,7 @@ def test_plan() -> None:
     assert "shares 16/0" in done.output
     done = hetlib("train", "e.yaml", "--plan", "plan.yaml", "--virtual", e=EXPERIMENT | {"global_batch": 24})
     assert done.exit_code == 2
-    assert "is for 2 replicas and a global batch of 16, not for 2 and 24; plan anew." in done.output
+    assert "`shares` is (16, 0); it must be whole numbers >= 0 with the sum 24." in done.output
 
 
 def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
@@ -87,6 +87,8 @@ def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
         ("train e.yaml --platform devices.yaml", "replica 0 has unknown fields ['devise']"),
         ("train e.yaml --platform three.yaml", "the platform has 3 replicas"),
         ("train e.yaml --out e.yaml", "File exists: 'e.yaml'"),
+        ("train e.yaml --plan value.yaml", "with plan file 'value.yaml', which has no `shares`; `hetlib plan --out`"),
+        ("train e.yaml --plan three_shares.yaml", "`shares` is (8, 4, 4), but the platform has 2 replicas"),
         ("plan alexnet", "`model` is 'alexnet'; allowed are "),
         ("plan smallcnn --global-batch 0", "`global_batch` is 0"),
         ("plan smallcnn --platform none.yaml", "platform file 'none.yaml' does not exist"),
@@ -105,6 +107,7 @@ def test_a_wrong_argument_is_one_line(command: str, message: str) -> None:
         optimizer={"optimizer_options": {"momentums": 0.9}},
         devices={"replicas": [{"devise": "cpu"}]},
         three={"replicas": [{"count": 3}]},
+        three_shares={"shares": [8, 4, 4]},
     )
     assert done.exit_code == 2
     assert done.output.startswith("hetlib: ")

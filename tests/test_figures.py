@@ -61,7 +61,7 @@ def test_size_and_bytes(
     width, draw = FIGURES[name]
     saved = []
     for folder in ("a", "b"):
-        monkeypatch.setattr(records.paths, "RESULTS", tmp_path / folder)
+        monkeypatch.setattr(products.paths, "RESULTS", tmp_path / folder)
         figure = draw(runs)
         products.save_figure(figure, "00_some", caption="Some.", profile="quick", records=runs)
         files = sorted((tmp_path / folder).rglob("00_some.*"))

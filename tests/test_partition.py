@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetlib.partition import Partition, partition
+from hetlib.partition import partition
 from hetlib.speed import Curves, SpeedModel, batches_to_time, spread, time_step
 
 
@@ -149,17 +149,6 @@ def test_explain_and_text():
         "step 100.0 ms +- 0 %, modelled; 550.00 times as fast as equal shares (modelled); 1.00 "
     )
     assert partition([SpeedModel((2,), (1.0,), 0.04)], 2).uncertainty == 0.04
-
-
-def test_a_plan_is_written_and_read(tmp_path):
-    plan = partition([SpeedModel.constant(30), SpeedModel.constant(10)], 64)
-    plan.save(tmp_path / "plan.yaml")
-    assert Partition.load(tmp_path / "plan.yaml", 2, 64) == plan
-    with pytest.raises(ValueError, match=r"is for 2 replicas and a global batch of 64, not for 3 and 64"):
-        Partition.load(tmp_path / "plan.yaml", 3, 64)
-    (tmp_path / "plan.yaml").write_text("shares: [1]\n")
-    with pytest.raises(ValueError, match=r"is none that `hetlib plan --out` wrote"):
-        Partition.load(tmp_path / "plan.yaml", 1, 1)
 
 
 def test_caps_bind():

@@ -10,7 +10,7 @@ SMALL = hetlib.Experiment(global_batch=32, dataset_options={"per_class": 24})
 
 @pytest.fixture(scope="module")
 def pool():
-    with hetlib.Replicas(hetlib.Platform.emulated([1, 30])) as replicas:
+    with hetlib.Replicas(hetlib.Platform.emulated([1, 12])) as replicas:
         yield replicas
 
 
@@ -21,7 +21,7 @@ def test_a_device_that_costs_time_is_left_out_and_kept_if_asked(pool):
     assert plan.communication < 0.1 * plan.step
     assert plan.alone_step == pytest.approx(plan.step, rel=0.01)
     assert plan.reasons[0] == ""
-    assert plan.reasons[1].startswith("leaving replica 1 (cpu/30) out: with it a step takes ")
+    assert plan.reasons[1].startswith("leaving replica 1 (cpu/12) out: with it a step takes ")
     kept = hetlib.plan_experiment(SMALL, pool, seconds=0.5, keep_all=True)
     assert min(kept.shares) >= 1
     assert sum(kept.shares) == 32
@@ -32,7 +32,7 @@ def test_a_device_that_costs_time_is_left_out_and_kept_if_asked(pool):
 def test_measure_gives_a_rising_curve_of_every_replica(pool):
     fast, slow = hetlib.measure(SMALL, pool, seconds=0.5)
     assert fast.batches[-1] == 32  # the slow one may leave the large batches out
-    assert 8 < slow.time(8) / fast.time(8) < 90
+    assert 3 < slow.time(8) / fast.time(8) < 40
     assert 0 < fast.spread < 1
 
 
