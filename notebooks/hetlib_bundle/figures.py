@@ -95,7 +95,8 @@ def _draw_step(axes: Any, plan: Partition) -> None:
     axes.barh(rows, compute, 0.62, label=f"compute, {plan.times}", **_PHASES["compute"])
     axes.barh(active, end - compute[active], 0.62, left=compute[active], label=f"wait, {plan.times}", **_WAIT)
     exchange = {"left": end, "label": f"communicate, {plan.times}", **_PHASES["communicate"]}
-    axes.barh(active, np.full(len(active), 1e3 * plan.communication), 0.62, **exchange)
+    if plan.communication:
+        axes.barh(active, np.full(len(active), 1e3 * plan.communication), 0.62, **exchange)
     for row in rows[compute == 0]:
         axes.text(0, row, "  left out", va="center")
     axes.set(xlabel="Time of a step (ms)", xlim=(0, 1.04e3 * plan.step))
