@@ -46,6 +46,7 @@ def reproduce(
 def train(
     experiment: Annotated[Path, typer.Argument(help="YAML file with fields of hetlib.Experiment")],
     platform: PlatformFile = None,
+    plan: Annotated[Path | None, typer.Option(help="Plan that `hetlib plan --out` wrote")] = None,
     virtual: Annotated[bool, typer.Option("--virtual", help="Compute all replicas in one process, untimed")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the record")] = Path("results/records"),
 ) -> None:
@@ -53,7 +54,7 @@ def train(
     import numpy as np
 
     with plain_errors():
-        settings, replicas_of = read_experiment(experiment), read_platform(platform)
+        settings, replicas_of = read_experiment(experiment, plan), read_platform(platform)
         out.mkdir(parents=True, exist_ok=True)
         if virtual:
             record = hetlib.VirtualReplicas(replicas_of).train(settings)
@@ -73,30 +74,28 @@ def plan(
     platform: PlatformFile = None,
     global_batch: Annotated[int, typer.Option(help="Samples a step over all replicas")] = 128,
     seconds: Annotated[float, typer.Option(help="Time for the measurement")] = 4.0,
+    out: Annotated[Path | None, typer.Option(help="YAML file to write the plan to")] = None,
 ) -> None:
     """Measure a model on all replicas at once and print the shares with the shortest step."""
-    import pandas as pd
+    import dataclasses
+
+    import yaml
 
     with plain_errors(), hetlib.Replicas(read_platform(platform)) as replicas:
         experiment = hetlib.Experiment(model=model, global_batch=global_batch)
         found = hetlib.plan_experiment(experiment, replicas, seconds=seconds)
-    names = [f"{rank} ({replica.name})" for rank, replica in enumerate(replicas.platform.replicas)]
-    table = pd.DataFrame({"replica": names, "share": found.shares})
-    table["compute ms"] = [1e3 * time for time in found.compute]
-    table["idle %"] = [100 * part for part in found.idle]
-    table["reason"] = found.reasons
-    typer.echo(table.to_string(index=False, float_format="{:.1f}".format))
-    typer.echo(f"step {1e3 * found.step:.1f} ms, as modelled from the measurement")
-    for other, step in {"equal shares": found.equal_step, "the best alone": found.alone_step}.items():
-        typer.echo(f"{step / found.step:.2f} times as fast as {other}" if step else f"{other}: beyond a memory cap")
+        if out:
+            out.write_text(yaml.safe_dump(dataclasses.asdict(found), sort_keys=False))
+    typer.echo(found.explain().to_string(index=False, float_format="{:.1f}".format))
+    typer.echo(str(found))
 
 
 def read_platform(path: Path | None) -> "hetlib.Platform":
     return hetlib.Platform.from_yaml(path) if path else hetlib.Platform.emulated([1, 1])
 
 
-def read_experiment(path: Path) -> "hetlib.Experiment":
-    """Read an experiment and build what it names, so that a wrong option ends it before any replica starts."""
+def read_experiment(path: Path, plan: Path | None = None) -> "hetlib.Experiment":
+    """Read an experiment, with a plan's shares, and build what it names: wrong options end it before replicas start."""
     import yaml
 
     from hetlib.datasets import load_dataset
@@ -107,6 +106,11 @@ def read_experiment(path: Path) -> "hetlib.Experiment":
         fields = yaml.safe_load(path.read_text())
         if not isinstance(fields, dict) or not fields.keys() <= set(allowed):
             raise ValueError(f"needs only fields out of {allowed}, and holds {fields}")
+        if plan:
+            planned = yaml.safe_load(plan.read_text())
+            if not isinstance(planned, dict) or "shares" not in planned:
+                raise ValueError(f"with plan file {str(plan)!r}, which has no `shares`; `hetlib plan --out` writes one")
+            fields["shares"] = planned["shares"]
         experiment = hetlib.Experiment(**fields)
         data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
         build_optimizer(experiment, build_network(experiment, data), experiment.lr)

@@ -1,32 +1,38 @@
 r"""Local batches that minimise the step, who stays out, and what that predicts.
 
-Minimise :math:`\max_r t_r(n_r) + c(k)` over whole numbers with :math:`\sum_r n_r = B` and each
-:math:`n_r` either 0 or in floor_r..cap_r, where k replicas have :math:`n_r > 0` and c is the time that their
-communication adds. The step models :math:`t_r` only have to be monotone: the smallest feasible step time
-is found by bisection, and what can be taken off again comes off the slowest replicas first.
+Minimise :math:`\max_r t_r(n_r) + c(k)` over whole numbers with :math:`\sum_r n_r = B` and each :math:`n_r` either 0 or
+a multiple of m_r in floor_r..cap_r, where k replicas have :math:`n_r > 0` and c is the time that their communication
+adds. The step models :math:`t_r` only have to be monotone: the smallest feasible step time is found by bisection, and
+what can be taken off again comes off the slowest replicas first.
 """
 
-import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .speed import SpeedModel
+from .speed import Curves, SpeedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Partition", "partition"]
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A plan: the local batch of each replica and the modelled times behind it, in seconds."""
+    """A plan: the local batch of each replica and the times behind it, in seconds."""
 
     shares: tuple[int, ...]  # local batches n_r; their sum is the global batch
-    compute: tuple[float, ...]  # modelled compute time of each replica with its share
+    compute: tuple[float, ...]  # compute time of each replica with its share
     communication: float  # what the communication adds to a step
     equal_step: float | None  # modelled step with equal shares; None where the caps forbid them
-    alone_step: float | None  # modelled step of the best single replica; None where no cap admits it
+    alone_step: float | None  # step of the best single replica, measured if it was tried; None where no cap admits it
     reasons: tuple[str, ...]  # a sentence for each replica that is left out, "" for the others
+    names: tuple[str, ...] = ()  # of the replicas
+    times: str = "modelled"  # or "measured": compute and communication
+    uncertainty: float = 0.0  # relative standard error of `step`, from the spread of the measurement
 
     @property
     def global_batch(self) -> int:
@@ -35,13 +41,30 @@ class Partition:
 
     @property
     def step(self) -> float:
-        """Modelled step time in seconds."""
+        """Step time in seconds."""
         return max(self.compute) + self.communication
 
     @property
     def idle(self) -> tuple[float, ...]:
         """Fraction of the compute phase that each replica waits for the slowest."""
         return tuple(1 - seconds / max(self.compute) for seconds in self.compute)
+
+    def explain(self) -> "pd.DataFrame":
+        """Return one row a replica: its share, compute time, waiting, and why it is left out if it is."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {"replica": self.names, "share": self.shares}
+        columns |= {
+            f"compute (ms), {self.times}": np.multiply(self.compute, 1e3),
+            "idle (%)": np.multiply(self.idle, 100),
+        }
+        return pd.DataFrame(columns | {"reason": self.reasons})
+
+    def __str__(self) -> str:
+        step = f"step {1e3 * self.step:.1f} ms +- {100 * self.uncertainty:.0f} %, {self.times}"
+        for other, seconds in {"equal shares (modelled)": self.equal_step, "the best alone": self.alone_step}.items():
+            step += f"; {seconds / self.step:.2f} times as fast as {other}" if seconds else f"; {other}: beyond a cap"
+        return step
 
 
 def partition(
@@ -50,8 +73,10 @@ def partition(
     *,
     caps: Sequence[int | None] | None = None,
     floors: Sequence[int] | None = None,
+    multiples: Sequence[int] | None = None,
     communication: Callable[[int], float] | None = None,
     names: Sequence[str] | None = None,
+    active: tuple[int, int] | None = None,
 ) -> Partition:
     """Choose the local batches with the shortest modelled step.
 
@@ -60,98 +85,116 @@ def partition(
         global_batch: Samples a step, B.
         caps: Most samples of each replica (memory); ``None`` is no cap.
         floors: Fewest samples of each replica that takes part, at least 1.
+        multiples: What each local batch is a multiple of, e.g. 8 for tensor cores; 1 by default.
         communication: Seconds that k active replicas add to a step, not falling in k; none by default.
         names: Names for the reasons.
+        active: Fewest and most replicas that take part; from one to all by default.
 
     Raises:
         ValueError: When no choice of replicas can take exactly B samples.
     """
-    count = len(models)
-    tops = [min(cap or global_batch, global_batch) for cap in (caps or [None] * count)]
-    lows = list(floors or [1] * count)
-    if not count or len(tops) != count or len(lows) != count:
-        raise ValueError(f"got {count} models, {len(tops)} caps and {len(lows)} floors; give one of each a replica.")
-    if global_batch < 1 or min(tops) < 1 or min(lows) < 1:
-        raise ValueError(f"`global_batch` {global_batch}, caps {tops} and floors {lows} must all be >= 1.")
+    count, ranks = len(models), np.arange(len(models))
+    tops = np.array([global_batch if cap is None else min(cap, global_batch) for cap in caps or [None] * count])
+    lows, units = np.array(floors or [1] * count), np.array(multiples or [1] * count)
+    given = f"caps {tops}, floors {lows}, multiples {units}, `active` {active}"
+    if not count or {len(tops), len(lows), len(units)} != {count} or min(*tops, *lows, *units) < 1:
+        raise ValueError(f"got {count} models, batch {global_batch}, {given}; give one of each a replica, all >= 1.")
+    curves, bounds = Curves(models), (tops // units * units, -(-lows // units) * units, units)
 
-    def step(shares: Sequence[int]) -> float:
-        return max(map(SpeedModel.time, models, shares)) + cost(shares)
+    def cost(k: int) -> float:
+        return communication(k) if communication and k > 1 else 0.0
 
-    def cost(shares: Sequence[int]) -> float:
-        active = int(np.count_nonzero(shares))
-        return communication(active) if communication and active > 1 else 0.0
-
-    sizes = range(1, count + 1) if communication else [count]
-    found = [shares for k in sizes if (shares := _fastest(models, global_batch, tops, lows, k))]
-    if not found:
+    fewest, most = active or (1, count)
+    step, shares = np.inf, None
+    for k in range(most, fewest - 1, -1) if communication else [most]:
+        found = _fastest(curves, global_batch, bounds, (fewest, k), step - cost(k))
+        if found is not None and (seconds := curves.time(found).max() + cost(int(np.count_nonzero(found)))) < step:
+            step, shares = float(seconds), found
+    if shares is None:
         raise ValueError(
-            f"no choice of replicas takes exactly {global_batch} samples with caps {tops} and floors {lows}; "
-            "change the global batch, raise a cap or lower a floor."
+            f"no choice of replicas takes exactly {global_batch} samples with {given}; "
+            "change the global batch, raise a cap, or lower a floor or multiple."
         )
-    shares = min(found, key=step)
-    equal = [global_batch // count + (r < global_batch % count) for r in range(count)]
-    alone = [m.time(global_batch) for m, top in zip(models, tops, strict=True) if top == global_batch]
-    reasons = [
-        ""
-        if n
-        else f"leaving {name} out: its step on one sample alone takes {model.time(1) * 1e3:.1f} ms, "
-        f"the whole step without it {step(shares) * 1e3:.1f} ms"
-        for n, name, model in zip(shares, names or [f"replica {r}" for r in range(count)], models, strict=True)
-    ]
+    used, compute = int(np.count_nonzero(shares)), curves.time(shares)
+    equal, whole = global_batch // count + (ranks < global_batch % count), curves.time(np.full(count, global_batch))
+    alone = whole[(bounds[0] == global_batch) & (bounds[1] <= global_batch)]
+    names = tuple(names or [f"replica {r}" for r in range(count)])
+    reasons, least = [""] * count, np.maximum(curves.time(bounds[1]), compute.max())
+    for r in np.flatnonzero(shares == 0):
+        joined = np.where((shares > 0) | (ranks == r), bounds[0], 0) if communication else bounds[0]
+        found = _fastest(curves, global_batch, (joined, *bounds[1:]), (used + 1, used + 1)) if communication else None
+        with_it = least[r] if found is None else curves.time(found).max()
+        reasons[r] = left_out(names[r], with_it + cost(used + 1), step, "modelled")
     return Partition(
-        shares=tuple(shares),
-        compute=tuple(map(SpeedModel.time, models, shares)),
-        communication=cost(shares),
-        equal_step=step(equal) if all(n <= top for n, top in zip(equal, tops, strict=True)) else None,
-        alone_step=min(alone, default=None),
+        shares=tuple(shares.tolist()),
+        compute=tuple(compute.tolist()),
+        communication=cost(used),
+        equal_step=float(curves.time(equal).max()) + cost(min(count, global_batch)) if (equal <= tops).all() else None,
+        alone_step=float(alone.min()) if len(alone) else None,
         reasons=tuple(reasons),
+        names=names,
+        uncertainty=max(model.spread for model, n in zip(models, shares, strict=True) if n),
     )
 
 
+def left_out(name: str, with_it: float, without: float, times: str) -> str:
+    """Return the sentence that says why a replica stays out, with both step times in seconds."""
+    both = f"with it a step takes {1e3 * with_it:.1f} ms, without it {1e3 * without:.1f} ms"
+    return f"leaving {name} out: {both}, {times}" + "; too small a gain" * bool(with_it < without)
+
+
 def _fastest(
-    models: Sequence[SpeedModel], batch: int, tops: Sequence[int], lows: Sequence[int], active: int
-) -> list[int] | None:
-    """Return the shares with the smallest largest time among at most ``active`` replicas, if there are any."""
+    curves: Curves, batch: int, bounds: tuple[np.ndarray, ...], active: tuple[int, int], limit: float = np.inf
+) -> np.ndarray | None:
+    """Return the shares with the smallest largest time, at most ``limit``; ``None`` where there are none."""
+    (tops, lows, units), (fewest, most) = bounds, active
+    alike = bool((units == units[0]).all()) and batch % units[0] == 0
 
-    def limits(seconds: float) -> list[int]:
-        largest = [m.largest_batch(seconds, top) for m, top in zip(models, tops, strict=True)]
-        return [n if n >= low else 0 for n, low in zip(largest, lows, strict=True)]
+    def choose(seconds: float) -> np.ndarray | None:
+        """Return what this time admits and can be lowered to the batch within the bounds, or ``None``."""
+        upper = curves.largest(seconds, tops) // units * units
+        upper[upper < lows] = 0
+        used = np.flatnonzero(upper)
+        if most < len(used):
+            used = used[np.argsort(-upper[used], kind="stable")]
+        if upper[used[:most]].sum() < batch or len(used) < fewest:
+            return None
+        if not alike or lows[used[:most]].sum() > batch:
+            return _exact(batch, upper, lows, units, used, min(most, len(used)), fewest)
+        upper[used[most:]] = 0
+        return upper
 
-    low, high = 0.0, max(map(SpeedModel.time, models, tops))
-    if _choose(limits(high), lows, batch, active) is None:
+    low, high = 0.0, min(float(curves.time(tops).max()), limit)
+    if (upper := choose(high)) is None:
         return None
-    while high - low > 1e-12 * high:
+    while high - low > 1e-11 * high:
         middle = (low + high) / 2
-        if _choose(limits(middle), lows, batch, active) is None:
-            low = middle
-        else:
-            high = middle
-    shares = limits(high)
-    chosen = _choose(shares, lows, batch, active) or set()
-    shares = [n if r in chosen else 0 for r, n in enumerate(shares)]
-    slowest = [(-models[r].time(shares[r]), r) for r in chosen if shares[r] > lows[r]]
-    heapq.heapify(slowest)
-    for _ in range(sum(shares) - batch):
-        _, r = heapq.heappop(slowest)
-        shares[r] -= 1
-        if shares[r] > lows[r]:
-            heapq.heappush(slowest, (-models[r].time(shares[r]), r))
+        found = choose(middle)
+        low, high, upper = (middle, high, upper) if found is None else (low, middle, found)
+    shares = np.where(upper > 0, lows, 0)
+    for reach in (np.minimum(curves.largest(low, tops) // units * units, upper), upper):  # the slowest are lowered
+        room = np.maximum(reach - shares, 0)
+        shares = shares + np.clip(batch - shares.sum() - (np.cumsum(room) - room), 0, room)
     return shares
 
 
-def _choose(limits: Sequence[int], lows: Sequence[int], batch: int, active: int) -> set[int] | None:
-    """Return at most ``active`` replicas whose floors sum to at most ``batch`` and whose limits reach it."""
-    usable = sorted((r for r, n in enumerate(limits) if n), key=lambda r: -limits[r])
-    if sum(limits[r] for r in usable[:active]) < batch:
-        return None
-    if sum(lows[r] for r in usable[:active]) <= batch:
-        return set(usable[:active])
-    # The floors of the largest are too much together. By number of replicas and sum of floors: the largest
-    # sum of limits that some set reaches, and that set.
-    reach: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {(0, 0): (0, ())}
-    for r in usable:
-        for (size, floor), (limit, chosen) in list(reach.items()):
-            key, sum_ = (size + 1, floor + lows[r]), limit + limits[r]
-            if key[0] <= active and key[1] <= batch and reach.get(key, (-1,))[0] < sum_:
-                reach[key] = (sum_, (*chosen, r))
-    return next((set(chosen) for limit, chosen in reach.values() if limit >= batch), None)
+def _exact(
+    batch: int, upper: np.ndarray, lows: np.ndarray, units: np.ndarray, used: np.ndarray, most: int, fewest: int
+) -> np.ndarray | None:
+    """Return shares with exactly the sum ``batch``, where floors are in the way or multiples differ."""
+    width = int(upper.sum()) + 1
+    reach = [1]  # bit k * width + n: k of the replicas so far can take n samples together
+    for r in used:
+        have, wanted, sums = 1, (upper[r] - lows[r]) // units[r] + 1, reach[-1] << width + int(lows[r])
+        while have < wanted:
+            more = int(min(have, wanted - have))
+            have, sums = have + more, sums | sums << more * int(units[r])
+        reach.append(reach[-1] | sums)
+    at = next((at for k in range(fewest, most + 1) if reach[-1] >> (at := k * width + batch) & 1), 0)
+    shares = np.zeros_like(upper)
+    for r, before in zip(used[::-1], reach[-2::-1], strict=True) if at else ():
+        if not before >> at & 1:
+            fitting = range(width + int(lows[r]), width + int(upper[r]) + 1, int(units[r]))
+            taken = next(n for n in fitting if n <= at and before >> at - n & 1)
+            at, shares[r] = at - taken, taken - width
+    return shares if shares.any() else None

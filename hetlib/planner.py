@@ -1,122 +1,233 @@
-"""From a clock to a plan: time a model on every replica at once, and choose the local batches from that."""
+"""From a clock to a plan: time a model on every replica at once, then real steps of the few plans that may win.
 
+Replicas of one machine share its memory, and gradients take time to exchange: a helper can cost more than it gives.
+"""
+
+import contextlib
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.variable import Variable
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .batchnorm import ALONE
+from .batchnorm import ALONE, BalancedBatchNorm
 from .datasets import load_dataset
 from .emulation import SlowDown
 from .experiment import Experiment
-from .partition import Partition, partition
-from .platform import Platform
+from .partition import Partition, left_out, partition
+from .platform import Platform, Replica
 from .replicas import Replicas
-from .speed import SpeedModel, batches_to_time, time_step
+from .speed import SpeedModel, batches_to_time, spread, time_step
 from .train import build_network, build_optimizer
 
 __all__ = ["measure", "plan", "plan_experiment"]
 
+_WORTH = 0.02  # relative gain of a step below which further replicas are left out
+_HOPE = 1.25  # a plan whose modelled step is so many times that of the best is not tried
 
-def plan(
-    model: nn.Module, example_batch: Any, *, global_batch: int, max_batch: int | None = None, seconds: float = 4.0
-) -> Partition:
+
+class _Task(NamedTuple):
+    """What a replica times."""
+
+    replica: Replica
+    network: nn.Module
+    loss_of: Callable[[nn.Module, int], torch.Tensor]  # of a network or its DDP, on n samples
+    optimizer_of: Callable[[nn.Module], torch.optim.Optimizer]
+
+
+def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: float = 4.0, **replica: Any) -> Partition:
     """Plan a job of one's own: every rank times itself, all ranks get the same plan.
 
-    Times the forward and backward pass of a copy of the model, on all ranks at the same time.
+    Times training steps of copies of the model, with an SGD update: on all ranks at once without communication,
+    then under DDP. Every rank has to call it.
 
     Args:
         model: The model on this rank's device, not yet wrapped in DDP.
         example_batch: Its inputs, a tensor or a tuple of them, ``(n, ...)`` with any n >= 1, on the same device.
         global_batch: Samples a step over all replicas.
-        max_batch: Most samples that fit into this rank's memory.
-        seconds: Budget of the timing.
+        seconds: Budget of the timing; each plan that may win is timed for three steps whatever they take.
+        replica: More about this rank, as for `Replica`: ``max_batch`` and ``multiple``.
     """
-    network = copy.deepcopy(model).train()
-    network.apply(lambda layer: setattr(layer, "process_group", ALONE))  # ranks take different numbers of steps
     inputs = example_batch if isinstance(example_batch, tuple) else (example_batch,)
 
-    def batch_of(n: int) -> tuple[Any, ...]:
-        return tree_map(lambda x: x[torch.arange(n, device=x.device) % len(x)], inputs)
-
-    def loss_of(n: int) -> torch.Tensor:
-        outputs = [o for o in tree_leaves(network(*batch_of(n))) if isinstance(o, torch.Tensor) and o.requires_grad]
+    def loss_of(network: nn.Module, n: int) -> torch.Tensor:
+        batch = tree_map(lambda x: x[torch.arange(n, device=x.device) % len(x)], inputs)
+        outputs = [o for o in tree_leaves(network(*batch)) if isinstance(o, torch.Tensor) and o.requires_grad]
         return torch.stack([o.float().square().mean() for o in outputs]).sum()
 
-    device = next(network.parameters()).device
-    count = dist.get_world_size() if dist.is_initialized() else 1
-    own = _time(loss_of, SlowDown(1.0, network), None, batches_to_time(global_batch, count, max_batch), seconds, device)
-    gathered: list[Any] = [(own, max_batch, str(device))] * count
-    if count > 1:
-        dist.all_gather_object(gathered, (own, max_batch, str(device)))
-    models = [SpeedModel(tuple(times), tuple(times.values())) for times, _, _ in gathered]
-    names = [f"replica {rank} ({name})" for rank, (_, _, name) in enumerate(gathered)]
-    return partition(models, global_batch, caps=[cap for _, cap, _ in gathered], names=names)
+    own = Replica(device=str(next(model.parameters()).device), **replica)
+    task = _Task(own, model, loss_of, lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9))
+    return _decide(task, global_batch, seconds)
 
 
 def measure(experiment: Experiment, replicas: Replicas, *, seconds: float = 4.0) -> list[SpeedModel]:
     """Measure the step of an experiment's model on every replica, all at the same time, in about ``seconds``."""
-    timed = replicas.run(_time_replica, experiment, replicas.platform, seconds)
-    return [SpeedModel(tuple(times), tuple(times.values())) for times in timed]
+    return replicas.run(_on_replica, experiment, replicas.platform, _curve, seconds)
 
 
-def plan_experiment(experiment: Experiment, replicas: Any, *, seconds: float = 4.0) -> Partition:
+def plan_experiment(
+    experiment: Experiment, replicas: Any, *, seconds: float = 4.0, keep_all: bool = False
+) -> Partition:
     """Choose an experiment's shares by speed: measured for processes, nominal for virtual replicas."""
-    platform = replicas.platform
     if isinstance(replicas, Replicas):
-        models = measure(experiment, replicas, seconds=seconds)
-    else:
-        models = [SpeedModel.constant(speed) for speed in platform.nominal_speeds]
-    caps = [replica.max_batch for replica in platform.replicas]
-    names = [f"replica {rank} ({replica.name})" for rank, replica in enumerate(platform.replicas)]
-    return partition(models, experiment.global_batch, caps=caps, names=names)
+        return replicas.run(_on_replica, experiment, replicas.platform, _decide, seconds, keep_all)[0]
+    models = [SpeedModel.constant(speed) for speed in replicas.platform.nominal_speeds]
+    return partition(models, experiment.global_batch, **_limits(replicas.platform.replicas, keep_all))
 
 
-def _time_replica(rank: int, experiment: Experiment, platform: Platform, seconds: float) -> Mapping[int, float]:
-    """Time training steps of one replica without communication, while all others do the same."""
-    replica = platform.replicas[rank]
-    device, dtype = torch.device(replica.device), getattr(torch, experiment.dtype)
+def _limits(replicas: Sequence[Replica], keep_all: bool) -> dict[str, Any]:
+    names = [f"replica {rank} ({replica.name})" for rank, replica in enumerate(replicas)]
+    limits = {"caps": [r.max_batch for r in replicas], "multiples": [r.multiple for r in replicas]}
+    return {**limits, "names": names, "active": (len(replicas) if keep_all else 1, len(replicas))}
+
+
+def _on_replica(rank: int, experiment: Experiment, platform: Platform, function: Callable[..., Any], *more: Any) -> Any:
+    """Call ``function(task, global_batch, *more)`` for this replica's part of an experiment."""
+    device, dtype = torch.device(platform.replicas[rank].device), getattr(torch, experiment.dtype)
     data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
     network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
 
-    def loss_of(n: int) -> torch.Tensor:
+    def loss_of(network: nn.Module, n: int) -> torch.Tensor:
         images, labels = data.gather(np.arange(n) % len(data))
         return F.cross_entropy(network(images.to(device, dtype)), labels.to(device))
 
-    optimizer = build_optimizer(experiment, network, experiment.lr)
-    sizes = batches_to_time(experiment.global_batch, len(platform), replica.max_batch)
-    return _time(loss_of, SlowDown(replica.slowdown, network), optimizer, sizes, seconds, device)
+    task = _Task(platform.replicas[rank], network, loss_of, lambda network: build_optimizer(experiment, network, 0.0))
+    return function(task, experiment.global_batch, *more)
 
 
-def _time(
-    loss_of: Callable[[int], torch.Tensor],
-    slow: SlowDown,
-    optimizer: torch.optim.Optimizer | None,
-    sizes: Sequence[int],
-    seconds: float,
-    device: torch.device,
-) -> Mapping[int, float]:
-    def step(n: int) -> None:
+def _gather(item: Any) -> list[Any]:
+    """Return every rank's item; a barrier too."""
+    items = [item] * (dist.get_world_size() if dist.is_initialized() else 1)
+    if len(items) > 1:
+        dist.all_gather_object(items, item)
+    return items
+
+
+def _stepper(task: _Task, group: Any = None) -> Callable[[int], tuple[float, float]]:
+    """Return a training step of a copy of the network on n samples; it returns its seconds and those of compute."""
+    network = copy.deepcopy(task.network).train()
+    for layer in network.modules():  # alone, ranks take different numbers of steps
+        if isinstance(layer, BalancedBatchNorm):
+            layer.process_group = ALONE if group is None else group
+    slow, optimizer = SlowDown(task.replica.slowdown, network), task.optimizer_of(network)
+    model = network if group is None else DistributedDataParallel(network, process_group=group)
+
+    def now() -> float:
+        slow.settle()
+        if task.replica.device != "cpu":
+            torch.cuda.synchronize(task.replica.device)
+        return time.perf_counter()
+
+    def step(n: int) -> tuple[float, float]:
+        begin, ready = now(), [0.0]
         slow.start("forward", n)
-        loss = loss_of(n)
+        loss = task.loss_of(model, n)
         slow.settle()
         slow.start("backward", n)
+        # Queued before DDP's own callback, which waits for the others' gradients.
+        loss.register_hook(lambda _: Variable._execution_engine.queue_callback(lambda: ready.append(now())))
         loss.backward()
-        slow.settle()
+        waited = now() - ready[-1]
         slow.start("update", n)
-        if optimizer is not None:
-            optimizer.step()
-            optimizer.zero_grad()
-        slow.settle()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        optimizer.step()
+        optimizer.zero_grad()
+        taken = now() - begin
+        return taken, taken - waited
 
-    if dist.is_initialized():
-        dist.barrier()
-    return dict(time_step(step, sizes, seconds))
+    return step
+
+
+def _curve(task: _Task, global_batch: int, seconds: float) -> SpeedModel:
+    """Time this rank's steps without communication while all others time theirs, until all are sure or time is up."""
+    step = _stepper(task)
+    taken: dict[int, list[float]] = {}
+    sizes = batches_to_time(global_batch, len(_gather(None)), task.replica.max_batch)
+    for _ in range(4):
+        time_step(lambda n: step(n)[0], sizes, seconds / 4, taken)
+        if max(_gather(max(map(spread, taken.values())))) < 0.005:
+            break
+    return SpeedModel.measured(taken)
+
+
+def _race(task: _Task, plans: Sequence[tuple[int, ...]], seconds: float) -> list[np.ndarray]:
+    """Time real steps of each plan in turns; return seconds and compute seconds of each, ``(ranks, steps, 2)``."""
+    rank = dist.get_rank()
+    groups = [dist.new_group(np.flatnonzero(n).tolist()) if np.count_nonzero(n) > 1 else None for n in plans]
+    steps = [_stepper(task, group) if shares[rank] else None for shares, group in zip(plans, groups, strict=True)]
+    taken: list[list[tuple[float, float]]] = [[] for _ in plans]
+    begin, turns, elapsed, block = time.perf_counter(), 0, 0.0, 1
+    while turns < 3 or elapsed < seconds:
+        for shares, step, times in zip(plans, steps, taken, strict=True):
+            _gather(None)  # whoever stays out of a plan is idle until its steps are done
+            found = [step(shares[rank]) if step else (0.0, 0.0) for _ in range(block)]
+            times.extend(found[block // 4 :])  # the first of four finds the caches as another plan left them
+        turns, elapsed = turns + 1, max(_gather(time.perf_counter() - begin))
+        block = 4 if 12 * elapsed < seconds * turns else block
+    everyone = _gather(taken)
+    del steps, step
+    gc.collect()  # a DDP object that outlives its process group can abort the process
+    for group in groups:
+        if group is not None:
+            dist.destroy_process_group(group)
+    return [np.array([times[i] for times in everyone]) for i in range(len(plans))]
+
+
+def _decide(task: _Task, global_batch: int, seconds: float, keep_all: bool = False) -> Partition:
+    """Return one plan for all ranks: candidates from curves, the choice from the clock."""
+    curves, replicas = zip(*_gather((_curve(task, global_batch, seconds / 2), task.replica)), strict=True)
+    limits, count = _limits(replicas, keep_all), len(replicas)
+    first = partition(curves, global_batch, **limits)
+    if count == 1:
+        return first
+    numbers = [limits.pop("active")]  # of active replicas: as the curves say, and a few to try
+    numbers += [] if keep_all else [(k, k) for k in sorted({1, 2, (count + 1) // 2, count})]
+    models, timed = list(curves), dict[tuple[int, ...], np.ndarray]()
+    exposed: dict[int, float] = {}  # seconds that the exchange adds to a step, by number of active replicas
+    for budget in (0.2 * seconds, 0.3 * seconds):
+        known = sorted(exposed)
+        rising = np.maximum.accumulate([exposed[k] for k in known])
+        limits["communication"] = lambda k, x=known, y=rising: float(np.interp(k, x, y)) if x else 0.0
+        found = []
+        for active in numbers:
+            with contextlib.suppress(ValueError):  # so few replicas cannot take the batch, or so many have no work
+                found.append(partition(models, global_batch, active=active, **limits))
+        plans = {plan.shares: plan for plan in found if plan.step < _HOPE * min(other.step for other in found)}
+        timed |= zip(plans, _race(task, list(plans), budget), strict=True)
+        for shares in sorted(plans, key=np.count_nonzero):  # a replica's speed is that beside the most others
+            step, compute = _observed(timed[shares])
+            exposed[sum(map(bool, shares))] = step - max(compute)
+            for r in np.flatnonzero(shares):
+                models[r] = curves[r].slowed(compute[r] / curves[r].time(shares[r]))
+    steps = {shares: timed[shares][:, :, 0].max(0) for shares in plans}
+    best = min(steps, key=lambda shares: np.median(steps[shares]))
+    chosen = next(n for n in sorted(steps, key=np.count_nonzero) if np.median(steps[n] / steps[best]) < 1 + _WORTH)
+    step, compute = _observed(timed[chosen])
+    reasons = list(plans[chosen].reasons)
+    for r in np.flatnonzero(np.equal(chosen, 0)):
+        if rivals := [_observed(timed[shares])[0] for shares in plans if shares[r]]:
+            reasons[r] = left_out(first.names[r], min(rivals), step, "measured")
+    alone = [_observed(timed[shares])[0] for shares in plans if np.count_nonzero(shares) == 1]
+    return replace(
+        plans[chosen],
+        compute=tuple(compute),
+        communication=max(step - max(compute), 0.0),
+        alone_step=min(alone, default=first.alone_step),
+        reasons=tuple(reasons),
+        times="measured",
+        uncertainty=spread(steps[chosen]),
+    )
+
+
+def _observed(times: np.ndarray) -> tuple[float, list[float]]:
+    """Return the median step of all replicas together and the median compute of each."""
+    return float(np.median(times[:, :, 0].max(0))), np.median(times[:, :, 1], axis=1).tolist()

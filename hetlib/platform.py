@@ -21,6 +21,7 @@ class Replica:
     threads: int = 1  # intra-op threads; results are repeatable at a fixed number
     slowdown: float = 1.0  # emulated compute time over the device's own, at least 1 (CPU only)
     max_batch: int | None = None  # most samples that fit into its memory; None: no cap
+    multiple: int = 1  # what its local batch is a multiple of, e.g. 8 for tensor cores
 
     def __post_init__(self) -> None:
         try:
@@ -29,8 +30,10 @@ class Replica:
             kind = ""
         if kind not in ("cpu", "cuda"):
             raise ValueError(f"`device` is {self.device!r}; allowed are 'cpu', 'cuda' and 'cuda:<index>'.")
-        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
-            raise ValueError(f"`threads` is {self.threads!r}; it must be a whole number >= 1.")
+        for name in ("threads", "multiple"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` is {value!r}; it must be a whole number >= 1.")
         if not isinstance(self.slowdown, (int, float)) or not 1 <= self.slowdown < float("inf"):
             raise ValueError(
                 f"`slowdown` is {self.slowdown!r}; it must be a finite number >= 1 (1: full speed). "

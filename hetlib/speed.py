@@ -1,13 +1,13 @@
 """Seconds per step as a function of the local batch, measured on each replica."""
 
 import bisect
-import itertools
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["SpeedModel", "time_step"]
+import numpy as np
+
+__all__ = ["Curves", "SpeedModel", "spread", "time_step"]
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class SpeedModel:
     """Compute time of one replica: the measured points, straight lines between them, never falling.
 
     Below the first and above the last point the nearest line goes on. A falling measurement (noise) is
-    replaced by the mean of its neighbours in question (isotonic regression).
-
+    replaced by the mean of the largest time before it and the smallest one after it.
     """
 
     batches: tuple[int, ...]  # local batches that were timed, rising, in samples
     seconds: tuple[float, ...]  # their step times
+    spread: float = 0.0  # relative standard error of the times, 0 where they were not measured
 
     def __post_init__(self) -> None:
         if not self.batches or len(self.batches) != len(self.seconds):
@@ -29,12 +29,21 @@ class SpeedModel:
             raise ValueError(f"`batches` is {self.batches}; batches must rise and be >= 1.")
         if min(self.seconds) <= 0:
             raise ValueError(f"`seconds` is {self.seconds}; times must be > 0.")
-        object.__setattr__(self, "seconds", tuple(_isotonic(self.seconds)))
+        if sorted(self.seconds) != list(self.seconds):
+            above, below = np.maximum.accumulate(self.seconds), np.minimum.accumulate(self.seconds[::-1])[::-1]
+            object.__setattr__(self, "seconds", tuple(((above + below) / 2).tolist()))
 
     @classmethod
     def constant(cls, samples_per_second: float, overhead: float = 0.0) -> "SpeedModel":
         """Return ``t(n) = overhead + n / samples_per_second``."""
         return cls((1, 2), (overhead + 1 / samples_per_second, overhead + 2 / samples_per_second))
+
+    @classmethod
+    def measured(cls, taken: Mapping[int, Sequence[float]]) -> "SpeedModel":
+        """Return the model through the median of the seconds taken by each batch."""
+        batches = tuple(sorted(taken))
+        medians = tuple(float(np.median(taken[batch])) for batch in batches)
+        return cls(batches, medians, max(map(spread, taken.values())))
 
     def time(self, batch: float) -> float:
         """Return the seconds of a step on ``batch`` samples; none take no time."""
@@ -46,24 +55,37 @@ class SpeedModel:
         (n0, n1), (t0, t1) = self.batches[i - 1 : i + 1], self.seconds[i - 1 : i + 1]
         return max(t0 + (t1 - t0) * (batch - n0) / (n1 - n0), 1e-9)
 
-    def largest_batch(self, seconds: float, limit: int) -> int:
-        """Return the largest batch in 0..limit whose step takes at most ``seconds``."""
-        return bisect.bisect_right(range(1, limit + 1), seconds, key=self.time)
-
     def slowed(self, factor: float) -> "SpeedModel":
         """Return the model of a device that needs ``factor`` times as long."""
-        return SpeedModel(self.batches, tuple(factor * t for t in self.seconds))
+        return replace(self, seconds=tuple(factor * t for t in self.seconds))
 
 
-def _isotonic(values: Sequence[float]) -> list[float]:
-    blocks: list[tuple[float, int]] = []
-    for value in values:
-        mean, size = value, 1
-        while blocks and blocks[-1][0] > mean:
-            before, count = blocks.pop()
-            mean, size = (mean * size + before * count) / (size + count), size + count
-        blocks.append((mean, size))
-    return list(itertools.chain.from_iterable([mean] * size for mean, size in blocks))
+class Curves:
+    """The models of all replicas as arrays ``(replicas, points)``: 100,000 of them are looked up at once."""
+
+    def __init__(self, models: Sequence[SpeedModel]) -> None:
+        most = max(2, *(len(model.batches) for model in models))
+        ends = [range(m.batches[-1] + 1, m.batches[-1] + 1 + most - len(m.batches)) for m in models]
+        batches = np.array([(*m.batches, *end) for m, end in zip(models, ends, strict=True)], dtype=np.float64)
+        seconds = np.array([(*m.seconds, *map(m.time, end)) for m, end in zip(models, ends, strict=True)])
+        self.inner = batches[:, 1:-1], seconds[:, 1:-1]
+        starts, rises = (batches[:, :-1], seconds[:, :-1]), (np.diff(batches), np.diff(seconds))
+        self.pieces = [np.ascontiguousarray(table).ravel() for table in (*starts, *rises)]
+        self.row = (most - 1) * np.arange(len(models))
+
+    def time(self, shares: np.ndarray) -> np.ndarray:
+        """Return `SpeedModel.time` of each replica's share."""
+        piece = self.row + (self.inner[0] < shares[:, None]).sum(1)
+        n, t, dn, dt = (table.take(piece) for table in self.pieces)
+        return np.where(shares > 0, np.maximum(t + dt * (shares - n) / dn, 1e-9), 0.0)
+
+    def largest(self, seconds: float, tops: np.ndarray) -> np.ndarray:
+        """Return the largest share in 0..top of each replica whose step takes at most ``seconds``."""
+        piece = self.row + (self.inner[1] <= seconds).sum(1)
+        n, t, dn, dt = (table.take(piece) for table in self.pieces)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a flat end: any share (0 / 0 too), or none
+            shares = np.floor(n + dn * (seconds - t) / dt + 1e-9)  # what rounding hides
+        return np.where(np.isnan(shares), tops, np.clip(shares, 0, tops)).astype(np.int64)
 
 
 def batches_to_time(global_batch: int, replicas: int, max_batch: int | None = None) -> list[int]:
@@ -75,25 +97,27 @@ def batches_to_time(global_batch: int, replicas: int, max_batch: int | None = No
     return sizes
 
 
-def time_step(step: Callable[[int], object], batches: Sequence[int], seconds: float) -> Mapping[int, float]:
-    """Time ``step(batch)`` for each batch within a budget.
+def spread(times: Sequence[float]) -> float:
+    """Return the relative standard error of the median of ``times``, from their median absolute deviation."""
+    middle = np.median(times)
+    return float(1.86 * np.median(np.abs(np.asarray(times) - middle)) / np.sqrt(len(times)) / middle)
 
-    The batches take turns, so that a drift of the machine's speed meets all of them.
 
-    ``step`` has to finish what it starts (a CUDA step synchronises); three rounds are run whatever they take.
+def time_step(
+    step: Callable[[int], float], batches: Sequence[int], seconds: float, taken: dict[int, list[float]]
+) -> None:
+    """Time ``step(batch)``, which returns its seconds, for rising ``batches`` in a budget; ``taken`` gets the times.
 
-    Returns:
-        Median seconds by batch.
+    The batches take turns, so that a drift of the machine's speed meets all of them. A turn is a few steps; the first
+    finds the caches as another batch left them and does not count. A batch whose turn is beyond the budget is left out.
     """
-    for batch in batches:
-        step(batch)
-    taken: dict[int, list[float]] = {batch: [] for batch in batches}
     end = time.perf_counter() + seconds
-    rounds = 0
-    while rounds < 3 or (time.perf_counter() < end and rounds < 50):
-        for batch in batches:
-            begin = time.perf_counter()
-            step(batch)
-            taken[batch].append(time.perf_counter() - begin)
-        rounds += 1
-    return {batch: statistics.median(times) for batch, times in taken.items()}
+    for batch in batches if not taken else ():
+        step(batch)
+        taken[batch] = [step(batch)]
+        if len(taken) > 1 and 8 * taken[batch][0] > seconds:  # a turn on twice the samples
+            break
+    while min(map(len, taken.values())) < 3 or time.perf_counter() < end:
+        batch = min(taken, key=lambda n: len(taken[n]))
+        step(batch)
+        taken[batch] += [step(batch) for _ in range(3)]

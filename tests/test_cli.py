@@ -48,23 +48,28 @@ def test_train_virtual_on_two_equal_replicas() -> None:
 
 
 def test_plan() -> None:
-    platform = {"replicas": [{"count": 2}, {"slowdown": 40}]}
-    done = hetlib("plan", "smallcnn", "--platform", "p.yaml", "--global-batch", "4", "--seconds", "0.1", p=platform)
+    """A plan is printed and written, and a training takes its shares or says that it does not fit."""
+    platform = {"replicas": [{}, {"slowdown": 40}]}
+    arguments = ("--global-batch", "16", "--seconds", "0.1", "--out", "plan.yaml")
+    done = hetlib("plan", "smallcnn", "--platform", "p.yaml", *arguments, p=platform)
     assert done.exit_code == 0, done.output
-    header, *rows, step, equal, _ = done.output.splitlines()
-    assert header.split() == ["replica", "share", "compute", "ms", "idle", "%", "reason"]
+    header, *rows, step = done.output.splitlines()
+    assert re.split(" {2,}", header.strip()) == ["replica", "share", "compute (ms), measured", "idle (%)", "reason"]
     shares = [int(re.split(r"\) +", row)[1].split()[0]) for row in rows]
-    assert sum(shares) == 4
-    assert shares[2] == 0
-    assert "leaving replica 2 (cpu/40) out" in rows[2]
-    assert re.fullmatch(r"step \d+\.\d ms, as modelled from the measurement", step)
-    assert re.fullmatch(r"\d+\.\d\d times as fast as equal shares", equal)
+    assert shares == [16, 0]
+    assert re.search(r"leaving replica 1 \(cpu/40\) out: with it a step takes [\d.]+ ms, without it [\d.]+ ms", rows[1])
+    assert re.match(r"step \d+\.\d ms \+- \d+ %, measured; \d+\.\d\d times as fast as equal shares \(modelled\)", step)
+    done = hetlib("train", "e.yaml", "--platform", "p.yaml", "--plan", "plan.yaml", e=EXPERIMENT)
+    assert "shares 16/0" in done.output
+    done = hetlib("train", "e.yaml", "--plan", "plan.yaml", "--virtual", e=EXPERIMENT | {"global_batch": 24})
+    assert done.exit_code == 2
+    assert "`shares` is (16, 0); it must be whole numbers >= 0 with the sum 24." in done.output
 
 
 def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
     platform = {"replicas": [{"max_batch": 6}, {"max_batch": 2}]}
     done = hetlib("plan", "smallcnn", "--platform", "p.yaml", "--global-batch", "8", "--seconds", "0.1", p=platform)
-    assert done.output.endswith("equal shares: beyond a memory cap\nthe best alone: beyond a memory cap\n")
+    assert done.output.endswith("; equal shares (modelled): beyond a cap; the best alone: beyond a cap\n")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +87,8 @@ def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
         ("train e.yaml --platform devices.yaml", "replica 0 has unknown fields ['devise']"),
         ("train e.yaml --platform three.yaml", "the platform has 3 replicas"),
         ("train e.yaml --out e.yaml", "File exists: 'e.yaml'"),
+        ("train e.yaml --plan value.yaml", "with plan file 'value.yaml', which has no `shares`; `hetlib plan --out`"),
+        ("train e.yaml --plan three_shares.yaml", "`shares` is (8, 4, 4), but the platform has 2 replicas"),
         ("plan alexnet", "`model` is 'alexnet'; allowed are "),
         ("plan smallcnn --global-batch 0", "`global_batch` is 0"),
         ("plan smallcnn --platform none.yaml", "platform file 'none.yaml' does not exist"),
@@ -100,6 +107,7 @@ def test_a_wrong_argument_is_one_line(command: str, message: str) -> None:
         optimizer={"optimizer_options": {"momentums": 0.9}},
         devices={"replicas": [{"devise": "cpu"}]},
         three={"replicas": [{"count": 3}]},
+        three_shares={"shares": [8, 4, 4]},
     )
     assert done.exit_code == 2
     assert done.output.startswith("hetlib: ")

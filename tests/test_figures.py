@@ -18,6 +18,7 @@ from hetlib_bundle.profiles import PROFILES, get_profile
 SHARES = (24, 6, 2)
 MODELS = [hetlib.SpeedModel.constant(speed, overhead=0.002) for speed in (4000, 1000, 300)]
 PLAN = hetlib.partition(MODELS, 32)
+ALONE = hetlib.partition(MODELS, 32, communication=lambda k: 0.1)
 NAMES = ["0 (cpu)", "1 (cpu/4)", "2 (cpu/13)"]
 
 
@@ -45,6 +46,8 @@ FIGURES: dict[str, tuple[float, Callable[[list[hetlib.RunRecord]], Figure]]] = {
     "one timeline": (7.16, lambda runs: figures.timeline_figure(runs[:1], first=0, steps=1)),
     "shares": (7.16, lambda _: figures.shares_figure(NAMES, PLAN)),
     "shares, measured": (7.16, lambda _: figures.shares_figure(NAMES, PLAN, [0.005, 0.006, 0.007])),
+    "designer": (7.16, lambda _: figures.designer_figure(NAMES, PLAN)),
+    "designer, one left out": (7.16, lambda _: figures.designer_figure(NAMES, ALONE)),
     "weights": (3.5, lambda _: figures.weight_figure(SHARES, [4.0, 1.0, 0.3])),
     "effective batch": (3.5, lambda _: figures.effective_batch_figure(32)),
     "step time": (3.5, lambda _: figures.step_time_figure(dict(zip(NAMES, MODELS, strict=True)))),

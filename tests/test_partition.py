@@ -1,6 +1,7 @@
-"""The partition against exhaustive search."""
+"""The partition against exhaustive search, and what else a plan says."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hetlib.partition import partition
-from hetlib.speed import SpeedModel, batches_to_time, time_step
+from hetlib.speed import Curves, SpeedModel, batches_to_time, spread, time_step
 
 
 def random_model(rng: np.random.Generator) -> SpeedModel:
@@ -19,41 +20,54 @@ def random_model(rng: np.random.Generator) -> SpeedModel:
     return SpeedModel(tuple(int(b) for b in batches), tuple(float(s) for s in seconds))
 
 
-def best_by_search(models, batch, caps, floors, communication):
+def best_by_search(models, batch, caps, floors, multiples, communication, fewest):
     best = None
-    choices = [[0, *range(low, min(cap, batch) + 1)] for low, cap in zip(floors, caps, strict=True)]
+    bounds = zip(floors, caps, multiples, strict=True)
+    choices = [[0, *(n for n in range(low, min(cap, batch) + 1) if n % unit == 0)] for low, cap, unit in bounds]
     for shares in itertools.product(*choices):
-        if sum(shares) == batch:
+        active = sum(n > 0 for n in shares)
+        if sum(shares) == batch and active >= fewest:
             step = max(m.time(n) for m, n in zip(models, shares, strict=True))
-            active = sum(n > 0 for n in shares)
-            step += communication(active) if active > 1 else 0.0  # one replica has nobody to talk to
+            step += communication(active) if communication and active > 1 else 0.0  # one has nobody to talk to
             best = step if best is None else min(best, step)
     return best
 
 
+def random_case(rng, case):
+    """Caps and floors always; multiples, communication and a ban on leaving anybody out in some of the cases."""
+    count, batch = int(rng.integers(1, 5)), int(rng.integers(1, 14))
+    models = [random_model(rng) for _ in range(count)]
+    costs = np.cumsum(rng.random(count + 1))
+    bounds = {
+        "caps": [int(n) for n in rng.integers(1, batch + 3, count)],
+        "floors": [int(n) for n in rng.integers(1, 5, count)] if case % 3 else [1] * count,
+        "multiples": [int(n) for n in rng.choice([1, 1, 2, 3], count)] if case % 4 else [1 + case % 8 // 4] * count,
+    }
+    return models, batch, bounds, (lambda active: float(costs[active])) if case % 2 else None, case % 7 == 0
+
+
+def mismatch(rng, case):
+    """Return how the partition of a random case differs from exhaustive search, "" if it does not, or "infeasible"."""
+    models, batch, bounds, communication, keep_all = random_case(rng, case)
+    fewest = len(models) if keep_all else 1
+    expected = best_by_search(models, batch, *bounds.values(), communication, fewest)
+    try:
+        plan = partition(models, batch, **bounds, communication=communication, active=(fewest, len(models)))
+    except ValueError as error:
+        return "infeasible" if expected is None and "no choice of replicas" in str(error) else f"raised {error}"
+    limits = zip(plan.shares, *bounds.values(), strict=True)
+    inside = all(n == 0 or (low <= n <= cap and n % unit == 0) for n, cap, low, unit in limits)
+    if expected is None or not inside or sum(plan.shares) != batch or abs(plan.step - expected) > 1e-9 * expected:
+        return f"case {case}: {plan.shares} in {plan.step}, the best takes {expected}"
+    times = [m.time(n) for m, n in zip(models, plan.shares, strict=True)]
+    return "" if np.allclose(plan.compute, times, rtol=1e-12) else f"case {case}: compute {plan.compute}, not {times}"
+
+
 def test_equals_exhaustive_search_on_300_random_cases():
     rng = np.random.default_rng(0)
-    infeasible = 0
-    for case in range(300):
-        count, batch = int(rng.integers(1, 5)), int(rng.integers(1, 14))
-        models = [random_model(rng) for _ in range(count)]
-        caps = [int(rng.integers(1, batch + 3)) for _ in range(count)]
-        floors = [int(rng.integers(1, 5)) for _ in range(count)]
-        costs = np.cumsum(rng.random(count + 1)) * (case % 2)
-        communication = lambda active, costs=costs: float(costs[active])  # noqa: E731
-        expected = best_by_search(models, batch, caps, floors, communication)
-        arguments = {"caps": caps, "floors": floors, "communication": communication if case % 2 else None}
-        if expected is None:
-            infeasible += 1
-            with pytest.raises(ValueError, match="no choice of replicas"):
-                partition(models, batch, **arguments)
-            continue
-        plan = partition(models, batch, **arguments)
-        assert sum(plan.shares) == batch
-        assert all(n == 0 or low <= n <= cap for n, low, cap in zip(plan.shares, floors, caps, strict=True))
-        assert plan.compute == tuple(m.time(n) for m, n in zip(models, plan.shares, strict=True))
-        assert plan.step == pytest.approx(expected, rel=1e-9)
-    assert 0 < infeasible < 150
+    found = [mismatch(rng, case) for case in range(300)]
+    assert not [text for text in found if text not in ("", "infeasible")]
+    assert 0 < found.count("infeasible") < 150
 
 
 @given(st.lists(st.floats(0.1, 1000), min_size=1, max_size=40), st.integers(1, 3000))
@@ -62,7 +76,8 @@ def test_shares_sum_to_the_global_batch_and_less_time_would_not_do(speeds, batch
     plan = partition(models, batch)
     assert sum(plan.shares) == batch
     sooner = max(plan.compute) * (1 - 1e-9)
-    assert sum(m.largest_batch(sooner, batch) for m in models) < batch  # in less time they do not reach it
+    reach = Curves(models).largest(sooner, np.full(len(models), batch))
+    assert reach.sum() < batch  # in less time they do not reach it
 
 
 def test_proportional_where_speeds_are_constant():
@@ -77,8 +92,63 @@ def test_a_device_that_does_not_help_is_left_out_with_a_reason():
     plan = partition([SpeedModel.constant(1000), SpeedModel.constant(1, overhead=5)], 100, names=["gpu", "cpu"])
     assert plan.shares == (100, 0)
     assert plan.reasons[0] == ""
-    assert "leaving cpu out" in plan.reasons[1]
+    assert plan.reasons[1] == ("leaving cpu out: with it a step takes 6000.0 ms, without it 100.0 ms, modelled")
     assert plan.idle[1] == 1.0
+
+
+def test_communication_leaves_out_a_device_that_computes_well():
+    models = [SpeedModel.constant(100), SpeedModel.constant(50)]
+    assert partition(models, 60, communication=lambda k: 0.1).shares == (40, 20)
+    plan = partition(models, 60, communication=lambda k: 0.3, names=["gpu", "cpu"])
+    assert plan.shares == (60, 0)
+    assert plan.communication == 0
+    assert "leaving cpu out: with it a step takes 700.0 ms, without it 600.0 ms, modelled" in plan.reasons
+
+
+def test_nobody_is_left_out_where_all_must_take_part():
+    models = [SpeedModel.constant(1000), SpeedModel.constant(1, overhead=5)]
+    assert partition(models, 100, active=(2, 2)).shares == (99, 1)
+
+
+def test_multiples():
+    models = [SpeedModel.constant(30), SpeedModel.constant(10), SpeedModel.constant(2)]
+    assert partition(models[:2], 64, multiples=[8, 8]).shares == (48, 16)
+    assert partition(models, 67, multiples=[8, 8, 1]).shares == (48, 16, 3)
+    with pytest.raises(ValueError, match=r"no choice of replicas takes exactly 67 samples .* multiples"):
+        partition(models[:2], 67, multiples=[8, 8])
+
+
+def test_a_hundred_thousand_replicas_in_seconds():
+    rng = np.random.default_rng(0)
+    models = [SpeedModel.constant(s, overhead=o) for s, o in rng.uniform((1, 0), (100, 0.01), (100_000, 2))]
+    begin = time.perf_counter()
+    plan = partition(models, 1_000_000)
+    assert time.perf_counter() - begin < 10  # the goal of 1 s is a benchmark's matter
+    assert plan.global_batch == 1_000_000
+    assert max(plan.compute) < 1.2 * np.median(plan.compute)
+
+
+def test_curves_are_the_models_at_once():
+    rng = np.random.default_rng(1)
+    models = [*(random_model(rng) for _ in range(40)), SpeedModel((4,), (0.5,))]
+    shares = rng.integers(0, 40, len(models))
+    times = Curves(models).time(shares)
+    assert np.allclose(times, [m.time(n) for m, n in zip(models, shares, strict=True)], rtol=1e-12)
+    for seconds in (1e-3, 0.5, 2.0, 4.0):
+        expected = [max(n for n in range(31) if m.time(n) <= seconds * (1 + 1e-12)) for m in models]
+        assert Curves(models).largest(seconds, np.full(len(models), 30)).tolist() == expected
+
+
+def test_explain_and_text():
+    plan = partition([SpeedModel.constant(1000), SpeedModel.constant(1, overhead=5)], 100, names=["gpu", "cpu"])
+    table = plan.explain()
+    assert list(table.columns) == ["replica", "share", "compute (ms), modelled", "idle (%)", "reason"]
+    assert table.share.tolist() == [100, 0]
+    assert table["compute (ms), modelled"].tolist() == pytest.approx([100, 0])
+    assert str(plan).startswith(
+        "step 100.0 ms +- 0 %, modelled; 550.00 times as fast as equal shares (modelled); 1.00 "
+    )
+    assert partition([SpeedModel((2,), (1.0,), 0.04)], 2).uncertainty == 0.04
 
 
 def test_caps_bind():
@@ -96,8 +166,9 @@ def test_speed_model_is_monotone_and_extends_its_ends():
     assert model.seconds == (0.9, 0.9, 2.0)
     assert model.time(0) == 0
     assert model.time(24) == pytest.approx(3.1)
-    assert model.largest_batch(0.9, 100) == 8
-    assert model.largest_batch(0.1, 100) == 0
+    assert SpeedModel.measured({8: [3.0, 2.0, 2.5], 4: [1.0]}) == SpeedModel(
+        (4, 8), (1.0, 2.5), spread([3.0, 2.0, 2.5])
+    )
 
 
 def test_wrong_speed_models_are_refused():
@@ -108,9 +179,16 @@ def test_wrong_speed_models_are_refused():
 
 def test_time_step_returns_a_time_for_every_batch():
     calls = []
-    times = time_step(calls.append, (2, 4), seconds=0.0)
-    assert set(times) == {2, 4}
-    assert calls == [2, 4] * 4
+
+    def step(batch):
+        calls.append(batch)
+        return batch / 100
+
+    times = {}
+    time_step(step, (2, 4, 8), 0.1, times)
+    assert times == {2: [0.02] * len(times[2]), 4: [0.04] * len(times[4])}  # a turn on 8 is beyond the budget
+    assert calls[:12] == [2, 2, 4, 4, *[2] * 4, *[4] * 4]
+    assert spread([1.0, 1.0, 1.0]) == 0 < spread([1.0, 1.1, 0.9, 1.2]) < 0.15
     assert batches_to_time(128, 2) == [8, 16, 32, 64, 128]
     assert batches_to_time(128, 2, 50) == [12, 25, 50]
     assert batches_to_time(1, 2) == [1]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hetlib.emulation import SlowDown
+from hetlib.paths import DATA
 from hetlib.platform import Platform, Replica
 from hetlib.replicas import Replicas
 from tests import workers
@@ -26,6 +27,13 @@ def test_yaml(tmp_path):
     assert platform.replicas[2].threads == 8
 
 
+def test_every_example_platform_can_be_read():
+    platforms = {path.stem: Platform.from_yaml(path) for path in (DATA / "platforms").glob("*.yaml")}
+    sizes = {"laptop": 2, "workstation": 2, "cpu-gpu-node": 2, "slurm-two-partitions": 4}
+    assert {name: len(platform) for name, platform in platforms.items()} == sizes
+    assert platforms["workstation"].replicas[1].multiple == 8
+
+
 @pytest.mark.parametrize(
     ("content", "word"),
     [
@@ -36,6 +44,7 @@ def test_yaml(tmp_path):
         ("replicas: [{slow: 2}]", "slow"),
         ("replicas: [{count: 0}]", "count"),
         ("replicas: [{threads: 0}]", "threads"),
+        ("replicas: [{multiple: 1.5}]", "multiple"),
         ("replicas: [{slowdown: 0.5}]", "slow the others down"),
         ("replicas: [{device: cuda, slowdown: 2}]", "only a CPU replica"),
         ("replicas: [{max_batch: 0}]", "max_batch"),

@@ -84,25 +84,68 @@ def step_time_figure(models: Mapping[str, SpeedModel]) -> Figure:
         return figure
 
 
+def _draw_shares(axes: Any, names: Sequence[str], plan: Partition) -> None:
+    rows = np.arange(len(names))
+    axes.bar_label(axes.barh(rows, plan.shares, 0.62, color="#0072B2"), padding=2)
+    axes.set(xlabel=f"Share of the {plan.global_batch} samples", yticks=rows, yticklabels=names)
+    axes.set(xlim=(0, 1.18 * max(plan.shares)), ylabel="Replica", ylim=(len(names) - 0.5, -0.5))
+
+
+def _draw_step(axes: Any, plan: Partition) -> None:
+    """Draw compute, wait and communication of each replica that takes part, in ms."""
+    rows, compute = np.arange(len(plan.shares)), 1e3 * np.asarray(plan.compute)
+    active, end = rows[compute > 0], compute.max()
+    axes.barh(rows, compute, 0.62, label=f"compute, {plan.times}", **_PHASES["compute"])
+    axes.barh(active, end - compute[active], 0.62, left=compute[active], label=f"wait, {plan.times}", **_WAIT)
+    exchange = {"left": end, "label": f"communicate, {plan.times}", **_PHASES["communicate"]}
+    if plan.communication:
+        axes.barh(active, np.full(len(active), 1e3 * plan.communication), 0.62, **exchange)
+    for row in rows[compute == 0]:
+        axes.text(0, row, "  left out", va="center")
+    axes.set(xlabel="Time of a step (ms)", xlim=(0, 1.04e3 * plan.step))
+
+
 def shares_figure(names: Sequence[str], plan: Partition, measured: Sequence[float] | None = None) -> Figure:
-    """Draw each replica's share, and its modelled compute and waiting time beside the measured one if given."""
+    """Draw each replica's share and its times in a step by the plan, beside compute times of a training if given."""
     with ieee_style(2):
         figure = _figure(0.85 + 0.28 * len(names))
         left, right = figure.subplots(1, 2, sharey=True)
-        rows = np.arange(len(names))
-        left.bar_label(left.barh(rows, plan.shares, 0.62, color="#0072B2"), padding=2)
-        left.set(xlabel=f"Share of the {plan.global_batch} samples of a step", yticks=rows, yticklabels=names)
-        left.set(xlim=(0, 1.1 * max(plan.shares)), ylabel="Replica", ylim=(len(names) - 0.5, -0.5))
-        compute = 1e3 * np.asarray(plan.compute)
-        right.barh(rows, compute, 0.62, color="#0072B2", label="compute, modelled")
-        wait = np.where(compute > 0, compute.max() - compute, 0)
-        right.barh(rows, wait, 0.62, left=compute, label="wait, modelled", **_WAIT)
-        for row in rows[compute == 0]:
-            right.text(0, row, "  left out", va="center")
+        _draw_shares(left, names, plan)
+        _draw_step(right, plan)
         if measured is not None:
-            right.plot(1e3 * np.asarray(measured), rows, "D", color="#D55E00", mec="white", label="compute, measured")
-        right.set(xlabel="Time of a step (ms)", xlim=(0, 1.04 * max([*compute, *(1e3 * np.asarray(measured or [0]))])))
-        figure.legend(loc="outside upper center", ncols=3)
+            times = np.where(plan.shares, 1e3 * np.asarray(measured), np.nan)
+            right.plot(
+                times, range(len(times)), "D", color="#D55E00", mec="white", label="compute, measured in training"
+            )
+            right.set_xlim(0, max(right.get_xlim()[1], 1.04 * np.nanmax(times)))
+        figure.legend(loc="outside upper center", ncols=4)
+        return figure
+
+
+def designer_figure(names: Sequence[str], plan: Partition) -> Figure:
+    """Draw a plan's shares, its predicted step, and what the plain mean would make of a sample's weight.
+
+    The weight of a sample in the gradient is 1 (that is 1/B) under the balanced gradient, and B / (P n_r) under the
+    plain mean over the P replicas that take part; the title gives the plain mean's effective batch.
+    """
+    with ieee_style(2):
+        figure = _figure(1.0 + 0.28 * len(names))
+        left, middle, right = figure.subplots(1, 3, sharey=True)
+        _draw_shares(left, names, plan)
+        _draw_step(middle, plan)
+        rows = np.flatnonzero(plan.shares)
+        shares = [plan.shares[r] for r in rows]
+        for name in ("balanced", "uneven-plain"):
+            weights = replica_weights(shares, STRATEGIES[name].weighting) / shares * plan.global_batch
+            right.plot(weights, rows, label=name, **(STYLES[name] | {"linestyle": "none"}))
+        right.set_xlabel("Weight of a sample (1 = $1/B$)")
+        right.set_xscale("log", base=2)
+        low, high = right.get_xlim()
+        right.set_xlim(min(low, 0.4), max(high, 2.5))
+        right.xaxis.set_major_formatter("{x:g}")
+        right.grid(axis="x")
+        right.set_title(f"plain mean: effective batch {effective_batch(shares):.0f} of {plan.global_batch}")
+        figure.legend(loc="outside upper center", ncols=5)
         return figure
 
 

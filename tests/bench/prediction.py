@@ -1,0 +1,43 @@
+"""How well does a plan predict the step of the training after it?
+
+Two emulated replicas, both kept in the plan. The training is a run of its own: other processes' state, real batches.
+"""
+
+import itertools
+
+import numpy as np
+
+import hetlib
+from tests.bench import Row
+from tests.bench._measure import row
+
+CASES = (("smallcnn", 16), ("resnet18", 16), ("mobilenet_v3_small", 32))  # model, pixels
+BATCHES = (64, 128)
+SLOWDOWNS = (2.0, 4.0)
+STEPS = 16
+
+
+def experiment(model: str, size: int, batch: int, **settings: object) -> hetlib.Experiment:
+    """Return a run of a few steps after two for warming up."""
+    fixed = {"epochs": 50, "max_steps": STEPS, "evaluate_every": 0, "lr": 0.01, "schedule": "constant"}
+    fixed |= {"model": model, "global_batch": batch, "dataset_options": {"window": size, "per_class": 64}}
+    return hetlib.Experiment(**(fixed | settings))
+
+
+def step_of(record: hetlib.RunRecord) -> float:
+    """Return the median step in seconds."""
+    return float(np.median(record.step_seconds[3:]))
+
+
+def run() -> list[Row]:
+    """Return the relative error of the predicted step by model, and over all configurations."""
+    errors: dict[str, list[float]] = {model: [] for model, _ in CASES}
+    for slowdown in SLOWDOWNS:
+        with hetlib.Replicas(hetlib.Platform.emulated([1, slowdown])) as replicas:
+            for (model, size), batch in itertools.product(CASES, BATCHES):
+                settings = experiment(model, size, batch)
+                plan = hetlib.plan_experiment(settings, replicas, keep_all=True)
+                measured = step_of(replicas.train(settings, plan_with=plan))
+                errors[model].append(abs(plan.step / measured - 1))
+    rows = [row(f"{model}: |predicted / measured - 1|", found) for model, found in errors.items()]
+    return [*rows, row("all configurations", list(itertools.chain(*errors.values())), at_most=0.05)]

@@ -1,0 +1,66 @@
+"""Plans from the clock, with real processes; how good they are is a matter of the benchmarks."""
+
+import pytest
+
+import hetlib
+from tests import workers_plan
+
+SMALL = hetlib.Experiment(global_batch=32, dataset_options={"per_class": 24})
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with hetlib.Replicas(hetlib.Platform.emulated([1, 12])) as replicas:
+        yield replicas
+
+
+def test_a_device_that_costs_time_is_left_out_and_kept_if_asked(pool):
+    plan = hetlib.plan_experiment(SMALL, pool, seconds=0.5)
+    assert plan.shares == (32, 0)
+    assert plan.times == "measured"
+    assert plan.communication < 0.1 * plan.step
+    assert plan.alone_step == pytest.approx(plan.step, rel=0.01)
+    assert plan.reasons[0] == ""
+    assert plan.reasons[1].startswith("leaving replica 1 (cpu/12) out: with it a step takes ")
+    kept = hetlib.plan_experiment(SMALL, pool, seconds=0.5, keep_all=True)
+    assert min(kept.shares) >= 1
+    assert sum(kept.shares) == 32
+    assert kept.step > plan.step
+    assert kept.reasons == ("", "")
+
+
+def test_measure_gives_a_rising_curve_of_every_replica(pool):
+    fast, slow = hetlib.measure(SMALL, pool, seconds=0.5)
+    assert fast.batches[-1] == 32  # the slow one may leave the large batches out
+    assert 3 < slow.time(8) / fast.time(8) < 40
+    assert 0 < fast.spread < 1
+
+
+def test_a_script_of_ones_own(pool):
+    bounds = [{"max_batch": 40, "multiple": 8}, {"max_batch": 40}]
+    (plan, untouched), (other, also) = pool.run(workers_plan.own_plan, bounds)
+    assert untouched
+    assert also
+    assert plan == other
+    assert sum(plan.shares) == 48
+    assert max(plan.shares) <= 40
+    assert plan.shares[0] % 8 == 0
+    assert plan.alone_step is None
+    assert plan.names == ("replica 0 (cpu)", "replica 1 (cpu)")
+    assert all(n > 0 for n in pool.run(workers_plan.one_step_each, (6, 2)))
+
+
+def test_an_impossible_batch_is_explained(pool):
+    with pytest.raises(hetlib.ReplicaError, match="no choice of replicas takes exactly 48 samples"):
+        pool.run(workers_plan.own_plan, [{"max_batch": 8}, {"max_batch": 8}])
+
+
+def test_virtual_replicas_are_planned_by_their_nominal_speeds():
+    plan = hetlib.plan_experiment(SMALL, hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 3])))
+    assert plan.shares == (24, 8)
+    assert plan.times == "modelled"
+
+
+def test_one_replica_takes_the_batch():
+    with hetlib.Replicas(hetlib.Platform.emulated([1])) as alone:
+        assert hetlib.plan_experiment(SMALL, alone, seconds=0.2).shares == (32,)
