@@ -32,6 +32,7 @@ def reproduce(
     profile: Annotated[str, typer.Option(help="quick (minutes), standard (an hour) or full")] = "quick",
     only: Annotated[list[str] | None, typer.Option(help="Number of a notebook, repeatable")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Leave out what succeeded and has not changed")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Untimed notebooks at a time; 2 on two cores")] = None,
 ) -> None:
     """Run the notebooks and collect tables and figures in results/PROFILE/index.html."""
     from hetlib_bundle import runner
@@ -39,7 +40,7 @@ def reproduce(
     with plain_errors():
         if not any(paths.NOTEBOOKS.glob("*.ipynb")):
             raise FileNotFoundError(f"no notebooks in {paths.NOTEBOOKS}; run in a clone: pip install -e .")
-        raise typer.Exit(runner.reproduce(profile, only or (), resume=resume))
+        raise typer.Exit(runner.reproduce(profile, only or (), resume=resume, jobs=jobs))
 
 
 @app.command()

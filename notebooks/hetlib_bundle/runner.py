@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,16 @@ def reproduce(
     results: Path | None = None,
     notebooks: Path = NOTEBOOKS,
     resume: bool = False,
+    jobs: int | None = None,
 ) -> int:
     """Run the notebooks and collect what they made in ``results/<profile>/index.html``.
 
-    A notebook that fails is kept with the error at its head, the others still run, and the exit status
-    that this returns is 1. Entries of ``bundle.json`` for notebooks that this call does not run stay. With
-    ``resume``, those are left out that succeeded before with the same source, code and register of claims. A wrong
-    profile or notebook, or a notebook without that parameter, is a `ValueError` before any runs.
+    A notebook that fails is kept with the error at its head, the others still run, and the exit status that this
+    returns is 1. Notebooks whose metadata say ``"hetlib": {"untimed": 1}`` (the longest) or ``2`` run first, ``jobs`` at
+    a time (by default 2, or 1 on a single core); those that use a clock follow one by one. Entries of ``bundle.json``
+    for notebooks that this call does not run stay. With ``resume``, those are left out that succeeded before with
+    the same source, code and register of claims. A wrong profile or notebook, or a notebook without that parameter, is
+    a `ValueError` before any runs.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}, choose one of: {', '.join(PROFILES)}")
@@ -105,19 +109,32 @@ def reproduce(
     told = target / "bundle.json"
     entries = {entry["name"]: entry for entry in json.loads(told.read_text())["notebooks"]} if told.exists() else {}
     print(f"{len(chosen)} of {len(there)} notebooks, profile {profile}, results in {target}", flush=True)
-    for path in (bar := tqdm(chosen, unit="notebook", disable=None)):
-        bar.set_description(path.stem)
-        tqdm.write(f"\n{path.stem}")
+    bar, begin, lock = tqdm(total=len(chosen), unit="notebook", disable=None), time.perf_counter(), threading.Lock()
+
+    def work(path: Path) -> None:
         source = _source(path)
         if resume and _finished(entries.get(path.stem, {}), source, target):
-            tqdm.write("finished before, left as it is")
-            continue
-        entries[path.stem] = entry = _run(path, target, profile) | {"source": source}
-        tqdm.write(f"{entry['status']} in {entry['seconds']:.0f} s")
-        partial = told.with_suffix(".part")
-        known = [entries[name] for name in there if name in entries]
-        partial.write_text(json.dumps(_summary(profile, known), indent=1) + "\n")
-        partial.replace(told)  # a kill leaves no half file
+            tqdm.write(f"{path.stem} finished before, left as it is")
+        else:
+            tqdm.write(f"\n{path.stem}")
+            entry = _run(path, target, profile) | {"source": source}
+            tqdm.write(f"{path.stem} {entry['status']} in {entry['seconds']:.0f} s")
+            with lock:
+                entries[path.stem] = entry
+                known = [entries[name] for name in there if name in entries]
+                seconds = time.perf_counter() - begin if len(chosen) == len(there) else None
+                partial = told.with_suffix(".part")
+                partial.write_text(json.dumps(_summary(profile, known, seconds), indent=1) + "\n")
+                partial.replace(told)  # a kill leaves no half file
+        bar.update()
+
+    free = sorted((path for path in chosen if _lane(path)), key=lambda path: (_lane(path), path))
+    with ThreadPoolExecutor(jobs or min(2, os.cpu_count() or 1)) as pool:
+        list(pool.map(work, free))
+    for path in chosen:
+        if path not in free:
+            work(path)
+    bar.close()
     summary = json.loads(told.read_text())
     (target / "index.html").write_text(page.render(target, summary, notebooks), encoding="utf-8")
     failed = [entries[path.stem] for path in chosen if entries[path.stem]["status"] == "failed"]
@@ -125,6 +142,11 @@ def reproduce(
         print(f"FAILED {entry['name']}, cell {entry['cell']}: {entry['error']}", file=sys.stderr)
     print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks succeeded; see {target / 'index.html'}")
     return 1 if failed else 0
+
+
+def _lane(path: Path) -> str:
+    """Return "1" or "2" for a notebook that may run beside others (the longest are in 1), "" for the rest."""
+    return str(nbformat.read(path, as_version=4).metadata.get("hetlib", {}).get("untimed", ""))
 
 
 def _source(path: Path) -> str:
@@ -189,12 +211,13 @@ def _mark_stop(output: Path, message: str) -> int:
     return len(started)
 
 
-def _summary(profile: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(profile: str, entries: list[dict[str, Any]], seconds: float | None) -> dict[str, Any]:
+    """``seconds``: of a run of all notebooks; the sum over notebooks stands in where they ran at different times."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "profile": profile,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(sum(entry["seconds"] for entry in entries), 1),
+        "seconds": round(sum(entry["seconds"] for entry in entries) if seconds is None else seconds, 1),
         "peak_pss_mb": max(entry["peak_pss_mb"] for entry in entries),
         "cores": os.cpu_count(),
         "system": platform.system(),
