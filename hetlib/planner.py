@@ -6,6 +6,7 @@ Replicas of one machine share its memory, and gradients take time to exchange: a
 import contextlib
 import copy
 import gc
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from .batchnorm import ALONE, BalancedBatchNorm
 from .datasets import load_dataset
 from .emulation import SlowDown
 from .experiment import Experiment
+from .memory import fitting_batch
 from .partition import Partition, left_out, partition
 from .platform import Platform, Replica
 from .replicas import Replicas
@@ -56,7 +58,8 @@ def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: fl
         example_batch: Its inputs, a tensor or a tuple of them, ``(n, ...)`` with any n >= 1, on the same device.
         global_batch: Samples a step over all replicas.
         seconds: Budget of the timing; each plan that may win is timed for three steps whatever they take.
-        replica: More about this rank, as for `Replica`: ``max_batch`` and ``multiple``.
+        replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits into the free memory) and
+            ``multiple``.
     """
     inputs = example_batch if isinstance(example_batch, tuple) else (example_batch,)
 
@@ -66,8 +69,8 @@ def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: fl
         return torch.stack([o.float().square().mean() for o in outputs]).sum()
 
     own = Replica(device=str(next(model.parameters()).device), **replica)
-    task = _Task(own, model, loss_of, lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9))
-    return _decide(task, global_batch, seconds)
+    sgd = lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9)  # noqa: E731
+    return _decide(_capped(_Task(own, model, loss_of, sgd), global_batch), global_batch, seconds)
 
 
 def measure(experiment: Experiment, replicas: Replicas, *, seconds: float = 4.0) -> list[SpeedModel]:
@@ -102,7 +105,26 @@ def _on_replica(rank: int, experiment: Experiment, platform: Platform, function:
         return F.cross_entropy(network(images.to(device, dtype)), labels.to(device))
 
     task = _Task(platform.replicas[rank], network, loss_of, lambda network: build_optimizer(experiment, network, 0.0))
-    return function(task, experiment.global_batch, *more)
+    return function(_capped(task, experiment.global_batch), experiment.global_batch, *more)
+
+
+def _capped(task: _Task, global_batch: int) -> _Task:
+    """Return the task with a cap on its batch: the one given, or what fits into the memory that is free now."""
+    replica = task.replica
+    sharing = _gather((platform.node(), replica.device)).count((platform.node(), replica.device))
+    if replica.max_batch is None:
+        fitting = fitting_batch(_alone(task.network), task.loss_of, torch.device(replica.device), sharing)
+        replica = replace(replica, max_batch=fitting) if fitting < global_batch else replica
+    return task._replace(replica=replica)
+
+
+def _alone(network: nn.Module, group: Any = ALONE) -> nn.Module:
+    """Return a copy in training mode whose synchronised layers reduce over ``group``, by default with nobody."""
+    network = copy.deepcopy(network).train()
+    for layer in network.modules():
+        if isinstance(layer, BalancedBatchNorm):
+            layer.process_group = group
+    return network
 
 
 def _gather(item: Any) -> list[Any]:
@@ -115,10 +137,7 @@ def _gather(item: Any) -> list[Any]:
 
 def _stepper(task: _Task, group: Any = None) -> Callable[[int], tuple[float, float]]:
     """Return a training step of a copy of the network on n samples; it returns its seconds and those of compute."""
-    network = copy.deepcopy(task.network).train()
-    for layer in network.modules():  # alone, ranks take different numbers of steps
-        if isinstance(layer, BalancedBatchNorm):
-            layer.process_group = ALONE if group is None else group
+    network = _alone(task.network, ALONE if group is None else group)
     slow, optimizer = SlowDown(task.replica.slowdown, network), task.optimizer_of(network)
     model = network if group is None else DistributedDataParallel(network, process_group=group)
 

@@ -20,7 +20,7 @@ class Replica:
     device: str = "cpu"  # or "cuda", "cuda:<index>"
     threads: int = 1  # intra-op threads; results are repeatable at a fixed number
     slowdown: float = 1.0  # emulated compute time over the device's own, at least 1 (CPU only)
-    max_batch: int | None = None  # most samples that fit into its memory; None: no cap
+    max_batch: int | None = None  # most samples of a step; None: as many as fit into the memory free when it is planned
     multiple: int = 1  # what its local batch is a multiple of, e.g. 8 for tensor cores
 
     def __post_init__(self) -> None:

@@ -92,11 +92,11 @@ def reproduce(
     """Run the notebooks and collect what they made in ``results/<profile>/index.html``.
 
     A notebook that fails is kept with the error at its head, the others still run, and the exit status that this
-    returns is 1. Notebooks whose metadata say ``"hetlib": {"untimed": 1}`` (the longest) or ``2`` run first, ``jobs`` at
-    a time (by default 2, or 1 on a single core); those that use a clock follow one by one. Entries of ``bundle.json``
-    for notebooks that this call does not run stay. With ``resume``, those are left out that succeeded before with
-    the same source, code and register of claims. A wrong profile or notebook, or a notebook without that parameter, is
-    a `ValueError` before any runs.
+    returns is 1. Notebooks whose metadata say ``"hetlib": {"untimed": 1}`` (the longest) or ``2`` run first,
+    ``jobs`` at a time (by default 2, or 1 on a single core); those that use a clock follow one by one. Entries of
+    ``bundle.json`` for notebooks that this call does not run stay. With ``resume``, those are left out that succeeded
+    before with the same source, code and register of claims. A wrong profile or notebook, or a notebook without that
+    parameter, is a `ValueError` before any runs.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}, choose one of: {', '.join(PROFILES)}")
