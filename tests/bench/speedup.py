@@ -10,14 +10,14 @@ from tests.bench import Row
 from tests.bench._measure import row
 from tests.bench.prediction import experiment, step_of
 
-CASES = (("smallcnn", 16, 5), ("resnet18", 16, 2))  # model, pixels, turns
+CASES = (("smallcnn", 16, 5, 16), ("resnet18", 16, 2, 9))  # model, pixels, turns, steps of each
 SLOWDOWNS = (2, 4, 8, 50)
 BATCH = 128
 SWEEP = (0, 8, 16, 28, 42)  # samples of the slow replica
 
 
 def steps(
-    replicas: hetlib.Replicas, model: str, size: int, turns: int, chosen: tuple[int, ...]
+    replicas: hetlib.Replicas, model: str, size: int, turns: int, each: int, chosen: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
     """Return the median steps of each turn, by split."""
     splits = {"plan": chosen, "equal": (BATCH // 2, BATCH // 2)}
@@ -25,7 +25,7 @@ def steps(
     found: dict[str, list[float]] = {name: [] for name in splits}
     for turn in range(turns):
         for name in list(splits)[:: -1 if turn % 2 else 1]:
-            record = replicas.train(experiment(model, size, BATCH, shares=splits[name]))
+            record = replicas.train(experiment(model, size, BATCH, shares=splits[name], max_steps=each))
             found[name].append(step_of(record))
     return {name: np.array(times) for name, times in found.items()}
 
@@ -35,9 +35,9 @@ def run() -> list[Row]:
     rows = []
     for slowdown in SLOWDOWNS:
         with hetlib.Replicas(hetlib.Platform.emulated([1, slowdown])) as replicas:
-            for model, size, turns in CASES if slowdown < 50 else CASES[:1]:
+            for model, size, turns, each in CASES if slowdown < 50 else CASES[:1]:
                 plan = hetlib.plan_experiment(experiment(model, size, BATCH), replicas)
-                times = steps(replicas, model, size, turns, plan.shares)
+                times = steps(replicas, model, size, turns, each, plan.shares)
                 split, own = "/".join(map(str, plan.shares)), times["plan"]
                 swept = {name: values for name, values in times.items() if name != "equal"}
                 best = min(swept, key=lambda name: np.median(swept[name]))
