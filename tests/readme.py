@@ -96,8 +96,8 @@ def _standard() -> list[str]:
     head = ["data set, CNN", "OA of single (%)", "balanced", "uneven-plain", "uneven-plain-retuned", "speed-weighted"]
     seeds = int(verdicts.n.min())
     return [
-        f"The same at the standard profile (`make reproduce PROFILE=standard ONLY=07`; {seeds} seeds): differences of "
-        "OA to `single` in points, with 95 % intervals paired over seeds:",
+        f"`07_accuracy` at the standard profile ({seeds} seeds, learning rate chosen on validation data): OA of `single`, "
+        "and differences to it in points, with 95 % intervals paired over seeds:",
         _table(head, rows),
     ]
 
@@ -131,9 +131,10 @@ def filled(readme: str) -> str:
 
 if __name__ == "__main__":
     record()
-    if (made := RESULTS / "standard" / "tables" / "07_accuracy_table.csv").exists():
-        STANDARD.mkdir(parents=True, exist_ok=True)
-        for name in ("07_accuracy_table.csv", "07_verdicts.csv"):
-            shutil.copyfile(made.parent / name, STANDARD / name)
+    for name in ("07_accuracy_table", "07_verdicts"):  # of one run or of several, each with some data sets or CNNs
+        if made := sorted(RESULTS.glob(f"standard*/tables/{name}.csv")):
+            STANDARD.mkdir(parents=True, exist_ok=True)
+            whole = pd.concat(map(pd.read_csv, made)).drop_duplicates()
+            whole.to_csv(STANDARD / f"{name}.csv", index=False)
     path = ROOT / "README.md"
     path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

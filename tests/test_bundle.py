@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import nbformat
@@ -214,3 +217,40 @@ def test_help_names_the_commands() -> None:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
     assert done.returncode == 0
     assert "reproduce" in done.stdout
+
+
+def test_an_interrupted_run_is_continued(tmp_path: Path) -> None:
+    log, flag = tmp_path / "log", tmp_path / "flag"
+    note = f"import pathlib; p = pathlib.Path('{log}'); p.write_text((p.read_text() if p.exists() else '') + '{{0}}')"
+    notebook(tmp_path, "01_first", note.format("a"))
+    wait = (
+        f"import time, pathlib; pathlib.Path('{flag}').touch()\nwhile pathlib.Path('{flag}').exists(): time.sleep(0.1)"
+    )
+    notebook(tmp_path, "02_second", wait, note.format("b"))
+    code = "import sys, pathlib; from hetlib_bundle import runner; a, b = map(pathlib.Path, sys.argv[1:])\n"
+    code += "runner.reproduce('quick', (), b, a)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(tmp_path / "r")], start_new_session=True)
+    end = time.time() + 60
+    while not flag.exists():
+        assert time.time() < end
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    flag.unlink()
+    log_before = log.read_text()
+    stop = threading.Event()
+
+    def release() -> None:
+        while not stop.is_set():
+            flag.unlink(missing_ok=True)
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    try:
+        assert runner.reproduce("quick", (), tmp_path / "r", tmp_path) == 0
+    finally:
+        stop.set()
+        thread.join()
+    assert (log_before, log.read_text()) == ("a", "ab")  # the first did not run again
+    assert not (tmp_path / "r/quick/.unfinished").exists()

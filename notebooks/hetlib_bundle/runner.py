@@ -96,7 +96,7 @@ def reproduce(
     ``jobs`` at a time (by default 2, or 1 on a single core); those that use a clock follow one by one. Entries of
     ``bundle.json`` for notebooks that this call does not run stay. With ``resume``, those are left out that succeeded
     before with the same source, code and register of claims. A wrong profile or notebook, or a notebook without that
-    parameter, is a `ValueError` before any runs.
+    parameter, is a `ValueError` before any runs. A run of all notebooks that was interrupted is continued by the next.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}, choose one of: {', '.join(PROFILES)}")
@@ -109,11 +109,17 @@ def reproduce(
     told = target / "bundle.json"
     entries = {entry["name"]: entry for entry in json.loads(told.read_text())["notebooks"]} if told.exists() else {}
     print(f"{len(chosen)} of {len(there)} notebooks, profile {profile}, results in {target}", flush=True)
+    started, whole = target / ".unfinished", len(chosen) == len(there)
+    since = started.read_text() if whole and started.exists() and not resume else ""
+    if since:
+        print(f"continuing the run of {since}, which did not come to its end; to start anew, delete {started}")
+    elif whole and not resume:
+        started.write_text(datetime.now(UTC).isoformat(timespec="seconds"))
     bar, begin, lock = tqdm(total=len(chosen), unit="notebook", disable=None), time.perf_counter(), threading.Lock()
 
     def work(path: Path) -> None:
         source = _source(path)
-        if resume and _finished(entries.get(path.stem, {}), source, target):
+        if (resume or since) and _finished(entries.get(path.stem, {}), source, target, since):
             tqdm.write(f"{path.stem} finished before, left as it is")
         else:
             tqdm.write(f"\n{path.stem}")
@@ -122,7 +128,7 @@ def reproduce(
             with lock:
                 entries[path.stem] = entry
                 known = [entries[name] for name in there if name in entries]
-                seconds = time.perf_counter() - begin if len(chosen) == len(there) else None
+                seconds = time.perf_counter() - begin if whole and not (resume or since) else None
                 partial = told.with_suffix(".part")
                 partial.write_text(json.dumps(_summary(profile, known, seconds), indent=1) + "\n")
                 partial.replace(told)  # a kill leaves no half file
@@ -135,6 +141,8 @@ def reproduce(
         if path not in free:
             work(path)
     bar.close()
+    if whole:
+        started.unlink(missing_ok=True)
     summary = json.loads(told.read_text())
     (target / "index.html").write_text(page.render(target, summary, notebooks), encoding="utf-8")
     failed = [entries[path.stem] for path in chosen if entries[path.stem]["status"] == "failed"]
@@ -155,9 +163,9 @@ def _source(path: Path) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in (path, *code))).hexdigest()
 
 
-def _finished(entry: dict[str, Any], source: str, target: Path) -> bool:
+def _finished(entry: dict[str, Any], source: str, target: Path, since: str) -> bool:
     """Say whether a notebook need not run again; the report always does, since it reads what the others left."""
-    same = entry.get("status") == "succeeded" and entry.get("source") == source
+    same = entry.get("status") == "succeeded" and entry.get("source") == source and entry["finished"] >= since
     return same and not entry["name"].startswith("99") and (target / "notebooks" / f"{entry['name']}.ipynb").exists()
 
 
