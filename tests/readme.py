@@ -96,7 +96,7 @@ def _standard() -> list[str]:
     head = ["data set, CNN", "OA of single (%)", "balanced", "uneven-plain", "uneven-plain-retuned", "speed-weighted"]
     seeds = int(verdicts.n.min())
     return [
-        f"`07_accuracy` at the standard profile ({seeds} seeds, learning rate chosen on validation data): OA of `single`, "
+        f"`07_accuracy` at the standard profile ({seeds} seeds, rate chosen on validation data): OA of `single`, "
         "and differences to it in points, with 95 % intervals paired over seeds:",
         _table(head, rows),
     ]
