@@ -63,7 +63,7 @@ def test_plan() -> None:
     assert "shares 16/0" in done.output
     done = hetlib("train", "e.yaml", "--plan", "plan.yaml", "--virtual", e=EXPERIMENT | {"global_batch": 24})
     assert done.exit_code == 2
-    assert "`shares` is (16, 0); it must be whole numbers >= 0 with the sum 24." in done.output
+    assert "`shares` is (16, 0); allowed: whole numbers >= 0, sum 24." in done.output
 
 
 def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
