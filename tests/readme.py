@@ -109,7 +109,7 @@ def notebooks_text() -> str:
     for head in read_heads():
         path = NOTEBOOKS / f"{head.name}.ipynb"
         source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-        made = sorted(set(re.findall(r'save_(figure|table)\(\w+, "(\w+)"', source)), key=lambda kind_name: kind_name[1])
+        made = sorted(set(re.findall(r'save_(figure|table)\(\w+, "(\w+)"', source)), key=lambda made: made[::-1])
         products = ", ".join(f"{kind} `{name}`" for kind, name in made)
         time = f"{seconds[path.stem]:.0f} s" if path.stem in seconds else ""
         claims = "all" if len(head.claims) == 5 else ", ".join(head.claims)
