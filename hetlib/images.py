@@ -1,6 +1,7 @@
 """What every data set here is: labelled images in a memory-mapped cache, read one by one or gathered."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -93,6 +94,21 @@ class ImageDataset(Dataset):
             if not self._clean:
                 np.copyto(part, np.float32(0) if standardise else self.mean, where=~valid_pixels(raw, *self._data))
         return images, torch.from_numpy(self.labels[chosen])
+
+    def plot(self, sample: dict[str, Any]) -> Any:
+        """Return a matplotlib figure of an item, in colour if red, green, blue or B04, B03, B02 are there."""
+        found = [[i for i, band in enumerate(self.bands) if re.search(colour, band.lower())] for colour in RGB]
+        shown = [positions[0] for positions in found] if all(found) else [0]
+        image = np.asarray(sample["image"], dtype=np.float32)[shown]  # (3 or 1, height, width)
+        low, high = np.percentile(image, (2, 98), axis=(1, 2), keepdims=True)
+        image = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1).transpose(1, 2, 0)
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(2.5, 2.5), layout="constrained")
+        axes = figure.add_subplot(title=self.classes[int(sample["label"])])
+        axes.imshow(image, cmap="gray")
+        axes.axis("off")
+        return figure
 
 
 def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Sequence[float] | None) -> np.ndarray:

@@ -24,7 +24,6 @@ from hetlib import scenefolder
 from hetlib.datasets import DATASETS, SPLITS, EuroSAT, LandCoverScene, SceneFolder, load_dataset
 from hetlib.landcover import zones
 from hetlib.paths import extra_data
-from hetlib_bundle.figures import image_figure
 
 UTM = CRS.from_epsg(32633)
 real = pytest.mark.skipif(extra_data() is None, reason="HETLIB_DATA names no folder with real data")
@@ -172,7 +171,7 @@ def test_unknown_split_and_fractions(open_tree: Open) -> None:
 
 def test_plot(scene: dict[str, Any], open_tree: Open) -> None:
     for dataset in (LandCoverScene(**scene), open_tree()):
-        figure = image_figure(dataset, dataset[0])
+        figure = dataset.plot(dataset[0])
         assert isinstance(figure, Figure)
         assert figure.axes[0].get_title() == dataset.classes[dataset.labels[0]]
     assert np.asarray(figure.axes[0].images[0].get_array()).shape == (8, 8, 3)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -15,7 +14,6 @@ from matplotlib.figure import Figure
 
 from hetlib.experiment import STRATEGIES
 from hetlib.gradient import effective_batch, replica_weights
-from hetlib.images import RGB, ImageDataset
 from hetlib.partition import Partition
 from hetlib.platform import Replica
 from hetlib.records import PHASES, RunRecord
@@ -241,21 +239,6 @@ def confusion_figure(record: RunRecord) -> Figure:
         axes.set_yticks(axes.get_yticks(), names, rotation=0)
         axes.set(xlabel="Predicted class", ylabel="True class")
         axes.tick_params(length=0)
-        return figure
-
-
-def image_figure(dataset: ImageDataset, item: Mapping[str, Any]) -> Figure:
-    """Draw an item under its class name, in colour if red, green, blue or B04, B03, B02 are there."""
-    found = [[i for i, band in enumerate(dataset.bands) if re.search(colour, band.lower())] for colour in RGB]
-    shown = [positions[0] for positions in found] if all(found) else [0]
-    image = np.asarray(item["image"], dtype=np.float32)[shown]  # (3 or 1, height, width)
-    low, high = np.percentile(image, (2, 98), axis=(1, 2), keepdims=True)
-    image = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1).transpose(1, 2, 0)
-    with ieee_style():
-        figure = _Picture(figsize=(1.7, 1.8))
-        axes = figure.add_subplot(title=dataset.classes[int(item["label"])])
-        axes.imshow(image, cmap="gray")
-        axes.axis("off")
         return figure
 
 
