@@ -1,6 +1,6 @@
 """``python -m hetlib``, the same as the command ``hetlib``."""
 
-from hetlib.cli import main
+from hetlib_bundle.cli import main
 
 if __name__ == "__main__":
     main()

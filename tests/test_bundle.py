@@ -13,8 +13,7 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from hetlib import cli
-from hetlib_bundle import runner
+from hetlib_bundle import cli, runner
 
 PNG = """
 import os, pathlib

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from hetlib.cli import app
+from hetlib_bundle.cli import app
 
 EXPERIMENT = {"global_batch": 16, "max_steps": 2, "dataset_options": {"per_class": 24}}
 PLATFORM = {"replicas": [{"device": "cpu"}, {"device": "cpu", "slowdown": 2}]}

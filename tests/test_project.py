@@ -279,7 +279,7 @@ def test_public_names_in_any_import_order(first: str) -> None:
 
 
 def test_importing_the_package_and_its_help_are_cheap() -> None:
-    code = "import sys, hetlib.cli; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    code = "import sys, hetlib_bundle.cli; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

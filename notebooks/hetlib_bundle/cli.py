@@ -35,7 +35,7 @@ def reproduce(
     jobs: Annotated[int | None, typer.Option(min=1, help="Untimed notebooks at a time; 2 on two cores")] = None,
 ) -> None:
     """Run the notebooks and collect tables and figures in results/PROFILE/index.html."""
-    from hetlib_bundle import runner
+    from . import runner
 
     with plain_errors():
         if not any(paths.NOTEBOOKS.glob("*.ipynb")):
