@@ -14,7 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
-__all__ = ["SelfCheck", "check_weights"]
+__all__ = ["SelfCheck", "check_weights", "differentiable"]
 
 _ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative error of a gradient, by the weights' precision
 
@@ -39,15 +39,17 @@ class SelfCheck:
         """Note a pass of the first step and the gradients that come back through its outputs."""
         if self.done:
             return outputs
-        leaves = _differentiable(outputs)
+        leaves = differentiable(outputs)
         gradients = [torch.zeros_like(leaf, device="cpu") for leaf in leaves]
-        self.passes.append((tree_map_only(torch.Tensor, _kept, (inputs, keywords)), gradients))
+        self.passes.append(
+            (tree_map_only(torch.Tensor, lambda x: x.detach().cpu().clone(), (inputs, keywords)), gradients)
+        )
         self.rough = torch.is_autocast_enabled(leaves[0].device.type)
 
         def note(gradient: torch.Tensor, place: int) -> None:
             share = float(factor() if callable(factor) else factor) / dist.get_world_size(self.group)
             if share:
-                gradients[place] = _kept(gradient) * share
+                gradients[place] = gradient.cpu() * share
             if self.model.require_backward_grad_sync and not self.queued:
                 self.queued = True
                 # Once more from within: DDP queues the end of its reduction later than this.
@@ -83,7 +85,7 @@ class SelfCheck:
         copies = [p for p in network.parameters() if p.requires_grad]
         (inputs, keywords), gradients = tree_map(partial(_joined, copies[0].device), *passes)
         with torch.enable_grad():
-            outputs = _differentiable(network(*inputs, **keywords))
+            outputs = differentiable(network(*inputs, **keywords))
             found = torch.autograd.grad(outputs, copies, gradients, materialize_grads=True)
         expected = torch.cat([g.flatten() for g in found]).double()
         reduced = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in used]).double()
@@ -113,19 +115,14 @@ def check_weights(model: nn.Module, group: dist.ProcessGroup | None = None) -> N
     dist.all_reduce(bounds, dist.ReduceOp.MAX, group=group)
     differing = [name for name, differs in zip(named, (bounds[0] != -bounds[1]).tolist(), strict=True) if differs]
     if differing:
-        raise RuntimeError(
-            f"the replicas' weights differ in {len(differing)} of {len(named)} tensors, e.g. {differing[:3]}; start "
-            "all from the same weights, and let nothing but the reduced gradient change them."
-        )
-
-
-def _kept(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().cpu().clone()
+        found = f"the replicas' weights differ in {len(differing)} of {len(named)} tensors, e.g. {differing[:3]}"
+        raise RuntimeError(f"{found}; start all from the same, and let only the reduced gradient change them.")
 
 
 def _joined(device: torch.device, *parts: Any) -> Any:
     return torch.cat(parts).to(device) if isinstance(parts[0], torch.Tensor) and parts[0].dim() else parts[0]
 
 
-def _differentiable(outputs: Any) -> list[torch.Tensor]:
+def differentiable(outputs: Any) -> list[torch.Tensor]:
+    """Return the tensors in a model's outputs that a gradient can come back through."""
     return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor) and leaf.requires_grad]

@@ -16,9 +16,9 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-from .checks import SelfCheck, check_weights
+from .checks import SelfCheck, check_weights, differentiable
 from .sampler import BalancedSampler
 
 __all__ = ["announce", "balance", "scale_gradient"]
@@ -49,9 +49,7 @@ def scale_gradient(outputs: Any, factor: float | Factor) -> Any:
     """
     if factor == 1:
         return outputs
-    return tree_map(
-        lambda o: _ScaleGradient.apply(o, factor) if isinstance(o, torch.Tensor) and o.requires_grad else o, outputs
-    )
+    return tree_map_only(torch.Tensor, lambda o: _ScaleGradient.apply(o, factor) if o.requires_grad else o, outputs)
 
 
 class _Dealt:
@@ -71,9 +69,8 @@ class _Dealt:
         if own is None or size > self.left or (size == 0) != (own == 0):
             expected = "no step" if own is None else f"{own}, of which {self.left} are left to process"
             raise RuntimeError(
-                f"replica {rank} got a batch of {size}, but the sampler dealt {expected}; take the batches "
-                "from a DataLoader(..., batch_sampler=sampler), whole or in parts, and give `passes` to `balance` when "
-                "each sample goes through the model several times a step."
+                f"replica {rank} got a batch of {size}, but the sampler dealt {expected}; take the batches from a "
+                "DataLoader(..., batch_sampler=sampler), whole or in parts; set `passes` if samples pass several times."
             )
         self.left -= max(size, 1)
         return len(self.counts) * size / sum(self.counts)
@@ -145,11 +142,9 @@ def balance(
     replicas = dist.get_world_size(model.process_group)
     if sampler is not None and len(sampler.counts(0)) != replicas:
         raise ValueError(f"`sampler` deals to {len(sampler.counts(0))} replicas, but the model has {replicas}.")
-    source: Callable[[int], float | Factor]
+    source: Callable[[int], Any] = _Announced(model) if sampler is None else _Dealt(sampler, passes)
     if reduction == "sum":
         source = lambda size: float(replicas)  # noqa: E731
-    else:
-        source = _Announced(model) if sampler is None else _Dealt(sampler, passes)
     watcher = SelfCheck(model) if check else None
     steps = itertools.count(1)
 
@@ -160,7 +155,7 @@ def balance(
             return None
         if not module.training:  # an evaluation, which is no part of a step; training like this would go unweighted
             return scale_gradient(outputs, _refuse)
-        if not any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in tree_leaves(outputs)):
+        if not differentiable(outputs):
             raise TypeError(
                 f"the model returned a {type(outputs).__name__} without a tensor that needs a gradient; "
                 "return tensors, lists, tuples or dicts, or register the type as a pytree."
@@ -179,10 +174,8 @@ def balance(
 
 
 def _refuse() -> float:
-    raise RuntimeError(
-        "a backward pass through outputs of a model in evaluation mode, which are not weighted; call `model.train()` "
-        "before the forward pass, and put single layers into evaluation mode after that where they are to stay frozen."
-    )
+    reason = "a backward pass through outputs of a model in evaluation mode, which are not weighted"
+    raise RuntimeError(f"{reason}; call `model.train()` before the forward pass, and `eval()` on single layers only.")
 
 
 def announce(model: nn.Module, *counts: float | torch.Tensor) -> None:
