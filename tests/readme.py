@@ -96,8 +96,10 @@ def _standard() -> list[str]:
     head = ["data set, CNN", "OA of single (%)", "balanced", "uneven-plain", "uneven-plain-retuned", "speed-weighted"]
     seeds = int(verdicts.n.min())
     return [
-        f"`07_accuracy` at the standard profile ({seeds} seeds, rate chosen on validation data): OA of `single`, "
-        "and differences to it in points, with 95 % intervals paired over seeds:",
+        f"`07_accuracy` at the standard profile, as far as it has been run (`papermill notebooks/07_accuracy.ipynb "
+        "out.ipynb -p profile standard -p datasets wake -p models smallcnn` and so on; "
+        f"{seeds} seeds, rate chosen on validation data): OA of `single`, and differences to it in points, with 95 % "
+        "intervals paired over seeds:",
         _table(head, rows),
     ]
 
