@@ -48,12 +48,7 @@ def fitting_batch(network: nn.Module, loss_of: LossOf, device: torch.device, sha
     """Return the samples of a step that fit into the free memory, at least 1.
 
     What a sample needs is the slope of `saved_bytes` between 2 and 4 samples, twice for the peak of the backward pass.
-
-    Args:
-        network: The model, in training mode; its running statistics change.
-        loss_of: See `LossOf`.
-        device: Where both are.
-        sharing: Replicas that share this memory.
+    The network is in training mode, so its running statistics change; ``sharing`` replicas share the memory.
     """
     two, four = (saved_bytes(partial(loss_of, network, n)) for n in (2, 4))
     weights = sum(p.numel() * p.element_size() for p in network.parameters())

@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn
 from torch.autograd.variable import Variable
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from .batchnorm import ALONE, BalancedBatchNorm
@@ -84,13 +82,13 @@ def plan_experiment(experiment: Experiment, replicas: Any, *, seconds: float = 4
     if isinstance(replicas, Replicas):
         return replicas.run(_on_replica, experiment, replicas.platform, _decide, seconds, keep_all)[0]
     models = [SpeedModel.constant(speed) for speed in replicas.platform.nominal_speeds]
-    return partition(models, experiment.global_batch, **_limits(replicas.platform.replicas, keep_all))
+    active = (len(models) if keep_all else 1, len(models))
+    return partition(models, experiment.global_batch, active=active, **_limits(replicas.platform.replicas))
 
 
-def _limits(replicas: Sequence[Replica], keep_all: bool) -> dict[str, Any]:
+def _limits(replicas: Sequence[Replica]) -> dict[str, Any]:
     names = [f"replica {rank} ({replica.name})" for rank, replica in enumerate(replicas)]
-    limits = {"caps": [r.max_batch for r in replicas], "multiples": [r.multiple for r in replicas]}
-    return {**limits, "names": names, "active": (len(replicas) if keep_all else 1, len(replicas))}
+    return {"caps": [r.max_batch for r in replicas], "multiples": [r.multiple for r in replicas], "names": names}
 
 
 def _on_replica(rank: int, experiment: Experiment, platform: Platform, function: Callable[..., Any], *more: Any) -> Any:
@@ -101,7 +99,7 @@ def _on_replica(rank: int, experiment: Experiment, platform: Platform, function:
 
     def loss_of(network: nn.Module, n: int) -> torch.Tensor:
         images, labels = data.gather(np.arange(n) % len(data))
-        return F.cross_entropy(network(images.to(device, dtype)), labels.to(device))
+        return nn.functional.cross_entropy(network(images.to(device, dtype)), labels.to(device))
 
     task = _Task(platform.replicas[rank], network, loss_of, lambda network: build_optimizer(experiment, network, 0.0))
     return function(_capped(task), experiment.global_batch, *more)
@@ -138,7 +136,7 @@ def _stepper(task: _Task, group: Any = ALONE) -> Callable[[int], tuple[float, fl
     """Return a training step of a copy of the network on n samples; it returns its seconds and those of compute."""
     network = _alone(task.network, group)
     slow, optimizer = SlowDown(task.replica.slowdown, network), task.optimizer_of(network)
-    model = network if group is ALONE else DistributedDataParallel(network, process_group=group)
+    model = network if group is ALONE else nn.parallel.DistributedDataParallel(network, process_group=group)
 
     def now() -> float:
         slow.settle()
@@ -203,12 +201,12 @@ def _race(task: _Task, plans: Iterable[Shares], seconds: float) -> dict[Shares, 
 def _decide(task: _Task, global_batch: int, seconds: float, keep_all: bool = False) -> Partition:
     """Return one plan for all ranks: candidates from curves, the choice from the clock."""
     curves, replicas = zip(*_gather((_curve(task, global_batch, seconds / 2), task.replica)), strict=True)
-    limits, count, models = _limits(replicas, keep_all), len(replicas), list(curves)
-    first = partition(curves, global_batch, **limits)
+    limits, count, models = _limits(replicas), len(replicas), list(curves)
+    few = [] if keep_all else [(k, k) for k in sorted({1, 2, (count + 1) // 2, count})]
+    numbers = [(count if keep_all else 1, count), *few]  # of active replicas: as the curves say, and a few to try
+    first = partition(curves, global_batch, active=numbers[0], **limits)
     if count == 1:
         return first
-    numbers = [limits.pop("active")]  # of active replicas: as the curves say, and a few to try
-    numbers += [] if keep_all else [(k, k) for k in sorted({1, 2, (count + 1) // 2, count})]
     exposed: dict[int, float] = {}  # seconds that the exchange adds to a step, by number of active replicas
     for budget in (0.2 * seconds, 0.3 * seconds):
         known = sorted(exposed)

@@ -29,15 +29,14 @@ class Replica:
     multiple: int = 1  # what its local batch is a multiple of, e.g. 8 for tensor cores
 
     def __post_init__(self) -> None:
-        known_device = re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device))
-        finite = isinstance(self.slowdown, (int, float)) and 1 <= self.slowdown < math.inf
+        slows = isinstance(self.slowdown, (int, float)) and 1 <= self.slowdown < math.inf
         faster = "to make one replica faster than the rest, slow the others down"
         for name, right, allowed in (
-            ("device", known_device, "'cpu', 'cuda' and 'cuda:<index>'"),
+            ("device", re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)), "'cpu', 'cuda' and 'cuda:<index>'"),
             ("threads", _is_count(self.threads), "a whole number >= 1"),
             ("multiple", _is_count(self.multiple), "a whole number >= 1"),
             ("max_batch", self.max_batch is None or _is_count(self.max_batch), "None or a whole number >= 1"),
-            ("slowdown", finite, f"a finite number >= 1 (1: full speed); {faster}"),
+            ("slowdown", slows, f"a finite number >= 1 (1: full speed); {faster}"),
             ("slowdown", self.slowdown == 1 or self.device == "cpu", f"1 on {self.device!r}: only a CPU replica slows"),
         ):
             if not right:
@@ -70,18 +69,15 @@ class Platform:
     @classmethod
     def from_list(cls, replicas: Sequence[Mapping[str, Any]]) -> "Platform":
         """Build a platform from mappings with the fields of `Replica`; ``count`` repeats one."""
-        known = [field.name for field in dataclasses.fields(Replica)]
+        known = [*(field.name for field in dataclasses.fields(Replica)), "count"]
         built: list[Replica] = []
         for rank, entry in enumerate(replicas):
-            if not isinstance(entry, Mapping):
-                raise ValueError(f"replica {rank} is {entry!r}; write it as a mapping such as 'device: cpu'.")
-            fields = dict(entry)
-            count = fields.pop("count", 1)
+            if not isinstance(entry, Mapping) or not set(entry) <= set(known):
+                raise ValueError(f"replica {rank} is {entry!r}; write a mapping such as 'device: cpu', of {known}.")
+            fields = {"count": 1, **entry}
+            count = fields.pop("count")
             if not _is_count(count):
                 raise ValueError(f"replica {rank} has `count` {count!r}; it must be a whole number >= 1.")
-            unknown = sorted(set(fields) - set(known))
-            if unknown:
-                raise ValueError(f"replica {rank} has unknown fields {unknown}; allowed are {[*known, 'count']}.")
             built += [Replica(**fields)] * count
         return cls(tuple(built))
 
