@@ -66,17 +66,17 @@ class Curves:
         batches = np.array([(*m.batches, *end) for m, end in zip(models, ends, strict=True)], dtype=np.float64)
         seconds = np.array([(*m.seconds, *map(m.time, end)) for m, end in zip(models, ends, strict=True)])
         self.inner = batches[:, 1:-1], seconds[:, 1:-1]
-        self.pieces = np.stack([batches[:, :-1], seconds[:, :-1], np.diff(batches), np.diff(seconds)])
-        self.rows = np.arange(len(models))
+        self.pieces = np.stack([batches[:, :-1], seconds[:, :-1], np.diff(batches), np.diff(seconds)]).reshape(4, -1)
+        self.row = (most - 1) * np.arange(len(models))
 
     def time(self, shares: np.ndarray) -> np.ndarray:
         """Return `SpeedModel.time` of each replica's share."""
-        n, t, dn, dt = self.pieces[:, self.rows, (self.inner[0] < shares[:, None]).sum(1)]
+        n, t, dn, dt = self.pieces.take(self.row + (self.inner[0] < shares[:, None]).sum(1), axis=1)
         return np.where(shares > 0, np.maximum(t + dt * (shares - n) / dn, 1e-9), 0.0)
 
     def largest(self, seconds: float, tops: np.ndarray) -> np.ndarray:
         """Return the largest share in 0..top of each replica whose step takes at most ``seconds``."""
-        n, t, dn, dt = self.pieces[:, self.rows, (self.inner[1] <= seconds).sum(1)]
+        n, t, dn, dt = self.pieces.take(self.row + (self.inner[1] <= seconds).sum(1), axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):  # a flat end: any share (0 / 0 too), or none
             shares = np.floor(n + dn * (seconds - t) / dt + 1e-9)  # what rounding hides
         return np.where(np.isnan(shares), tops, np.clip(shares, 0, tops)).astype(np.int64)
