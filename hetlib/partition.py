@@ -8,14 +8,11 @@ what can be taken off again comes off the slowest replicas first.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from .speed import Curves, SpeedModel
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Partition", "partition"]
 
@@ -49,8 +46,8 @@ class Partition:
         """Fraction of the compute phase that each replica waits for the slowest."""
         return tuple(1 - seconds / max(self.compute) for seconds in self.compute)
 
-    def explain(self) -> "pd.DataFrame":
-        """Return one row a replica: its share, compute time, waiting, and why it is left out if it is."""
+    def explain(self) -> Any:
+        """Return a data frame, one row a replica: its share, compute time, waiting, and why it is left out if it is."""
         import pandas as pd
 
         compute, idle = np.multiply(self.compute, 1e3), np.multiply(self.idle, 100)
@@ -91,15 +88,12 @@ def partition(
     if not count or {len(tops), len(lows), len(units)} != {count} or min(*tops, *lows, *units) < 1:
         raise ValueError(f"got {count} models, batch {global_batch}, {given}; give one of each a replica, all >= 1.")
     curves, bounds = Curves(models), (tops // units * units, -(-lows // units) * units, units)
-
-    def cost(k: int) -> float:
-        return communication(k) if communication and k > 1 else 0.0
-
+    added = [communication(k) if communication and k > 1 else 0.0 for k in range(count + 1)]  # by active replicas
     fewest, most = active or (1, count)
     step, shares = np.inf, None
     for k in range(most, fewest - 1, -1) if communication else [most]:
-        found = _fastest(curves, global_batch, bounds, (fewest, k), step - cost(k))
-        if found is not None and (seconds := curves.time(found).max() + cost(int(np.count_nonzero(found)))) < step:
+        found = _fastest(curves, global_batch, bounds, (fewest, k), step - added[k])
+        if found is not None and (seconds := curves.time(found).max() + added[np.count_nonzero(found)]) < step:
             step, shares = float(seconds), found
     if shares is None:
         mend = "change the global batch, raise a cap, or lower a floor or multiple"
@@ -107,7 +101,7 @@ def partition(
     used, compute = int(np.count_nonzero(shares)), curves.time(shares)
     names = tuple(names or [f"replica {r}" for r in ranks])
     equal, whole = global_batch // count + (ranks < global_batch % count), curves.time(np.full(count, global_batch))
-    equal_step = float(curves.time(equal).max()) + cost(min(count, global_batch)) if (equal <= tops).all() else None
+    equal_step = float(curves.time(equal).max()) + added[min(count, global_batch)] if (equal <= tops).all() else None
     alone_step = min(whole[(bounds[0] == global_batch) & (bounds[1] <= global_batch)].tolist(), default=None)
     uncertainty = max(model.spread for model, n in zip(models, shares, strict=True) if n)
     reasons, least = [""] * count, np.maximum(curves.time(bounds[1]), compute.max())
@@ -115,8 +109,8 @@ def partition(
         joined = np.where((shares > 0) | (ranks == r), bounds[0], 0) if communication else bounds[0]
         found = _fastest(curves, global_batch, (joined, *bounds[1:]), (used + 1, used + 1)) if communication else None
         with_it = least[r] if found is None else curves.time(found).max()
-        reasons[r] = left_out(names[r], with_it + cost(used + 1), step, "modelled")
-    times = tuple(compute.tolist()), cost(used), equal_step, alone_step
+        reasons[r] = left_out(names[r], with_it + added[used + 1], step, "modelled")
+    times = tuple(compute.tolist()), added[used], equal_step, alone_step
     return Partition(tuple(shares.tolist()), *times, reasons=tuple(reasons), names=names, uncertainty=uncertainty)
 
 
@@ -166,10 +160,9 @@ def _exact(batch: int, upper: np.ndarray, lows: np.ndarray, units: np.ndarray, c
     width, used = int(upper.sum()) + 1, np.flatnonzero(upper)
     reach = [1]  # bit k * width + n: k of the replicas so far can take n samples together
     for r in used:
-        have, wanted, sums = 1, (upper[r] - lows[r]) // units[r] + 1, reach[-1] << width + int(lows[r])
-        while have < wanted:
-            more = int(min(have, wanted - have))
-            have, sums = have + more, sums | sums << more * int(units[r])
+        sums, more = reach[-1] << width + int(lows[r]), int((upper[r] - lows[r]) // units[r])
+        while more:  # shifts of half of what is missing, rounded up, add up to every number of units
+            sums, more = sums | sums << (more + 1) // 2 * int(units[r]), more // 2
         reach.append(reach[-1] | sums)
     at = next((at for k in counts if reach[-1] >> (at := k * width + batch) & 1), 0)
     shares = np.zeros_like(upper)

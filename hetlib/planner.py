@@ -165,8 +165,7 @@ def _stepper(task: _Task, group: Any = ALONE) -> Callable[[int], tuple[float, fl
 
 def _curve(task: _Task, global_batch: int, seconds: float) -> SpeedModel:
     """Time this rank's steps without communication while all others time theirs, until all are sure or time is up."""
-    step = _stepper(task)
-    taken: dict[int, list[float]] = {}
+    step, taken = _stepper(task), dict[int, list[float]]()
     sizes = batches_to_time(global_batch, len(_gather(None)), task.replica.max_batch)
     for _ in range(4):
         time_step(lambda n: step(n)[0], sizes, seconds / 4, taken)
