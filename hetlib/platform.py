@@ -31,13 +31,14 @@ class Replica:
     def __post_init__(self) -> None:
         slows = isinstance(self.slowdown, (int, float)) and 1 <= self.slowdown < math.inf
         faster = "to make one replica faster than the rest, slow the others down"
+        cpu_only = f"1 on {self.device!r}, as only a CPU replica can be slowed"
         for name, right, allowed in (
             ("device", re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)), "'cpu', 'cuda' and 'cuda:<index>'"),
             ("threads", _is_count(self.threads), "a whole number >= 1"),
             ("multiple", _is_count(self.multiple), "a whole number >= 1"),
             ("max_batch", self.max_batch is None or _is_count(self.max_batch), "None or a whole number >= 1"),
             ("slowdown", slows, f"a finite number >= 1 (1: full speed); {faster}"),
-            ("slowdown", self.slowdown == 1 or self.device == "cpu", f"1 on {self.device!r}: only a CPU replica slows"),
+            ("slowdown", self.slowdown == 1 or self.device == "cpu", cpu_only),
         ):
             if not right:
                 raise ValueError(f"`{name}` is {getattr(self, name)!r}; allowed: {allowed}.")
@@ -72,8 +73,10 @@ class Platform:
         known = [*(field.name for field in dataclasses.fields(Replica)), "count"]
         built: list[Replica] = []
         for rank, entry in enumerate(replicas):
-            if not isinstance(entry, Mapping) or not set(entry) <= set(known):
-                raise ValueError(f"replica {rank} is {entry!r}; write a mapping such as 'device: cpu', of {known}.")
+            if not isinstance(entry, Mapping):
+                raise ValueError(f"replica {rank} is {entry!r}; write it as a mapping such as 'device: cpu'.")
+            if unknown := sorted(set(entry) - set(known)):
+                raise ValueError(f"replica {rank} has unknown fields {unknown}; allowed are {known}.")
             fields = {"count": 1, **entry}
             count = fields.pop("count")
             if not _is_count(count):
