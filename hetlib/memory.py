@@ -10,7 +10,9 @@ import psutil
 import torch
 from torch import nn
 
-__all__ = ["fitting_batch", "free_memory", "saved_bytes"]
+__all__ = ["LossOf", "fitting_batch", "free_memory", "saved_bytes"]
+
+LossOf = Callable[[nn.Module, int], torch.Tensor]  # loss of a network, or of its DDP, on n samples
 
 _USABLE = 0.8  # of the free memory: other processes and fragments take some
 _COPIES = 4  # of the weights: gradients, DDP's buckets, optimizer state and the copy that is timed
@@ -30,31 +32,23 @@ def free_memory(device: torch.device) -> int:
 
 def saved_bytes(forward: Callable[[], Any]) -> int:
     """Return the bytes that a forward pass keeps for its backward pass; tensors that share memory count once."""
-    kept: dict[int, int] = {}
+    kept: dict[int, torch.UntypedStorage] = {}  # alive until all is counted, so that no memory is used twice
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        kept[storage.data_ptr()] = storage
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = forward()  # alive until all is counted, so that no memory is used twice
-    del result
-    return sum(kept.values())
+        forward()
+    return sum(storage.nbytes() for storage in kept.values())
 
 
-def fitting_batch(
-    network: nn.Module, loss_of: Callable[[nn.Module, int], torch.Tensor], device: torch.device, sharing: int = 1
-) -> int:
+def fitting_batch(network: nn.Module, loss_of: LossOf, device: torch.device, sharing: int = 1) -> int:
     """Return the samples of a step that fit into the free memory, at least 1.
 
     What a sample needs is the slope of `saved_bytes` between 2 and 4 samples, twice for the peak of the backward pass.
-
-    Args:
-        network: The model, in training mode; its running statistics change.
-        loss_of: Loss of a model on n samples.
-        device: Where both are.
-        sharing: Replicas that share this memory.
+    The network is in training mode, so its running statistics change; ``sharing`` replicas share the memory.
     """
     two, four = (saved_bytes(partial(loss_of, network, n)) for n in (2, 4))
     weights = sum(p.numel() * p.element_size() for p in network.parameters())

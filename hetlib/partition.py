@@ -8,14 +8,11 @@ what can be taken off again comes off the slowest replicas first.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .speed import Curves, SpeedModel
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Partition", "partition"]
 
@@ -49,16 +46,13 @@ class Partition:
         """Fraction of the compute phase that each replica waits for the slowest."""
         return tuple(1 - seconds / max(self.compute) for seconds in self.compute)
 
-    def explain(self) -> "pd.DataFrame":
-        """Return one row a replica: its share, compute time, waiting, and why it is left out if it is."""
+    def explain(self) -> Any:
+        """Return a data frame, one row a replica: its share, compute time, waiting, and why it is left out if it is."""
         import pandas as pd
 
-        columns: dict[str, Any] = {"replica": self.names, "share": self.shares}
-        columns |= {
-            f"compute (ms), {self.times}": np.multiply(self.compute, 1e3),
-            "idle (%)": np.multiply(self.idle, 100),
-        }
-        return pd.DataFrame(columns | {"reason": self.reasons})
+        compute, idle = np.multiply(self.compute, 1e3), np.multiply(self.idle, 100)
+        table = {"replica": self.names, "share": self.shares, f"compute (ms), {self.times}": compute, "idle (%)": idle}
+        return pd.DataFrame(table | {"reason": self.reasons})
 
     def __str__(self) -> str:
         step = f"step {1e3 * self.step:.1f} ms +- {100 * self.uncertainty:.0f} %, {self.times}"
@@ -68,16 +62,10 @@ class Partition:
 
 
 def partition(
-    models: Sequence[SpeedModel],
-    global_batch: int,
-    *,
-    caps: Sequence[int | None] | None = None,
-    floors: Sequence[int] | None = None,
-    multiples: Sequence[int] | None = None,
-    communication: Callable[[int], float] | None = None,
-    names: Sequence[str] | None = None,
-    active: tuple[int, int] | None = None,
-) -> Partition:
+    models: Sequence[SpeedModel], global_batch: int, *, caps: Sequence[int | None] | None = None,
+    floors: Sequence[int] | None = None, multiples: Sequence[int] | None = None, names: Sequence[str] | None = None,
+    communication: Callable[[int], float] | None = None, active: tuple[int, int] | None = None,
+) -> Partition:  # fmt: skip
     """Choose the local batches with the shortest modelled step.
 
     Args:
@@ -100,41 +88,30 @@ def partition(
     if not count or {len(tops), len(lows), len(units)} != {count} or min(*tops, *lows, *units) < 1:
         raise ValueError(f"got {count} models, batch {global_batch}, {given}; give one of each a replica, all >= 1.")
     curves, bounds = Curves(models), (tops // units * units, -(-lows // units) * units, units)
-
-    def cost(k: int) -> float:
-        return communication(k) if communication and k > 1 else 0.0
-
+    added = [communication(k) if communication and k > 1 else 0.0 for k in range(count + 1)]  # by active replicas
     fewest, most = active or (1, count)
     step, shares = np.inf, None
     for k in range(most, fewest - 1, -1) if communication else [most]:
-        found = _fastest(curves, global_batch, bounds, (fewest, k), step - cost(k))
-        if found is not None and (seconds := curves.time(found).max() + cost(int(np.count_nonzero(found)))) < step:
+        found = _fastest(curves, global_batch, bounds, (fewest, k), step - added[k])
+        if found is not None and (seconds := curves.time(found).max() + added[np.count_nonzero(found)]) < step:
             step, shares = float(seconds), found
     if shares is None:
-        raise ValueError(
-            f"no choice of replicas takes exactly {global_batch} samples with {given}; "
-            "change the global batch, raise a cap, or lower a floor or multiple."
-        )
+        mend = "change the global batch, raise a cap, or lower a floor or multiple"
+        raise ValueError(f"no choice of replicas takes exactly {global_batch} samples with {given}; {mend}.")
     used, compute = int(np.count_nonzero(shares)), curves.time(shares)
+    names = tuple(names or [f"replica {r}" for r in ranks])
     equal, whole = global_batch // count + (ranks < global_batch % count), curves.time(np.full(count, global_batch))
-    alone = whole[(bounds[0] == global_batch) & (bounds[1] <= global_batch)]
-    names = tuple(names or [f"replica {r}" for r in range(count)])
+    equal_step = float(curves.time(equal).max()) + added[min(count, global_batch)] if (equal <= tops).all() else None
+    alone_step = min(whole[(bounds[0] == global_batch) & (bounds[1] <= global_batch)].tolist(), default=None)
+    uncertainty = max(model.spread for model, n in zip(models, shares, strict=True) if n)
     reasons, least = [""] * count, np.maximum(curves.time(bounds[1]), compute.max())
     for r in np.flatnonzero(shares == 0):
         joined = np.where((shares > 0) | (ranks == r), bounds[0], 0) if communication else bounds[0]
         found = _fastest(curves, global_batch, (joined, *bounds[1:]), (used + 1, used + 1)) if communication else None
         with_it = least[r] if found is None else curves.time(found).max()
-        reasons[r] = left_out(names[r], with_it + cost(used + 1), step, "modelled")
-    return Partition(
-        shares=tuple(shares.tolist()),
-        compute=tuple(compute.tolist()),
-        communication=cost(used),
-        equal_step=float(curves.time(equal).max()) + cost(min(count, global_batch)) if (equal <= tops).all() else None,
-        alone_step=float(alone.min()) if len(alone) else None,
-        reasons=tuple(reasons),
-        names=names,
-        uncertainty=max(model.spread for model, n in zip(models, shares, strict=True) if n),
-    )
+        reasons[r] = left_out(names[r], with_it + added[used + 1], step, "modelled")
+    times = tuple(compute.tolist()), added[used], equal_step, alone_step
+    return Partition(tuple(shares.tolist()), *times, reasons=tuple(reasons), names=names, uncertainty=uncertainty)
 
 
 def left_out(name: str, with_it: float, without: float, times: str) -> str:
@@ -160,7 +137,7 @@ def _fastest(
         if upper[used[:most]].sum() < batch or len(used) < fewest:
             return None
         if not alike or lows[used[:most]].sum() > batch:
-            return _exact(batch, upper, lows, units, used, min(most, len(used)), fewest)
+            return _exact(batch, upper, lows, units, range(fewest, min(most, len(used)) + 1))
         upper[used[most:]] = 0
         return upper
 
@@ -178,19 +155,16 @@ def _fastest(
     return shares
 
 
-def _exact(
-    batch: int, upper: np.ndarray, lows: np.ndarray, units: np.ndarray, used: np.ndarray, most: int, fewest: int
-) -> np.ndarray | None:
+def _exact(batch: int, upper: np.ndarray, lows: np.ndarray, units: np.ndarray, counts: range) -> np.ndarray | None:
     """Return shares with exactly the sum ``batch``, where floors are in the way or multiples differ."""
-    width = int(upper.sum()) + 1
+    width, used = int(upper.sum()) + 1, np.flatnonzero(upper)
     reach = [1]  # bit k * width + n: k of the replicas so far can take n samples together
     for r in used:
-        have, wanted, sums = 1, (upper[r] - lows[r]) // units[r] + 1, reach[-1] << width + int(lows[r])
-        while have < wanted:
-            more = int(min(have, wanted - have))
-            have, sums = have + more, sums | sums << more * int(units[r])
+        sums, more = reach[-1] << width + int(lows[r]), int((upper[r] - lows[r]) // units[r])
+        while more:  # shifts of half of what is missing, rounded up, add up to every number of units
+            sums, more = sums | sums << (more + 1) // 2 * int(units[r]), more // 2
         reach.append(reach[-1] | sums)
-    at = next((at for k in range(fewest, most + 1) if reach[-1] >> (at := k * width + batch) & 1), 0)
+    at = next((at for k in counts if reach[-1] >> (at := k * width + batch) & 1), 0)
     shares = np.zeros_like(upper)
     for r, before in zip(used[::-1], reach[-2::-1], strict=True) if at else ():
         if not before >> at & 1:

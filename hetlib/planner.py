@@ -8,24 +8,22 @@ import copy
 import gc
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn
 from torch.autograd.variable import Variable
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from .batchnorm import ALONE, BalancedBatchNorm
 from .datasets import load_dataset
 from .emulation import SlowDown
 from .experiment import Experiment
-from .memory import fitting_batch
+from .memory import LossOf, fitting_batch
 from .partition import Partition, left_out, partition
 from .platform import Platform, Replica
 from .replicas import Replicas
@@ -36,6 +34,7 @@ __all__ = ["measure", "plan", "plan_experiment"]
 
 _WORTH = 0.02  # relative gain of a step below which further replicas are left out
 _HOPE = 1.25  # a plan whose modelled step is so many times that of the best is not tried
+Shares = tuple[int, ...]
 
 
 class _Task(NamedTuple):
@@ -43,11 +42,11 @@ class _Task(NamedTuple):
 
     replica: Replica
     network: nn.Module
-    loss_of: Callable[[nn.Module, int], torch.Tensor]  # of a network or its DDP, on n samples
+    loss_of: LossOf
     optimizer_of: Callable[[nn.Module], torch.optim.Optimizer]
 
 
-def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: float = 4.0, **replica: Any) -> Partition:
+def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: float = 4, **replica: Any) -> Partition:
     """Plan a job of one's own: every rank times itself, all ranks get the same plan.
 
     Times training steps of copies of the model, with an SGD update: on all ranks at once without communication,
@@ -69,29 +68,27 @@ def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: fl
         return torch.stack([o.float().square().mean() for o in outputs]).sum()
 
     own = Replica(device=str(next(model.parameters()).device), **replica)
-    sgd = lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9)  # noqa: E731
-    return _decide(_capped(_Task(own, model, loss_of, sgd), global_batch), global_batch, seconds)
+    task = _Task(own, model, loss_of, lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9))
+    return _decide(_capped(task), global_batch, seconds)
 
 
-def measure(experiment: Experiment, replicas: Replicas, *, seconds: float = 4.0) -> list[SpeedModel]:
+def measure(experiment: Experiment, replicas: Replicas, *, seconds: float = 4) -> list[SpeedModel]:
     """Measure the step of an experiment's model on every replica, all at the same time, in about ``seconds``."""
     return replicas.run(_on_replica, experiment, replicas.platform, _curve, seconds)
 
 
-def plan_experiment(
-    experiment: Experiment, replicas: Any, *, seconds: float = 4.0, keep_all: bool = False
-) -> Partition:
+def plan_experiment(experiment: Experiment, replicas: Any, *, seconds: float = 4, keep_all: bool = False) -> Partition:
     """Choose an experiment's shares by speed: measured for processes, nominal for virtual replicas."""
     if isinstance(replicas, Replicas):
         return replicas.run(_on_replica, experiment, replicas.platform, _decide, seconds, keep_all)[0]
     models = [SpeedModel.constant(speed) for speed in replicas.platform.nominal_speeds]
-    return partition(models, experiment.global_batch, **_limits(replicas.platform.replicas, keep_all))
+    active = (len(models) if keep_all else 1, len(models))
+    return partition(models, experiment.global_batch, active=active, **_limits(replicas.platform.replicas))
 
 
-def _limits(replicas: Sequence[Replica], keep_all: bool) -> dict[str, Any]:
+def _limits(replicas: Sequence[Replica]) -> dict[str, Any]:
     names = [f"replica {rank} ({replica.name})" for rank, replica in enumerate(replicas)]
-    limits = {"caps": [r.max_batch for r in replicas], "multiples": [r.multiple for r in replicas]}
-    return {**limits, "names": names, "active": (len(replicas) if keep_all else 1, len(replicas))}
+    return {"caps": [r.max_batch for r in replicas], "multiples": [r.multiple for r in replicas], "names": names}
 
 
 def _on_replica(rank: int, experiment: Experiment, platform: Platform, function: Callable[..., Any], *more: Any) -> Any:
@@ -102,20 +99,20 @@ def _on_replica(rank: int, experiment: Experiment, platform: Platform, function:
 
     def loss_of(network: nn.Module, n: int) -> torch.Tensor:
         images, labels = data.gather(np.arange(n) % len(data))
-        return F.cross_entropy(network(images.to(device, dtype)), labels.to(device))
+        return nn.functional.cross_entropy(network(images.to(device, dtype)), labels.to(device))
 
     task = _Task(platform.replicas[rank], network, loss_of, lambda network: build_optimizer(experiment, network, 0.0))
-    return function(_capped(task, experiment.global_batch), experiment.global_batch, *more)
+    return function(_capped(task), experiment.global_batch, *more)
 
 
-def _capped(task: _Task, global_batch: int) -> _Task:
+def _capped(task: _Task) -> _Task:
     """Return the task with a cap on its batch: the one given, or what fits into the memory that is free now."""
-    replica = task.replica
-    sharing = _gather((platform.node(), replica.device)).count((platform.node(), replica.device))
-    if replica.max_batch is None:
-        fitting = fitting_batch(_alone(task.network), task.loss_of, torch.device(replica.device), sharing)
-        replica = replace(replica, max_batch=fitting) if fitting < global_batch else replica
-    return task._replace(replica=replica)
+    place = platform.node(), task.replica.device
+    sharing = _gather(place).count(place)
+    if task.replica.max_batch is not None:
+        return task
+    fitting = fitting_batch(_alone(task.network), task.loss_of, torch.device(task.replica.device), sharing)
+    return task._replace(replica=replace(task.replica, max_batch=fitting))
 
 
 def _alone(network: nn.Module, group: Any = ALONE) -> nn.Module:
@@ -135,11 +132,11 @@ def _gather(item: Any) -> list[Any]:
     return items
 
 
-def _stepper(task: _Task, group: Any = None) -> Callable[[int], tuple[float, float]]:
+def _stepper(task: _Task, group: Any = ALONE) -> Callable[[int], tuple[float, float]]:
     """Return a training step of a copy of the network on n samples; it returns its seconds and those of compute."""
-    network = _alone(task.network, ALONE if group is None else group)
+    network = _alone(task.network, group)
     slow, optimizer = SlowDown(task.replica.slowdown, network), task.optimizer_of(network)
-    model = network if group is None else DistributedDataParallel(network, process_group=group)
+    model = network if group is ALONE else nn.parallel.DistributedDataParallel(network, process_group=group)
 
     def now() -> float:
         slow.settle()
@@ -168,8 +165,7 @@ def _stepper(task: _Task, group: Any = None) -> Callable[[int], tuple[float, flo
 
 def _curve(task: _Task, global_batch: int, seconds: float) -> SpeedModel:
     """Time this rank's steps without communication while all others time theirs, until all are sure or time is up."""
-    step = _stepper(task)
-    taken: dict[int, list[float]] = {}
+    step, taken = _stepper(task), dict[int, list[float]]()
     sizes = batches_to_time(global_batch, len(_gather(None)), task.replica.max_batch)
     for _ in range(4):
         time_step(lambda n: step(n)[0], sizes, seconds / 4, taken)
@@ -178,39 +174,38 @@ def _curve(task: _Task, global_batch: int, seconds: float) -> SpeedModel:
     return SpeedModel.measured(taken)
 
 
-def _race(task: _Task, plans: Sequence[tuple[int, ...]], seconds: float) -> list[np.ndarray]:
-    """Time real steps of each plan in turns; return seconds and compute seconds of each, ``(ranks, steps, 2)``."""
+def _race(task: _Task, plans: Iterable[Shares], seconds: float) -> dict[Shares, tuple[np.ndarray, list[float]]]:
+    """Time real steps of each plan in turns; return its seconds, ``(steps,)``, and the median compute of each rank."""
     rank = dist.get_rank()
-    groups = [dist.new_group(np.flatnonzero(n).tolist()) if np.count_nonzero(n) > 1 else None for n in plans]
+    groups = [dist.new_group(np.flatnonzero(n).tolist()) if np.count_nonzero(n) > 1 else ALONE for n in plans]
     steps = [_stepper(task, group) if shares[rank] else None for shares, group in zip(plans, groups, strict=True)]
     taken: list[list[tuple[float, float]]] = [[] for _ in plans]
     begin, turns, elapsed, block = time.perf_counter(), 0, 0.0, 1
     while turns < 3 or elapsed < seconds:
-        for shares, step, times in zip(plans, steps, taken, strict=True):
+        for shares, step, own in zip(plans, steps, taken, strict=True):
             _gather(None)  # whoever stays out of a plan is idle until its steps are done
             found = [step(shares[rank]) if step else (0.0, 0.0) for _ in range(block)]
-            times.extend(found[block // 4 :])  # the first of four finds the caches as another plan left them
+            own.extend(found[block // 4 :])  # the first of four finds the caches as another plan left them
         turns, elapsed = turns + 1, max(_gather(time.perf_counter() - begin))
         block = 4 if 12 * elapsed < seconds * turns else block
-    everyone = _gather(taken)
+    times = np.array(_gather(taken))  # (ranks, plans, steps, 2)
     del steps, step
     gc.collect()  # a DDP object that outlives its process group can abort the process
     for group in groups:
-        if group is not None:
-            dist.destroy_process_group(group)
-    return [np.array([times[i] for times in everyone]) for i in range(len(plans))]
+        dist.destroy_process_group(group)
+    computes = np.median(times[..., 1], axis=2).T.tolist()
+    return dict(zip(plans, zip(times[..., 0].max(0), computes, strict=True), strict=True))
 
 
 def _decide(task: _Task, global_batch: int, seconds: float, keep_all: bool = False) -> Partition:
     """Return one plan for all ranks: candidates from curves, the choice from the clock."""
     curves, replicas = zip(*_gather((_curve(task, global_batch, seconds / 2), task.replica)), strict=True)
-    limits, count = _limits(replicas, keep_all), len(replicas)
-    first = partition(curves, global_batch, **limits)
+    limits, count, models = _limits(replicas), len(replicas), list(curves)
+    few = [] if keep_all else [(k, k) for k in sorted({1, 2, (count + 1) // 2, count})]
+    numbers = [(count if keep_all else 1, count), *few]  # of active replicas: as the curves say, and a few to try
+    first = partition(curves, global_batch, active=numbers[0], **limits)
     if count == 1:
         return first
-    numbers = [limits.pop("active")]  # of active replicas: as the curves say, and a few to try
-    numbers += [] if keep_all else [(k, k) for k in sorted({1, 2, (count + 1) // 2, count})]
-    models, timed = list(curves), dict[tuple[int, ...], np.ndarray]()
     exposed: dict[int, float] = {}  # seconds that the exchange adds to a step, by number of active replicas
     for budget in (0.2 * seconds, 0.3 * seconds):
         known = sorted(exposed)
@@ -221,32 +216,19 @@ def _decide(task: _Task, global_batch: int, seconds: float, keep_all: bool = Fal
             with contextlib.suppress(ValueError):  # so few replicas cannot take the batch, or so many have no work
                 found.append(partition(models, global_batch, active=active, **limits))
         plans = {plan.shares: plan for plan in found if plan.step < _HOPE * min(other.step for other in found)}
-        timed |= zip(plans, _race(task, list(plans), budget), strict=True)
+        timed = _race(task, plans, budget)
         for shares in sorted(plans, key=np.count_nonzero):  # a replica's speed is that beside the most others
-            step, compute = _observed(timed[shares])
-            exposed[sum(map(bool, shares))] = step - max(compute)
+            seen, compute = timed[shares]
+            exposed[int(np.count_nonzero(shares))] = float(np.median(seen)) - max(compute)
             for r in np.flatnonzero(shares):
                 models[r] = curves[r].slowed(compute[r] / curves[r].time(shares[r]))
-    steps = {shares: timed[shares][:, :, 0].max(0) for shares in plans}
-    best = min(steps, key=lambda shares: np.median(steps[shares]))
-    chosen = next(n for n in sorted(steps, key=np.count_nonzero) if np.median(steps[n] / steps[best]) < 1 + _WORTH)
-    step, compute = _observed(timed[chosen])
-    reasons = list(plans[chosen].reasons)
+    steps = {shares: float(np.median(seen)) for shares, (seen, _) in timed.items()}
+    fewest_first, best = sorted(steps, key=np.count_nonzero), timed[min(steps, key=steps.__getitem__)][0]
+    chosen = next(shares for shares in fewest_first if np.median(timed[shares][0] / best) < 1 + _WORTH)
+    step, (seen, compute), reasons = steps[chosen], timed[chosen], list(plans[chosen].reasons)
     for r in np.flatnonzero(np.equal(chosen, 0)):
-        if rivals := [_observed(timed[shares])[0] for shares in plans if shares[r]]:
+        if rivals := [steps[shares] for shares in plans if shares[r]]:
             reasons[r] = left_out(first.names[r], min(rivals), step, "measured")
-    alone = [_observed(timed[shares])[0] for shares in plans if np.count_nonzero(shares) == 1]
-    return replace(
-        plans[chosen],
-        compute=tuple(compute),
-        communication=max(step - max(compute), 0.0),
-        alone_step=min(alone, default=first.alone_step),
-        reasons=tuple(reasons),
-        times="measured",
-        uncertainty=spread(steps[chosen]),
-    )
-
-
-def _observed(times: np.ndarray) -> tuple[float, list[float]]:
-    """Return the median step of all replicas together and the median compute of each."""
-    return float(np.median(times[:, :, 0].max(0))), np.median(times[:, :, 1], axis=1).tolist()
+    alone = min((steps[shares] for shares in plans if np.count_nonzero(shares) == 1), default=first.alone_step)
+    plan = replace(plans[chosen], compute=tuple(compute), communication=max(step - max(compute), 0.0), times="measured")
+    return replace(plan, alone_step=alone, reasons=tuple(reasons), uncertainty=spread(seen.tolist()))

@@ -1,16 +1,21 @@
 """Which replicas exist: device, threads, memory cap and emulated slow-down."""
 
 import dataclasses
+import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 __all__ = ["Platform", "Replica"]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True)
@@ -24,25 +29,19 @@ class Replica:
     multiple: int = 1  # what its local batch is a multiple of, e.g. 8 for tensor cores
 
     def __post_init__(self) -> None:
-        try:
-            kind = torch.device(self.device).type
-        except RuntimeError:
-            kind = ""
-        if kind not in ("cpu", "cuda"):
-            raise ValueError(f"`device` is {self.device!r}; allowed are 'cpu', 'cuda' and 'cuda:<index>'.")
-        for name in ("threads", "multiple"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` is {value!r}; it must be a whole number >= 1.")
-        if not isinstance(self.slowdown, (int, float)) or not 1 <= self.slowdown < float("inf"):
-            raise ValueError(
-                f"`slowdown` is {self.slowdown!r}; it must be a finite number >= 1 (1: full speed). "
-                "To make one replica faster than the rest, slow the others down."
-            )
-        if self.slowdown > 1 and kind != "cpu":
-            raise ValueError(f"`slowdown` is {self.slowdown!r} on {self.device!r}; only a CPU replica can be slowed.")
-        if self.max_batch is not None and (not isinstance(self.max_batch, int) or self.max_batch < 1):
-            raise ValueError(f"`max_batch` is {self.max_batch!r}; it must be None or a whole number >= 1.")
+        slows = isinstance(self.slowdown, (int, float)) and 1 <= self.slowdown < math.inf
+        faster = "to make one replica faster than the rest, slow the others down"
+        cpu_only = f"1 on {self.device!r}, as only a CPU replica can be slowed"
+        for name, right, allowed in (
+            ("device", re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)), "'cpu', 'cuda' and 'cuda:<index>'"),
+            ("threads", _is_count(self.threads), "a whole number >= 1"),
+            ("multiple", _is_count(self.multiple), "a whole number >= 1"),
+            ("max_batch", self.max_batch is None or _is_count(self.max_batch), "None or a whole number >= 1"),
+            ("slowdown", slows, f"a finite number >= 1 (1: full speed); {faster}"),
+            ("slowdown", self.slowdown == 1 or self.device == "cpu", cpu_only),
+        ):
+            if not right:
+                raise ValueError(f"`{name}` is {getattr(self, name)!r}; allowed: {allowed}.")
 
     @property
     def name(self) -> str:
@@ -71,18 +70,17 @@ class Platform:
     @classmethod
     def from_list(cls, replicas: Sequence[Mapping[str, Any]]) -> "Platform":
         """Build a platform from mappings with the fields of `Replica`; ``count`` repeats one."""
-        known = [field.name for field in dataclasses.fields(Replica)]
+        known = [*(field.name for field in dataclasses.fields(Replica)), "count"]
         built: list[Replica] = []
         for rank, entry in enumerate(replicas):
             if not isinstance(entry, Mapping):
                 raise ValueError(f"replica {rank} is {entry!r}; write it as a mapping such as 'device: cpu'.")
-            fields = dict(entry)
-            count = fields.pop("count", 1)
-            if not isinstance(count, int) or count < 1:
+            if unknown := sorted(set(entry) - set(known)):
+                raise ValueError(f"replica {rank} has unknown fields {unknown}; allowed are {known}.")
+            fields = {"count": 1, **entry}
+            count = fields.pop("count")
+            if not _is_count(count):
                 raise ValueError(f"replica {rank} has `count` {count!r}; it must be a whole number >= 1.")
-            unknown = sorted(set(fields) - set(known))
-            if unknown:
-                raise ValueError(f"replica {rank} has unknown fields {unknown}; allowed are {[*known, 'count']}.")
             built += [Replica(**fields)] * count
         return cls(tuple(built))
 
@@ -107,8 +105,7 @@ class Platform:
     @property
     def contended(self) -> bool:
         """Whether the CPU replicas want more threads than this machine has cores: times then include waiting."""
-        wanted = sum(replica.threads for replica in self.replicas if replica.device == "cpu")
-        return wanted > len(os.sched_getaffinity(0))
+        return sum(r.threads for r in self.replicas if r.device == "cpu") > len(os.sched_getaffinity(0))
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return plain mappings that `from_list` reads back."""

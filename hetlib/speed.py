@@ -23,12 +23,10 @@ class SpeedModel:
     spread: float = 0.0  # relative standard error of the times, 0 where they were not measured
 
     def __post_init__(self) -> None:
-        if not self.batches or len(self.batches) != len(self.seconds):
-            raise ValueError(f"a model needs one time a batch, got batches {self.batches}, seconds {self.seconds}.")
-        if sorted(set(self.batches)) != list(self.batches) or self.batches[0] < 1:
-            raise ValueError(f"`batches` is {self.batches}; batches must rise and be >= 1.")
-        if min(self.seconds) <= 0:
-            raise ValueError(f"`seconds` is {self.seconds}; times must be > 0.")
+        rising = self.batches and [0, *self.batches] == sorted({0, *self.batches})
+        if not rising or len(self.batches) != len(self.seconds) or min(self.seconds) <= 0:
+            got = f"`batches` is {self.batches} and `seconds` {self.seconds}"
+            raise ValueError(f"{got}; allowed: batches that rise and are >= 1, and one time > 0 for each.")
         if sorted(self.seconds) != list(self.seconds):
             above, below = np.maximum.accumulate(self.seconds), np.minimum.accumulate(self.seconds[::-1])[::-1]
             object.__setattr__(self, "seconds", tuple(((above + below) / 2).tolist()))
@@ -41,9 +39,8 @@ class SpeedModel:
     @classmethod
     def measured(cls, taken: Mapping[int, Sequence[float]]) -> "SpeedModel":
         """Return the model through the median of the seconds taken by each batch."""
-        batches = tuple(sorted(taken))
-        medians = tuple(float(np.median(taken[batch])) for batch in batches)
-        return cls(batches, medians, max(map(spread, taken.values())))
+        medians = {batch: float(np.median(taken[batch])) for batch in sorted(taken)}
+        return cls(tuple(medians), tuple(medians.values()), max(map(spread, taken.values())))
 
     def time(self, batch: float) -> float:
         """Return the seconds of a step on ``batch`` samples; none take no time."""
@@ -69,20 +66,17 @@ class Curves:
         batches = np.array([(*m.batches, *end) for m, end in zip(models, ends, strict=True)], dtype=np.float64)
         seconds = np.array([(*m.seconds, *map(m.time, end)) for m, end in zip(models, ends, strict=True)])
         self.inner = batches[:, 1:-1], seconds[:, 1:-1]
-        starts, rises = (batches[:, :-1], seconds[:, :-1]), (np.diff(batches), np.diff(seconds))
-        self.pieces = [np.ascontiguousarray(table).ravel() for table in (*starts, *rises)]
+        self.pieces = np.stack([batches[:, :-1], seconds[:, :-1], np.diff(batches), np.diff(seconds)]).reshape(4, -1)
         self.row = (most - 1) * np.arange(len(models))
 
     def time(self, shares: np.ndarray) -> np.ndarray:
         """Return `SpeedModel.time` of each replica's share."""
-        piece = self.row + (self.inner[0] < shares[:, None]).sum(1)
-        n, t, dn, dt = (table.take(piece) for table in self.pieces)
+        n, t, dn, dt = self.pieces.take(self.row + (self.inner[0] < shares[:, None]).sum(1), axis=1)
         return np.where(shares > 0, np.maximum(t + dt * (shares - n) / dn, 1e-9), 0.0)
 
     def largest(self, seconds: float, tops: np.ndarray) -> np.ndarray:
         """Return the largest share in 0..top of each replica whose step takes at most ``seconds``."""
-        piece = self.row + (self.inner[1] <= seconds).sum(1)
-        n, t, dn, dt = (table.take(piece) for table in self.pieces)
+        n, t, dn, dt = self.pieces.take(self.row + (self.inner[1] <= seconds).sum(1), axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):  # a flat end: any share (0 / 0 too), or none
             shares = np.floor(n + dn * (seconds - t) / dt + 1e-9)  # what rounding hides
         return np.where(np.isnan(shares), tops, np.clip(shares, 0, tops)).astype(np.int64)
@@ -90,11 +84,9 @@ class Curves:
 
 def batches_to_time(global_batch: int, replicas: int, max_batch: int | None = None) -> list[int]:
     """Return the local batches worth timing: the largest possible one and its halves down to a sliver, rising."""
-    smallest = max(1, global_batch // (8 * max(replicas, 2)))
-    sizes = [min(global_batch, max_batch or global_batch)]
-    while sizes[0] // 2 >= smallest:
-        sizes.insert(0, sizes[0] // 2)
-    return sizes
+    largest, smallest = min(global_batch, max_batch or global_batch), max(1, global_batch // (8 * max(replicas, 2)))
+    halves = [largest >> times for times in range(1, largest.bit_length()) if largest >> times >= smallest]
+    return [*halves[::-1], largest]
 
 
 def spread(times: Sequence[float]) -> float:
@@ -103,19 +95,17 @@ def spread(times: Sequence[float]) -> float:
     return float(1.86 * np.median(np.abs(np.asarray(times) - middle)) / np.sqrt(len(times)) / middle)
 
 
-def time_step(
-    step: Callable[[int], float], batches: Sequence[int], seconds: float, taken: dict[int, list[float]]
-) -> None:
-    """Time ``step(batch)``, which returns its seconds, for rising ``batches`` in a budget; ``taken`` gets the times.
+def time_step(step: Callable[[int], float], sizes: Sequence[int], budget: float, taken: dict[int, list[float]]) -> None:
+    """Time ``step(batch)``, which returns its seconds, for rising ``sizes`` in a budget of seconds, into ``taken``.
 
     The batches take turns, so that a drift of the machine's speed meets all of them. A turn is a few steps; the first
     finds the caches as another batch left them and does not count. A batch whose turn is beyond the budget is left out.
     """
-    end = time.perf_counter() + seconds
-    for batch in batches if not taken else ():
+    end = time.perf_counter() + budget
+    for batch in sizes if not taken else ():
         step(batch)
         taken[batch] = [step(batch)]
-        if len(taken) > 1 and 8 * taken[batch][0] > seconds:  # a turn on twice the samples
+        if len(taken) > 1 and 8 * taken[batch][0] > budget:  # a turn on twice the samples
             break
     while min(map(len, taken.values())) < 3 or time.perf_counter() < end:
         batch = min(taken, key=lambda n: len(taken[n]))
