@@ -31,11 +31,11 @@ class ReplicaError(RuntimeError):
     """A replica failed or died; the message names it and says how."""
 
 
-class Replicas:
+class Replicas(contextlib.AbstractContextManager["Replicas"]):
     """The replicas of a platform as processes of this machine.
 
-    They start at the first job, stay warm between jobs, and are stopped by `close` or at the end of a
-    ``with`` block. When one fails, the others are stopped at once and the next job starts fresh ones.
+    They start at the first job, stay warm between jobs, and are stopped by `close` or at the end of a ``with`` block.
+    When one fails, the others are stopped at once and the next job starts fresh ones.
 
     Args:
         platform: One process for each of its replicas.
@@ -50,9 +50,6 @@ class Replicas:
         self._workers: list[tuple[Any, Connection]] = []
         self._folder = ""
 
-    def __enter__(self) -> "Replicas":
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -62,8 +59,7 @@ class Replicas:
     def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """Call ``function(rank, *arguments)`` in every replica and return the results by rank.
 
-        A process group over all replicas exists meanwhile. What the function prints through `report`
-        appears here.
+        A process group over all replicas exists meanwhile. What the function prints through `report` appears here.
 
         Raises:
             ReplicaError: When a replica raises, dies or does not answer.
@@ -114,10 +110,8 @@ class Replicas:
         self.close(force=True)
         # A server that has imported torch once forks each worker from itself: faster, and they share its memory.
         # Forking this process instead hangs once it has run a multi-threaded operation.
-        method = "forkserver" if sys.platform == "linux" else "spawn"
-        context: Any = mp.get_context(method)
-        if method == "forkserver":
-            context.set_forkserver_preload(_PRELOAD)
+        context: Any = mp.get_context("forkserver" if sys.platform == "linux" else "spawn")
+        context.set_forkserver_preload(_PRELOAD)
         self._folder = tempfile.mkdtemp(prefix="hetlib-")
         rendezvous = Path(self._folder, "rendezvous").as_uri()
         for rank in range(len(self)):
