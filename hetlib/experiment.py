@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,24 +16,22 @@ from .sampler import deal
 __all__ = ["SCHEDULES", "STRATEGIES", "Experiment", "Strategy", "learning_rate", "shares_for"]
 
 
-@dataclass(frozen=True)
-class Strategy:
+class Strategy(NamedTuple):
     """How the global batch is shared and how the replicas' gradients are combined."""
 
     shares: str  # "whole", "equal", "speed" or "fastest"
     weighting: str  # see `hetlib.gradient.WEIGHTINGS`
     retuned: bool  # whether the learning rate follows the effective batch
-    meaning: str
 
 
 STRATEGIES: Mapping[str, Strategy] = {
-    "single": Strategy("whole", "samples", False, "one process, the whole batch: the reference"),
-    "equal": Strategy("equal", "mean", False, "equal shares, plain mean: what DDP does"),
-    "uneven-plain": Strategy("speed", "mean", False, "shares by speed, plain mean"),
-    "uneven-plain-retuned": Strategy("speed", "mean", True, "the same, learning rate for its effective batch"),
-    "speed-weighted": Strategy("speed", "speed", False, "shares by speed, weighted by speed"),
-    "balanced": Strategy("speed", "samples", False, "shares by speed, weighted by samples: the letter's"),
-    "fastest-only": Strategy("fastest", "samples", False, "the best device alone"),
+    "single": Strategy("whole", "samples", False),  # one process, the whole batch: the reference
+    "equal": Strategy("equal", "mean", False),  # equal shares, plain mean: what DDP does
+    "uneven-plain": Strategy("speed", "mean", False),  # shares by speed, plain mean
+    "uneven-plain-retuned": Strategy("speed", "mean", True),  # the same, learning rate for its effective batch
+    "speed-weighted": Strategy("speed", "speed", False),  # shares by speed, weighted by speed
+    "balanced": Strategy("speed", "samples", False),  # shares by speed, weighted by samples: the letter's
+    "fastest-only": Strategy("fastest", "samples", False),  # the best device alone
 }
 RESULTS_VERSION = 1  # part of every run's fingerprint; raised when a change of the code changes what a run gives
 SCHEDULES = ("onecycle", "cosine", "constant")

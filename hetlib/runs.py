@@ -1,5 +1,6 @@
 """From an experiment to its record: measure and plan where needed, train, keep what came out."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,13 +34,10 @@ class VirtualReplicas:
 
     def run(self, function: Any, *arguments: Any) -> list[Any]:
         """Call ``function(None, *arguments)`` once, for all replicas, with the first one's threads."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.platform.replicas[0].threads)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                return [function(None, *arguments)]
-        finally:
-            torch.set_num_threads(threads)
+        with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as stack:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(self.platform.replicas[0].threads)
+            return [function(None, *arguments)]
 
     def train(self, experiment: Experiment, **options: Any) -> RunRecord:
         """Run an `Experiment` on these replicas; see `run`."""
@@ -79,8 +77,7 @@ def run(
     shares = shares_for(experiment, speeds, plan_with.shares if plan_with else None)
     # The data set is opened here first: bad input is an error before any worker starts, and the cache exists.
     data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
-    mode = "virtual" if virtual else "processes"
-    weighting_speeds = speeds if strategy.weighting == "speed" else ()
+    mode, weighting_speeds = "virtual" if virtual else "processes", speeds if strategy.weighting == "speed" else ()
     decisive = (settings, machines, mode, shares, weighting_speeds, data.checksum, torch.__version__)
     name = fingerprint((RESULTS_VERSION, *decisive))[:16]
     if store is not None and not keep_weights and (found := RunRecord.load(store / f"{name}.json")):
@@ -89,24 +86,15 @@ def run(
     job = Job(experiment, platform, shares, speeds, keep_weights, models)
     results = [result for result in replicas.run(train, job) if result is not None]
     stamps, weights = np.stack([result.pop("stamps") for result in results]), results[0].pop("weights")
-    record = RunRecord(
-        fingerprint=name,
-        experiment=settings,
-        platform=machines,
-        mode=mode,
-        times="" if virtual else "measured",
-        shares=list(shares),
-        lr=learning_rate(experiment, [n for n in shares if n]),
-        speeds=list(speeds),
-        steps={} if virtual else _phases(stamps, shares),
-        started={"first_step": float(stamps[:, 0, 3].max() - asked)},
-        environment=environment() | {"contended": platform.contended},
-        **results[0],
-    )
+    known: Any = {"fingerprint": name, "experiment": settings, "platform": machines, "mode": mode}
+    known |= {"shares": list(shares), "lr": learning_rate(experiment, [n for n in shares if n]), "speeds": list(speeds)}
+    known |= {"environment": environment() | {"contended": platform.contended}}
+    times, steps = ("", {}) if virtual else ("measured", _phases(stamps, shares))
+    started = {"first_step": float(stamps[:, 0, 3].max() - asked)}
+    record = RunRecord(**known, times=times, steps=steps, started=started, **results[0])
     if store is not None:
         record.save(store)
-    if keep_weights:
-        record.weights = weights  # type: ignore[attr-defined]
+    record.weights = weights  # type: ignore[attr-defined]
     return record
 
 

@@ -110,8 +110,8 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             slow.start("forward", len(mine))
             images, labels = data.gather(mine)
             images, labels = images.to(device, dtype), labels.to(device)
-            weights = replica_weights(counts, STRATEGIES[experiment.strategy].weighting, speeds)
-            scale = np.repeat(factor * (weights / np.maximum(counts, 1)), counts)[part]
+            each = replica_weights(counts, STRATEGIES[experiment.strategy].weighting, speeds) / np.maximum(counts, 1)
+            scale = np.repeat(factor * each, counts)[part]
             losses = F.cross_entropy(model(images), labels, reduction="none")
             loss = (losses * torch.from_numpy(scale).to(device, dtype)).sum()
             slow.settle()
@@ -147,14 +147,9 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     if group is not None:
         dist.barrier(group)
         dist.destroy_process_group(group)
-    return {
-        "epochs": evaluations,
-        "confusion": confusion.tolist(),
-        "plans": plans,
-        "dataset": about,
-        "stamps": np.asarray(stamps),
-        "weights": {k: v.cpu().numpy() for k, v in network.state_dict().items()} if job.keep_weights else None,
-    }
+    kept = {"epochs": evaluations, "confusion": confusion.tolist(), "plans": plans, "dataset": about}
+    weights = {name: value.cpu().numpy() for name, value in network.state_dict().items()} if job.keep_weights else None
+    return kept | {"stamps": np.asarray(stamps), "weights": weights}
 
 
 def build_network(experiment: Experiment, data: ImageDataset) -> nn.Module:
