@@ -14,8 +14,6 @@ from statistics import median
 
 from torch import nn
 
-__all__ = ["SlowDown"]
-
 _PIECES = 4  # pauses a pass: enough for overlap, few enough to keep the caches warm
 _REFERENCE_EVERY = 8  # steps
 _WARM_UP = 3  # steps

@@ -13,8 +13,6 @@ from .gradient import LR_RULES, effective_batch
 from .models import MODELS
 from .sampler import deal
 
-__all__ = ["SCHEDULES", "STRATEGIES", "Experiment", "Strategy", "learning_rate", "shares_for"]
-
 
 class Strategy(NamedTuple):
     """How the global batch is shared and how the replicas' gradients are combined."""

@@ -8,8 +8,6 @@ from torch import nn
 
 from .batchnorm import ALONE, convert_batchnorm
 
-__all__ = ["MODELS", "build_model"]
-
 _SMALLEST_MAP = 2  # pixels: with one sample and a 1 x 1 map, BatchNorm has nothing to take statistics of
 _BATCH = ("batch", "balanced", "pooled")
 # Networks, and the norms that each offers (the first is the default).

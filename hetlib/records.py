@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["RunRecord", "environment"]
-
 PHASES = ("compute", "wait", "communicate", "update")
 
 

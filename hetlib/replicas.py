@@ -21,8 +21,6 @@ import torch.distributed as dist
 
 from .platform import Platform, Replica
 
-__all__ = ["ReplicaError", "Replicas"]
-
 # All that a worker needs before its first step; the first optimizer would import torch._dynamo.
 _PRELOAD = ["torch._dynamo", "torch.nn.parallel.distributed", "hetlib.datasets", "hetlib.runs"]
 

@@ -19,8 +19,6 @@ from .records import PHASES, RunRecord, environment
 from .replicas import Replicas
 from .train import Job, train
 
-__all__ = ["VirtualReplicas", "run"]
-
 
 class VirtualReplicas:
     """Replicas of a platform in this process, on one copy of the weights.

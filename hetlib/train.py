@@ -1,6 +1,5 @@
 """The training loop on one page, for every strategy, in processes or with virtual replicas."""
 
-import inspect
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +28,7 @@ from .replicas import report
 from .sampler import BalancedSampler
 from .segments import pool_segments, segment_batchnorm
 
-__all__ = ["Job", "build_network", "build_optimizer", "train"]
-
-# torch 2.14 gave this option another name.
-_KNOWN = inspect.signature(DistributedDataParallel).parameters
-_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers"
+_SYNC_BUFFERS = "forward_sync_buffers" if torch.__version__ >= "2.14" else "broadcast_buffers"  # renamed then
 
 
 @dataclass(frozen=True)
