@@ -1,13 +1,11 @@
 """A slow replica on a fast machine: the extra time is spent where the computing is.
 
-A replica with slow-down ``f`` needs ``f`` times its own compute time. The extra ``(f - 1)`` times is
-slept in a few pieces within the forward pass and within the backward pass, so that a gradient bucket
-becomes ready about as late as on a slow device and its all-reduce overlaps as it would there. Time spent
-waiting or communicating is not stretched: the clock is the thread's CPU time.
+A replica with slow-down ``f`` needs ``f`` times its own compute time. The extra ``(f - 1)`` times is slept in a few
+pieces within the forward and the backward pass, so that a gradient bucket becomes ready about as late as on a slow
+device and its all-reduce overlaps as there. Waits and transfers are not stretched: the clock is the thread's CPU time.
 
-Pauses make the computing between them slower (the caches cool), by up to 20 % at ``f = 8``. So now and
-then a step pays all at its end, which shows the undisturbed compute time, and the other steps are
-charged for that time instead of their own.
+Pauses make the computing between them slower (the caches cool), by up to 20 % at ``f = 8``. So now and then a step pays
+all at its end, which shows the undisturbed compute time, and the other steps are charged for that instead of their own.
 """
 
 import time
@@ -15,8 +13,6 @@ from collections import defaultdict, deque
 from statistics import median
 
 from torch import nn
-
-__all__ = ["SlowDown"]
 
 _PIECES = 4  # pauses a pass: enough for overlap, few enough to keep the caches warm
 _REFERENCE_EVERY = 8  # steps

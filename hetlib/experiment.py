@@ -1,41 +1,37 @@
 """What one run is: its settings, and the strategies that it can follow."""
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from .gradient import LR_RULES, effective_batch
 from .models import MODELS
+from .sampler import deal
 
-__all__ = ["SCHEDULES", "STRATEGIES", "Experiment", "Strategy", "learning_rate", "shares_for"]
 
-
-@dataclass(frozen=True)
-class Strategy:
+class Strategy(NamedTuple):
     """How the global batch is shared and how the replicas' gradients are combined."""
 
     shares: str  # "whole", "equal", "speed" or "fastest"
     weighting: str  # see `hetlib.gradient.WEIGHTINGS`
     retuned: bool  # whether the learning rate follows the effective batch
-    meaning: str
 
 
 STRATEGIES: Mapping[str, Strategy] = {
-    "single": Strategy("whole", "samples", False, "one process, the whole batch: the reference"),
-    "equal": Strategy("equal", "mean", False, "equal shares, plain mean: what DDP does"),
-    "uneven-plain": Strategy("speed", "mean", False, "shares by speed, plain mean"),
-    "uneven-plain-retuned": Strategy("speed", "mean", True, "the same, learning rate for its effective batch"),
-    "speed-weighted": Strategy("speed", "speed", False, "shares by speed, weighted by speed"),
-    "balanced": Strategy("speed", "samples", False, "shares by speed, weighted by samples: the letter's"),
-    "fastest-only": Strategy("fastest", "samples", False, "the best device alone"),
+    "single": Strategy("whole", "samples", False),  # one process, the whole batch: the reference
+    "equal": Strategy("equal", "mean", False),  # equal shares, plain mean: what DDP does
+    "uneven-plain": Strategy("speed", "mean", False),  # shares by speed, plain mean
+    "uneven-plain-retuned": Strategy("speed", "mean", True),  # the same, learning rate for its effective batch
+    "speed-weighted": Strategy("speed", "speed", False),  # shares by speed, weighted by speed
+    "balanced": Strategy("speed", "samples", False),  # shares by speed, weighted by samples: the letter's
+    "fastest-only": Strategy("fastest", "samples", False),  # the best device alone
 }
-_RESULTS_VERSION = 1  # raised when a change of the code changes what a run gives
+RESULTS_VERSION = 1  # part of every run's fingerprint; raised when a change of the code changes what a run gives
 SCHEDULES = ("onecycle", "cosine", "constant")
 
 
@@ -99,16 +95,13 @@ def shares_for(experiment: Experiment, speeds: Sequence[float], planned: Sequenc
 
     Shares by speed are ``experiment.shares``, else the ``planned`` ones.
     """
-    count, batch = len(speeds), experiment.global_batch
-    kind = STRATEGIES[experiment.strategy].shares
-    if kind == "equal":
-        return tuple(batch // count + (r < batch % count) for r in range(count))
-    if kind in ("whole", "fastest"):
-        chosen = 0 if kind == "whole" else max(range(count), key=lambda r: speeds[r])
-        return tuple(batch if r == chosen else 0 for r in range(count))
+    ranks, kind = range(len(speeds)), STRATEGIES[experiment.strategy].shares
+    working = {"equal": ranks, "whole": (0,), "fastest": (max(ranks, key=lambda rank: speeds[rank]),)}
+    if kind in working:
+        return deal(experiment.global_batch, [int(rank in working[kind]) for rank in ranks])
     shares = tuple(experiment.shares or planned or ())
-    if len(shares) != count:
-        raise ValueError(f"`shares` is {shares}, but the platform has {count} replicas; give one share for each.")
+    if len(shares) != len(ranks):
+        raise ValueError(f"`shares` is {shares}, but the platform has {len(ranks)} replicas; give one share for each.")
     return shares
 
 
@@ -119,8 +112,3 @@ def learning_rate(experiment: Experiment, shares: Sequence[int]) -> float:
     """
     ratio = effective_batch(shares) / experiment.global_batch if STRATEGIES[experiment.strategy].retuned else 1.0
     return experiment.lr * LR_RULES["linear" if experiment.optimizer == "SGD" else "sqrt"](ratio)
-
-
-def fingerprint(*parts: Any) -> str:
-    """Return 16 hex digits that name a run by everything that decides its result."""
-    return hashlib.sha256(json.dumps((_RESULTS_VERSION, *parts), sort_keys=True, default=str).encode()).hexdigest()[:16]

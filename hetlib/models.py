@@ -8,8 +8,6 @@ from torch import nn
 
 from .batchnorm import ALONE, convert_batchnorm
 
-__all__ = ["MODELS", "build_model"]
-
 _SMALLEST_MAP = 2  # pixels: with one sample and a 1 x 1 map, BatchNorm has nothing to take statistics of
 _BATCH = ("batch", "balanced", "pooled")
 # Networks, and the norms that each offers (the first is the default).
@@ -23,13 +21,14 @@ MODELS: Mapping[str, tuple[str, ...]] = {
 _group_norm = partial(nn.GroupNorm, 8)
 
 
-def _small_cnn(bands: int, classes: int, norm: Callable[[int], nn.Module]) -> nn.Module:
+def _small_cnn(bands: int, classes: int, size: int, norm: str | None) -> nn.Module:
     """Return three convolutions of 32, 64 and 128 channels with pooling between them (0.1 M parameters)."""
+    normalize: Callable[[int], nn.Module] = _group_norm if norm in (None, "group") else nn.BatchNorm2d
     layers: list[nn.Module] = []
     for before, channels in ((bands, 32), (32, 64), (64, 128)):
-        layers += [nn.Conv2d(before, channels, 3, padding=1, bias=False)]
-        layers += [nn.MaxPool2d(2)] if channels < 128 else []  # before norm and ReLU, which then see a quarter
-        layers += [norm(channels), nn.ReLU(inplace=True)]
+        pool = [nn.MaxPool2d(2)] if channels < 128 else []  # before norm and ReLU, which then see a quarter
+        convolution = nn.Conv2d(before, channels, 3, padding=1, bias=False)
+        layers += [convolution, *pool, normalize(channels), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, classes))
 
 
@@ -77,15 +76,12 @@ def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0
     """
     if name not in MODELS:
         raise ValueError(f"`name` is {name!r}; known models are {sorted(MODELS)}.")
-    norms = MODELS[name]
-    if norm is not None and norm not in norms:
-        raise ValueError(f"`norm` is {norm!r}; {name} offers {norms or 'no choice'}.")
+    if norm is not None and norm not in MODELS[name]:
+        raise ValueError(f"`norm` is {norm!r}; {name} offers {MODELS[name] or 'no choice'}.")
     if size < 16:
         raise ValueError(f"`size` is {size}; images must be at least 16 pixels wide.")
+    build = _small_cnn if name == "smallcnn" else partial(_torchvision, name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name == "smallcnn":
-            model = _small_cnn(bands, classes, _group_norm if norm in (None, "group") else nn.BatchNorm2d)
-        else:
-            model = _torchvision(name, bands, classes, size, norm)
+        model = build(bands, classes, size, norm)
     return convert_batchnorm(model, ALONE) if norm == "balanced" else model

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["RunRecord", "environment"]
-
 PHASES = ("compute", "wait", "communicate", "update")
 
 
@@ -76,11 +74,7 @@ def environment() -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package)
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     processor = re.search(r"model name\s*: (.+)", info)
-    return {
-        "python": platform.python_version(),
-        **versions,
-        "system": platform.system(),
-        "processor": processor[1] if processor else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
-    }
+    machine = {"system": platform.system(), "processor": processor[1] if processor else platform.machine()}
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    cores = len(os.sched_getaffinity(0))
+    return {"python": platform.python_version(), **versions, **machine, "cores": cores, "gpu": gpu}

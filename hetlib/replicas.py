@@ -21,8 +21,6 @@ import torch.distributed as dist
 
 from .platform import Platform, Replica
 
-__all__ = ["ReplicaError", "Replicas"]
-
 # All that a worker needs before its first step; the first optimizer would import torch._dynamo.
 _PRELOAD = ["torch._dynamo", "torch.nn.parallel.distributed", "hetlib.datasets", "hetlib.runs"]
 
@@ -31,11 +29,11 @@ class ReplicaError(RuntimeError):
     """A replica failed or died; the message names it and says how."""
 
 
-class Replicas:
+class Replicas(contextlib.AbstractContextManager["Replicas"]):
     """The replicas of a platform as processes of this machine.
 
-    They start at the first job, stay warm between jobs, and are stopped by `close` or at the end of a
-    ``with`` block. When one fails, the others are stopped at once and the next job starts fresh ones.
+    They start at the first job, stay warm between jobs, and are stopped by `close` or at the end of a ``with`` block.
+    When one fails, the others are stopped at once and the next job starts fresh ones.
 
     Args:
         platform: One process for each of its replicas.
@@ -50,9 +48,6 @@ class Replicas:
         self._workers: list[tuple[Any, Connection]] = []
         self._folder = ""
 
-    def __enter__(self) -> "Replicas":
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -62,8 +57,7 @@ class Replicas:
     def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """Call ``function(rank, *arguments)`` in every replica and return the results by rank.
 
-        A process group over all replicas exists meanwhile. What the function prints through `report`
-        appears here.
+        A process group over all replicas exists meanwhile. What the function prints through `report` appears here.
 
         Raises:
             ReplicaError: When a replica raises, dies or does not answer.
@@ -114,15 +108,12 @@ class Replicas:
         self.close(force=True)
         # A server that has imported torch once forks each worker from itself: faster, and they share its memory.
         # Forking this process instead hangs once it has run a multi-threaded operation.
-        method = "forkserver" if sys.platform == "linux" else "spawn"
-        context: Any = mp.get_context(method)
-        if method == "forkserver":
-            context.set_forkserver_preload(_PRELOAD)
+        context: Any = mp.get_context("forkserver" if sys.platform == "linux" else "spawn")
+        context.set_forkserver_preload(_PRELOAD)
         self._folder = tempfile.mkdtemp(prefix="hetlib-")
-        rendezvous = Path(self._folder, "rendezvous").as_uri()
         for rank in range(len(self)):
             here, there = context.Pipe()
-            arguments = (rank, self.platform.replicas, rendezvous, self.timeout, there)
+            arguments = (rank, self.platform.replicas, Path(self._folder, "rendezvous").as_uri(), self.timeout, there)
             process = context.Process(target=_serve, args=arguments, name=f"hetlib-{rank}", daemon=True)
             process.start()
             there.close()
@@ -132,27 +123,24 @@ class Replicas:
         """Wait for the next messages; the end of a pipe, whose worker died, is a message too."""
         events, ready = [], wait([pipe for _, pipe in self._workers])
         for rank, (process, pipe) in enumerate(self._workers):
-            if pipe not in ready:
-                continue
-            try:
-                events.append((rank, *pipe.recv()))
-            except (EOFError, OSError):
-                process.join(5)
-                events.append((rank, "died", _death(process.exitcode)))
+            if pipe in ready:
+                try:
+                    events.append((rank, *pipe.recv()))
+                except (EOFError, OSError):
+                    process.join(5)
+                    events.append((rank, "died", _death(process.exitcode)))
         # A replica that lost its peer complains too: name the one that died, not those that noticed.
         if any(kind == "failed" for _, kind, _ in events):
             time.sleep(0.2)
-            for rank, (process, _) in enumerate(self._workers):
-                if process.exitcode not in (None, 0):
-                    return [(rank, "died", _death(process.exitcode))]
+            codes = [process.exitcode for process, _ in self._workers]
+            return [(rank, "died", _death(code)) for rank, code in enumerate(codes) if code] or events
         return events
 
 
 def _death(code: int | None) -> str:
-    if code is not None and code < 0:
-        hint = " (often: out of memory)" if -code == signal.SIGKILL else ""
-        return f"was killed by {signal.Signals(-code).name}{hint}; the other replicas were stopped."
-    return f"ended with exit code {code}; the other replicas were stopped."
+    how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+    hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
+    return f"{how}{hint}; the other replicas were stopped."
 
 
 _pipe: Connection | None = None
@@ -160,10 +148,7 @@ _pipe: Connection | None = None
 
 def report(line: str) -> None:
     """Print a line where the job was started, be it from a replica or in this process."""
-    if _pipe is None:
-        print(line, flush=True)
-    else:
-        _pipe.send(("print", line))
+    print(line, flush=True) if _pipe is None else _pipe.send(("print", line))
 
 
 def _serve(rank: int, replicas: tuple[Replica, ...], rendezvous: str, timeout: float, pipe: Connection) -> None:
@@ -178,9 +163,8 @@ def _serve(rank: int, replicas: tuple[Replica, ...], rendezvous: str, timeout: f
         libc.mallopt(-1, 2**31 - 1)
     try:
         torch.set_num_threads(replicas[rank].threads)
-        device = torch.device(replicas[rank].device)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
+        if replicas[rank].device.startswith("cuda"):
+            torch.cuda.set_device(replicas[rank].device)
         devices = {replica.device for replica in replicas}
         backend = "nccl" if len(devices) == len(replicas) and "cpu" not in devices else "gloo"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")

@@ -9,8 +9,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .batchnorm import ALONE, BalancedBatchNorm, Normalize, total_variance
 
-__all__ = ["pool_segments", "segment_batchnorm"]
-
 
 def segment_batchnorm(model: nn.Module, segments: list[int]) -> nn.Module:
     """Make each BatchNorm layer take its training statistics per segment, and rank 0's for evaluation.

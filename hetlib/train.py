@@ -1,8 +1,9 @@
 """The training loop on one page, for every strategy, in processes or with virtual replicas."""
 
-import inspect
 import time
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,7 @@ from .replicas import report
 from .sampler import BalancedSampler
 from .segments import pool_segments, segment_batchnorm
 
-__all__ = ["Job", "build_network", "build_optimizer", "train"]
-
-# torch 2.14 gave this option another name.
-_KNOWN = inspect.signature(DistributedDataParallel).parameters
-_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers"
+_SYNC_BUFFERS = "forward_sync_buffers" if torch.__version__ >= "2.14" else "broadcast_buffers"  # renamed then
 
 
 @dataclass(frozen=True)
@@ -45,35 +42,31 @@ class Job:
     keep_weights: bool
     models: Any = None  # step model of each replica, for rebalancing
 
-    @property
-    def active(self) -> list[int]:
-        """Ranks with a share; the others stay out of the training altogether."""
-        return [rank for rank, share in enumerate(self.shares) if share]
-
 
 def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     r"""Train one replica, or with ``rank=None`` all of them in one pass over each global batch.
 
-    With the mean loss :math:`L_r` of n_r samples, the gradient :math:`\sum_r w_r \nabla L_r` is that of a sum
-    over samples with the weights w_r / n_r. So one loop serves every strategy: a process sums over its own
-    samples (times P, since DDP divides by P), the virtual replicas over those of all.
+    With the mean loss :math:`L_r` of n_r samples, the gradient :math:`\sum_r w_r \nabla L_r` is that of a sum over
+    samples with the weights w_r / n_r. So one loop serves every strategy: a process sums over its own samples (times P,
+    since DDP divides by P), the virtual replicas over those of all.
 
     Returns:
-        Scores an evaluation, time stamps ``(steps, 4)``, plans, weights if asked for; ``None`` where it stays out.
+        Fields of `RunRecord` (epochs, confusion, plans, dataset), time stamps ``(steps, 4)``, and the weights if asked
+        for; ``None`` where it stays out.
     """
-    experiment, active = job.experiment, job.active
-    strategy = STRATEGIES[experiment.strategy]
+    experiment = job.experiment
+    active = [rank for rank, share in enumerate(job.shares) if share]  # the others stay out of the training altogether
     group: Any = dist.new_group(active) if rank is not None and len(active) > 1 else None
     if rank is not None and rank not in active:
         return None
     norm, team = experiment.model_options.get("norm"), ALONE if group is None else group
     device = torch.device("cpu" if rank is None else job.platform.replicas[rank].device)
     position = None if rank is None else active.index(rank)  # number among the active replicas
+    factor = 1 if rank is None else len(active)  # DDP divides by it
     dtype = getattr(torch, experiment.dtype)
     data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
     held_out = load_dataset(experiment.dataset, experiment.evaluate_split, **experiment.dataset_options)
-    shares = [job.shares[r] for r in active]
-    speeds = [job.speeds[r] for r in active]
+    shares, speeds = [job.shares[r] for r in active], [job.speeds[r] for r in active]
     sampler = BalancedSampler(len(data), shares, rank=position or 0, seed=experiment.seed)
     for step, plan in experiment.plans:
         sampler.replan([plan[r] for r in active], step)
@@ -91,40 +84,39 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     model: nn.Module = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
     if group is not None:
         # In training nothing reads the buffers, so they are sent before an evaluation instead of at each step.
-        options: dict[str, Any] = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
+        options: Any = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
         model = DistributedDataParallel(network, process_group=group, **options)
     optimizer = build_optimizer(experiment, network, learning_rate(experiment, shares))
     steps = min(experiment.max_steps or 10**9, experiment.epochs * len(sampler))
+    epochs = -(-steps // len(sampler))
     schedule = _schedule(experiment, optimizer, steps)
 
     stamps: list[list[float]] = []
     evaluations: list[dict[str, Any]] = []
-    confusion = np.zeros((1, 1), dtype=np.int64)
-    for epoch in range(experiment.epochs):
+    for epoch in range(1, epochs + 1):
         network.train()
         loss_sum = torch.zeros((), dtype=torch.float64)
-        for counts, indices in sampler.steps():
-            begin = time.perf_counter()
-            mine = indices if position is None else indices[sum(counts[:position]) :][: counts[position]]
+        for counts, indices in islice(sampler.steps(), steps - len(stamps)):
+            stamp = [time.perf_counter()]
+            part = slice(None) if position is None else slice(sum(counts[:position]), sum(counts[: position + 1]))
+            mine = indices[part]
             segments[:] = counts
             slow.factor = drift.get(len(stamps), slow.factor)
             slow.start("forward", len(mine))
             images, labels = data.gather(mine)
             images, labels = images.to(device, dtype), labels.to(device)
-            weights = replica_weights(counts, strategy.weighting, speeds) / np.maximum(counts, 1)
-            if position is None:
-                scale = torch.from_numpy(np.repeat(weights, counts)).to(device, dtype)
-            else:
-                scale = torch.full((len(mine),), len(counts) * weights[position], dtype=dtype, device=device)
+            each = replica_weights(counts, STRATEGIES[experiment.strategy].weighting, speeds) / np.maximum(counts, 1)
+            scale = np.repeat(factor * each, counts)[part]
             losses = F.cross_entropy(model(images), labels, reduction="none")
-            loss = (losses * scale).sum()
+            loss = (losses * torch.from_numpy(scale).to(device, dtype)).sum()
             slow.settle()
             slow.start("backward", len(mine))
-            ready: list[float] = []
-            loss.register_hook(lambda g, ready=ready: _when_computed(slow, ready, device))
+            # Called when this backward pass has computed its last gradient, before DDP waits for the others.
+            computed = partial(_stop, slow, device, stamp)
+            loss.register_hook(lambda _, computed=computed: Variable._execution_engine.queue_callback(computed))
             loss.backward()
-            reduced = time.perf_counter()
-            if rebalancer and (changed := rebalancer.exchange(counts, ready[0] - begin, group)):
+            stamp.append(time.perf_counter())
+            if rebalancer and (changed := rebalancer.exchange(counts, stamp[1] - stamp[0], group)):
                 sampler.replan(changed)
             slow.start("update", len(mine))
             optimizer.step()
@@ -132,38 +124,27 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             slow.settle()
             schedule.step()
             loss_sum += losses.detach().sum().cpu()
-            stamps.append([begin, ready[0], reduced, time.perf_counter()])
-            if len(stamps) == steps:
-                break
-        last = epoch + 1 == experiment.epochs or len(stamps) == steps
-        if last or (experiment.evaluate_every and (epoch + 1) % experiment.evaluate_every == 0):
-            if norm == "pooled" and position is not None:
-                pool_batchnorm(network, team, samples=shares[position])
-            elif norm == "pooled":
+            stamps.append([*stamp, time.perf_counter()])
+        if epoch == epochs or (experiment.evaluate_every and epoch % experiment.evaluate_every == 0):
+            if norm == "pooled":  # one of the two finds something to pool
+                pool_batchnorm(network, team, samples=shares[position or 0])
                 pool_segments(network, shares)
-            confusion, loss_mean = _evaluate(network, held_out, loss_sum, len(data), position, len(active), group)
-            evaluations.append({"epoch": epoch + 1, "step": len(stamps), "loss": loss_mean, **scores(confusion)})
+            confusion, loss_sum = _evaluate(network, held_out, loss_sum, group)
+            loss_mean, scored = float(loss_sum) / len(data), scores(confusion)
+            evaluations.append({"epoch": epoch, "step": len(stamps), "loss": loss_mean, **scored})
             if not position:  # the first of the active replicas, or this process alone
-                scored = f"epoch {epoch + 1}/{experiment.epochs}, loss {loss_mean:.3f}, OA {evaluations[-1]['oa']:.3f}"
-                report(
-                    f"{experiment.dataset} {experiment.model} {experiment.strategy} seed {experiment.seed}: {scored}"
-                )
-        if last:
-            break
+                name = f"{experiment.dataset} {experiment.model} {experiment.strategy} seed {experiment.seed}"
+                report(f"{name}: epoch {epoch}/{experiment.epochs}, loss {loss_mean:.3f}, OA {scored['oa']:.3f}")
     about = {"checksum": data.checksum, "train": len(data), experiment.evaluate_split: len(held_out)}
     about |= {"classes": list(data.classes), "bands": list(data.bands), "size": data.image_shape[1]}
+    plans = [[k, np.bincount(active, plan, len(job.shares)).astype(int).tolist()] for k, plan in sampler.plans]
     del model  # a DDP object that outlives its process group can abort the process
     if group is not None:
         dist.barrier(group)
         dist.destroy_process_group(group)
-    return {
-        "evaluations": evaluations,
-        "confusion": confusion.tolist(),
-        "stamps": np.asarray(stamps),
-        "plans": [[k, np.bincount(active, plan, len(job.shares)).astype(int).tolist()] for k, plan in sampler.plans],
-        "dataset": about,
-        "weights": {k: v.cpu().numpy() for k, v in network.state_dict().items()} if job.keep_weights else None,
-    }
+    kept = {"epochs": evaluations, "confusion": confusion.tolist(), "plans": plans, "dataset": about}
+    weights = {name: value.cpu().numpy() for name, value in network.state_dict().items()} if job.keep_weights else None
+    return kept | {"stamps": np.asarray(stamps), "weights": weights}
 
 
 def build_network(experiment: Experiment, data: ImageDataset) -> nn.Module:
@@ -190,37 +171,23 @@ def _schedule(experiment: Experiment, optimizer: torch.optim.Optimizer, steps: i
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
 
 
-def _when_computed(slow: SlowDown, ready: list[float], device: torch.device) -> None:
-    """Note the time at which this backward pass has computed its last gradient, before DDP waits for the others."""
-
-    def note() -> None:
-        slow.settle()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        ready.append(time.perf_counter())
-
-    Variable._execution_engine.queue_callback(note)
+def _stop(slow: SlowDown, device: torch.device, stamp: list[float]) -> None:
+    slow.settle()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    stamp.append(time.perf_counter())
 
 
 @torch.no_grad()
-def _evaluate(
-    network: nn.Module,
-    held_out: ImageDataset,
-    loss_sum: torch.Tensor,
-    train_size: int,
-    position: int | None,
-    active: int,
-    group: Any,
-) -> tuple[np.ndarray, float]:
-    """Return the confusion matrix of the whole split and the mean training loss of the epoch."""
-    parameter = next(network.parameters())
+def _evaluate(network: nn.Module, held_out: ImageDataset, loss_sum: Any, group: Any) -> tuple[np.ndarray, torch.Tensor]:
+    """Return the confusion matrix of the whole split, and the training losses of the group's replicas added up."""
+    parameter, classes = next(network.parameters()), len(held_out.classes)
+    part, counted = np.arange(len(held_out)), torch.zeros(classes, classes, dtype=torch.int64)
     if group is not None:
         for buffer in network.buffers():
             dist.broadcast(buffer, group_src=0, group=group)
+        part = np.array_split(part, dist.get_world_size(group))[dist.get_rank(group)]
     network.eval()
-    classes = len(held_out.classes)
-    counted = torch.zeros(classes, classes, dtype=torch.int64)
-    part = np.array_split(np.arange(len(held_out)), 1 if position is None else active)[position or 0]
     for start in range(0, len(part), 256):
         images, labels = held_out.gather(part[start : start + 256])
         predicted = network(images.to(parameter.device, parameter.dtype)).argmax(1).cpu()
@@ -229,4 +196,4 @@ def _evaluate(
         total = torch.cat([counted.flatten().double(), loss_sum.reshape(1)]).to(parameter.device)
         dist.all_reduce(total, group=group)  # counts are whole numbers far below 2^53: exact
         counted, loss_sum = total[:-1].round().long().reshape(classes, classes).cpu(), total[-1].cpu()
-    return counted.numpy(), float(loss_sum) / train_size
+    return counted.numpy(), loss_sum
