@@ -39,13 +39,13 @@ class ImageDataset(Dataset):
             raise ValueError(f"`bands` must be a sequence of names out of {known}, got {bands!r}.")
         # All bands as a slice need no copy.
         self.columns = slice(None) if list(self.bands) == known else [known.index(band) for band in self.bands]
-        self.split, self.transforms, self.cache_folder = split, transforms, entry.folder
+        self.split, self.transforms, self._entry = split, transforms, entry
         self.classes, self.checksum = tuple(entry.meta["classes"]), str(entry.meta["checksum"])  # of the source
         self.indices = np.flatnonzero(assigned == SPLITS.index(split))  # (n,) positions in the cache
         self.labels = np.asarray(entry.arrays["labels"])[self.indices]  # (n,) int64
-        self._images, moments = entry.arrays["images"], entry.arrays["moments"]
-        self.image_shape = (len(self.bands), *self._images.shape[1:3])  # bands, height, width
-        self._clean = bool((moments[:, 0] == self._images[0, ..., 0].size).all())  # no pixel is to be filled
+        images, moments = entry.arrays["images"], entry.arrays["moments"]
+        self.image_shape = (len(self.bands), *images.shape[1:3])  # bands, height, width
+        self._clean = bool((moments[:, 0] == images[0, ..., 0].size).all())  # no pixel is to be filled
         self._data = entry.meta["nodata"], entry.meta["valid_range"]
         count, total, squares = moments[assigned == 0].sum(0)[:, self.columns]
         if not count.all():
@@ -55,14 +55,6 @@ class ImageDataset(Dataset):
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
         self.mean = mean.astype(np.float32)
         self.std = np.where(std > 1e-6 * np.abs(mean), std, 1).astype(np.float32)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_images": None}  # a copy maps the cache itself
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if (entry := store.load(state["cache_folder"])) is None:
-            raise FileNotFoundError(f"The cache {state['cache_folder']} is gone; open the data set again.")
-        self.__dict__ |= state | {"_images": entry.arrays["images"]}
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -84,7 +76,7 @@ class ImageDataset(Dataset):
         shift = np.resize(self.mean, scale.shape) * scale
         step = max(1, 65_536 // len(scale))  # images at a time: the processor's cache holds them for all passes
         for start in range(0, len(out), step):
-            raw = self._images[self.indices[chosen[start : start + step]]][..., self.columns]
+            raw = self._entry.arrays["images"][self.indices[chosen[start : start + step]]][..., self.columns]
             part = out[start : start + step]
             part[:] = raw
             if standardise:
