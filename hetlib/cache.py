@@ -80,13 +80,14 @@ def checksum(files: Mapping[str, Path], cache: Path) -> str:
     It is an entry of the cache too: files whose size and time of change are as before are not read again.
     """
     # Status before content: a change while reading then shows next time.
-    states = {name: (str(path), (status := path.stat()).st_size, status.st_mtime_ns) for name, path in files.items()}
+    stats = {name: path.stat() for name, path in files.items()}
+    states = {name: (str(files[name]), status.st_size, status.st_mtime_ns) for name, status in stats.items()}
 
     def read(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
         rows = []
         for name, path in sorted(files.items()):
             with path.open("rb") as file:
-                rows.append([name, states[name][1], hashlib.file_digest(file, "sha256").hexdigest()])
+                rows.append([name, stats[name].st_size, hashlib.file_digest(file, "sha256").hexdigest()])
         return {"checksum": fingerprint(rows)}, {}
 
     return fetch(cache, {"files": fingerprint(states)}, read).meta["checksum"]

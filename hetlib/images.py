@@ -48,12 +48,12 @@ class ImageDataset(Dataset):
         self._data = entry.meta["nodata"], entry.meta["valid_range"]
         count, total, squares = moments[assigned == 0].sum(0)[:, self.columns]
         if not count.all():
-            raise ValueError(
-                f"Band {self.bands[count.argmin()]!r} has no valid pixel in training: choose other `bands`."
-            )
-        std = np.sqrt(np.maximum(squares / count - (mean := total / count) ** 2, 0))
-        self.mean = mean.astype(np.float32)
-        self.std = np.where(std > 1e-6 * np.abs(mean), std, 1).astype(np.float32)
+            empty = self.bands[count.argmin()]
+            raise ValueError(f"Band {empty!r} has no valid pixel in training; leave it out with `bands=`.")
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        std[std <= 1e-6 * np.abs(mean)] = 1
+        self.mean, self.std = mean.astype(np.float32), std.astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -51,10 +51,10 @@ class SceneFolder(ImageDataset):
         check(split, fractions)
         source, folder = Path(root).resolve(), Path(cache).resolve()
         names, files, read = open_tree(source)
-        found = class_names(source, names, classes)
-        labels = np.array([found.index(PurePosixPath(name).parent.name) for name in names])
+        known = class_names(source, names, classes)
+        labels = np.array([known.index(PurePosixPath(name).parent.name) for name in names])
         content: dict[str, Any] = {"checksum": store.checksum(files, folder), "valid_range": valid_range}
-        content |= {"classes": found, "size": size, "band_names": band_names and list(band_names)}
+        content |= {"classes": known, "size": size, "band_names": band_names and list(band_names)}
 
         def build(out: Path) -> tuple[dict, dict[str, np.ndarray]]:
             stats, nodata, described = decode_all(out / "images.npy", source, names, read, size, valid_range)
@@ -65,9 +65,7 @@ class SceneFolder(ImageDataset):
             return {"bands": bands, "nodata": nodata}, {"labels": labels, "moments": stats, "twins": twins}
 
         entry = store.fetch(folder, content, build)
-        together = np.array(entry.arrays["twins"])
-        if groups is not None:
-            join_groups(together, Path(groups), names)
+        together = join_groups(entry.arrays["twins"], groups, names)
         super().__init__(entry, assign(labels, together, fractions, seed), split, bands, transforms)
 
 
@@ -141,14 +139,15 @@ def decode_all(path: Path, root: Path, names: list[str], read: Read, size: int |
     return stats, nodata, described
 
 
-def join_groups(together: np.ndarray, path: Path, names: Sequence[str]) -> None:
-    """Give the images of each group in a ``file,group`` table one number in ``together`` (n,)."""
-    places, firsts = {name: i for i, name in enumerate(names)}, dict[str, int]()
-    for row in csv.DictReader(path.read_text().splitlines()):
+def join_groups(twins: np.ndarray, table: File | None, names: Sequence[str]) -> np.ndarray:
+    """Return ``twins`` (n,), where the images of each group in a ``file,group`` table also have one number."""
+    together, places, firsts = np.array(twins), {name: i for i, name in enumerate(names)}, dict[str, int]()
+    for row in csv.DictReader(Path(table).read_text().splitlines() if table else ()):
         if row.get("file") not in places or not row.get("group"):
-            raise ValueError(f"{path}: {row} must have `group` and `file`, a name such as {names[0]!r}.")
+            raise ValueError(f"{table}: {row} must have `group` and `file`, a name such as {names[0]!r}.")
         place = places[row["file"]]
         together[together == together[place]] = together[firsts.setdefault(row["group"], place)]
+    return together
 
 
 def assign(labels: np.ndarray, together: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
