@@ -17,14 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FORMAT = 2  # part of every fingerprint: raise it when the content of an entry changes
+Build = Callable[[Path], tuple[dict, dict[str, np.ndarray]]]
 
 
 class Entry(NamedTuple):
-    """Read-only memory-mapped arrays by name, and what is known about them."""
+    """Read-only memory-mapped arrays by name, and what is known about them; a pickled copy maps them itself."""
 
     arrays: dict[str, np.ndarray]
     meta: dict[str, Any]
     folder: Path
+
+    def __reduce__(self) -> tuple:
+        return load, (self.folder,)
 
 
 def fingerprint(content: object) -> str:
@@ -32,27 +36,26 @@ def fingerprint(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=float).encode()).hexdigest()
 
 
-def load(folder: Path) -> Entry | None:
-    """Map an entry; ``None`` where there is none or it is damaged (:func:`fetch` then makes it again)."""
+def load(folder: Path) -> Entry:
+    """Map an entry; ``FileNotFoundError`` where there is none or it is damaged (:func:`fetch` then makes it again)."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in meta["arrays"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Entry(arrays, meta, folder)
+        return Entry({name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in meta["arrays"]}, meta, folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        remedy = "open the data set again, with free space there or another `cache=`"
+        raise FileNotFoundError(f"The cache entry {folder} is missing or damaged ({error}); {remedy}.") from error
 
 
-def fetch(
-    cache: Path, content: Mapping[str, Any], build: Callable[[Path], tuple[dict, dict[str, np.ndarray]]]
-) -> Entry:
+def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:
     """Map the entry made from ``content``, and make it first where it is missing; ``cache`` is the folder of all.
 
     ``content`` is the checksum of the source and every option that changes the arrays; ``meta`` repeats it. ``build``
     takes a folder, may write ``.npy`` files into it, and returns more of ``meta`` and further arrays.
     """
     target = cache / fingerprint({"format": FORMAT, **content})[:24]
-    if (entry := load(target)) is not None:
-        return entry
+    with contextlib.suppress(FileNotFoundError):
+        return load(target)
+    shutil.rmtree(target, ignore_errors=True)  # a damaged one
     cache.mkdir(parents=True, exist_ok=True)
     for left in cache.glob(".writing-*"):
         with contextlib.suppress(FileNotFoundError):  # a living writer has just finished
@@ -66,13 +69,9 @@ def fetch(
             np.save(written / f"{name}.npy", array)
         names = sorted(path.stem for path in written.glob("*.npy"))
         (written / "meta.json").write_text(json.dumps({**content, **meta, "arrays": names}, default=float))
-        if load(target) is None:  # otherwise another process was first
-            shutil.rmtree(target, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                written.rename(target)
-    if (entry := load(target)) is None:
-        raise OSError(f"The cache entry {target} could not be written; free some space or give `cache=`.")
-    return entry
+        with contextlib.suppress(OSError):  # another process was first
+            written.rename(target)
+    return load(target)
 
 
 def checksum(files: Mapping[str, Path], cache: Path) -> str:
@@ -82,13 +81,13 @@ def checksum(files: Mapping[str, Path], cache: Path) -> str:
     """
     # Status before content: a change while reading then shows next time.
     stats = {name: path.stat() for name, path in files.items()}
-    state = sorted([str(files[name]), name, status.st_size, status.st_mtime_ns] for name, status in stats.items())
+    states = {name: (str(files[name]), status.st_size, status.st_mtime_ns) for name, status in stats.items()}
 
     def read(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
         rows = []
-        for name, status in stats.items():
-            with files[name].open("rb") as file:
-                rows.append([name, status.st_size, hashlib.file_digest(file, "sha256").hexdigest()])
-        return {"checksum": fingerprint(sorted(rows))}, {}
+        for name, path in sorted(files.items()):
+            with path.open("rb") as file:
+                rows.append([name, stats[name].st_size, hashlib.file_digest(file, "sha256").hexdigest()])
+        return {"checksum": fingerprint(rows)}, {}
 
-    return fetch(cache, {"files": fingerprint(state)}, read).meta["checksum"]
+    return fetch(cache, {"files": fingerprint(states)}, read).meta["checksum"]

@@ -1,5 +1,6 @@
 """Data sets by name: the two embedded scenes, and image folders that the user has."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,10 @@ import yaml
 
 from hetlib import paths
 from hetlib.images import SPLITS, File, ImageDataset
-from hetlib.landcover import LandCoverScene, read_scene
+from hetlib.landcover import LandCoverScene
 from hetlib.scenefolder import SceneFolder
 
-__all__ = ["DATASETS", "SPLITS", "EuroSAT", "LandCoverScene", "SceneFolder", "load_dataset", "read_scene"]
+__all__ = ["DATASETS", "SPLITS", "EuroSAT", "LandCoverScene", "SceneFolder", "load_dataset"]
 
 _KNOWN = yaml.safe_load(Path(__file__).with_name("known.yaml").read_text())
 
@@ -30,31 +31,30 @@ class EuroSAT(SceneFolder):
     ):
         if version not in ("rgb", "ms"):
             raise ValueError(f"`version` must be 'rgb' or 'ms', got {version!r}.")
-        url, known, root = _KNOWN["eurosat"]["url"], _KNOWN["eurosat"][version], Path(root)
-        plain = root.is_file() or any(root.glob("*/*.jpg" if version == "rgb" else "*/*.tif"))
-        places = [root / known["official"], root / known["older"], *[root] * plain]
+        known, root = _KNOWN["eurosat"][version], Path(root)
+        places = [root / folder for folder in known["folders"]]
+        if root.is_file() or any(root.glob(known["files"])):
+            places.append(root)
         if download and not any(map(Path.exists, places)):
             from torchvision.datasets.utils import download_and_extract_archive
 
-            md5 = known["md5"] if checksum else None
-            download_and_extract_archive(f"{url}{known['official']}.zip", str(root), md5=md5)
+            download_and_extract_archive(known["url"], str(root), md5=known["md5"] if checksum else None)
         if not (found := list(filter(Path.exists, places))):
-            raise FileNotFoundError(
-                f"Dataset not found in `root={str(root)!r}` and `download={download}`, either specify a "
-                "different `root` or use `download=True` to automatically download the dataset."
-            )
+            remedy = "specify a different `root` or use `download=True` to fetch the dataset"
+            raise FileNotFoundError(f"Dataset not found in `root={str(root)!r}` and `download={download}`, {remedy}.")
         super().__init__(found[0], split, **{"band_names": known["band_names"]} | options)
 
 
 # Name: class, its settings, and what to look for in the folder HETLIB_DATA where no `root` is given.
-DATASETS: dict[str, tuple[type[ImageDataset], dict[str, Any], tuple[str, ...]]] = {
-    "brandenburg": (LandCoverScene, {}, ()),
-    "wake": (LandCoverScene, {"fractions": (0.5, 0.1, 0.4), "valid_range": (0, 255)}, ()),  # all classes on both sides
-    "eurosat": (EuroSAT, {"version": "rgb"}, ("eurosat", "EuroSAT_RGB", "2750", "eurosat_rgb_subset.tar")),
-    "eurosat-ms": (EuroSAT, {"version": "ms"}, ("eurosat-ms", "EuroSAT_MS", "sentinel2_l1c_13band_patches.tar")),
+DATASETS: dict[str, tuple[type[ImageDataset], dict[str, Any], Sequence[str]]] = {
+    name: (
+        LandCoverScene,
+        {"image": paths.DATA / f"{name}.tif", "labels": paths.DATA / f"{name}_labels.tif"} | more,
+        (),
+    )
+    for name, more in _KNOWN["scenes"].items()
 }
-for _name in ("brandenburg", "wake"):
-    DATASETS[_name][1].update(image=paths.DATA / f"{_name}.tif", labels=paths.DATA / f"{_name}_labels.tif")
+DATASETS |= {known["name"]: (EuroSAT, {"version": v}, known["places"]) for v, known in _KNOWN["eurosat"].items()}
 DATASETS |= {name: (SceneFolder, settings, (name,)) for name, settings in _KNOWN["folders"].items()}
 
 
@@ -65,8 +65,7 @@ def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDatase
     kind, settings, places = DATASETS[name]
     if places and options.get("root") is None:
         extra = paths.extra_data()
-        found = [extra / place for place in places if (extra / place).exists()] if extra else []
-        if not found:
+        if not (found := [extra / place for place in places if (extra / place).exists()] if extra else []):
             raise FileNotFoundError(f"{name} needs `root=`, or one of {places} in the folder HETLIB_DATA names.")
         options["root"] = found[0]
     return kind(split=split, **settings | options)

@@ -15,54 +15,45 @@ SPLITS = ("train", "validation", "test")
 RGB = ("red|b04", "green|b03", "blue|b02")  # found in band names
 File = str | os.PathLike[str]
 Batch = tuple[torch.Tensor, torch.Tensor]
+Names = Sequence[str] | None
+Range = Sequence[float] | None
 Transforms = Callable[[dict[str, Any]], dict[str, Any]] | None
 
 
 class ImageDataset(Dataset):
-    """One split of labelled images, mapped from the cache.
+    """One split of labelled images, mapped from the cache, whose memory copies in other processes share.
 
     Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values; pixels without data hold
-    the band's mean. Copies in other processes map the same cache and share its memory.
-
-    Data sets take ``split`` ("train", "validation" or "test"), ``bands`` (names of those to use), ``valid_range``
-    (lowest and highest value that is data, besides the file's nodata value), ``transforms`` (applied to each item)
-    and ``cache`` (a folder instead of ``HETLIB_CACHE``). ``mean`` and ``std`` (bands,) are float32 statistics of the
-    training split's valid pixels, ``std`` 1 for a constant band.
+    the band's mean. Data sets take ``split`` ("train", "validation" or "test"), ``bands`` (names of those to use),
+    ``valid_range`` (lowest and highest value that is data, besides the file's nodata value), ``transforms`` (applied
+    to each item) and ``cache`` (a folder instead of ``HETLIB_CACHE``). ``mean`` and ``std`` (bands,) are float32
+    statistics of the training split's valid pixels, ``std`` 1 for a constant band.
     """
 
-    def __init__(
-        self, entry: store.Entry, assigned: np.ndarray, split: str, bands: Sequence[str] | None, transforms: Transforms
-    ):  # assigned: (images in the cache,) positions in SPLITS
+    def __init__(self, entry: store.Entry, assigned: np.ndarray, split: str, bands: Names, transforms: Transforms):
+        # assigned: (images in the cache,) positions in SPLITS
         known: list[str] = entry.meta["bands"]
         self.bands = tuple(known if bands is None else bands)
         if isinstance(bands, str) or not self.bands or not set(self.bands) <= set(known):
             raise ValueError(f"`bands` must be a sequence of names out of {known}, got {bands!r}.")
         # All bands as a slice need no copy.
         self.columns = slice(None) if list(self.bands) == known else [known.index(band) for band in self.bands]
-        self.split, self.transforms, self.cache_folder = split, transforms, entry.folder
+        self.split, self.transforms, self._entry = split, transforms, entry
         self.classes, self.checksum = tuple(entry.meta["classes"]), str(entry.meta["checksum"])  # of the source
         self.indices = np.flatnonzero(assigned == SPLITS.index(split))  # (n,) positions in the cache
         self.labels = np.asarray(entry.arrays["labels"])[self.indices]  # (n,) int64
-        self._images, moments = entry.arrays["images"], entry.arrays["moments"]
-        self.image_shape = (len(self.bands), *self._images.shape[1:3])  # bands, height, width
-        self._clean = bool((moments[:, 0] == self._images[0, ..., 0].size).all())  # no pixel is to be filled
+        images, moments = entry.arrays["images"], entry.arrays["moments"]
+        self.image_shape = (len(self.bands), *images.shape[1:3])  # bands, height, width
+        self._clean = bool((moments[:, 0] == images[0, ..., 0].size).all())  # no pixel is to be filled
         self._data = entry.meta["nodata"], entry.meta["valid_range"]
         count, total, squares = moments[assigned == 0].sum(0)[:, self.columns]
         if not count.all():
-            empty = self.bands[int(np.argmin(count))]
+            empty = self.bands[count.argmin()]
             raise ValueError(f"Band {empty!r} has no valid pixel in training; leave it out with `bands=`.")
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        self.mean = mean.astype(np.float32)
-        self.std = np.where(std > 1e-6 * np.abs(mean), std, 1).astype(np.float32)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_images": None}  # a copy maps the cache itself
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if (entry := store.load(state["cache_folder"])) is None:
-            raise FileNotFoundError(f"The cache {state['cache_folder']} is gone; open the data set again.")
-        self.__dict__ |= state | {"_images": entry.arrays["images"]}
+        std[std <= 1e-6 * np.abs(mean)] = 1
+        self.mean, self.std = mean.astype(np.float32), std.astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -84,7 +75,7 @@ class ImageDataset(Dataset):
         shift = np.resize(self.mean, scale.shape) * scale
         step = max(1, 65_536 // len(scale))  # images at a time: the processor's cache holds them for all passes
         for start in range(0, len(out), step):
-            raw = self._images[self.indices[chosen[start : start + step]]][..., self.columns]
+            raw = self._entry.arrays["images"][self.indices[chosen[start : start + step]]][..., self.columns]
             part = out[start : start + step]
             part[:] = raw
             if standardise:
@@ -97,23 +88,22 @@ class ImageDataset(Dataset):
 
     def plot(self, sample: dict[str, Any]) -> Any:
         """Return a matplotlib figure of an item, in colour if red, green, blue or B04, B03, B02 are there."""
-        found = [[i for i, band in enumerate(self.bands) if re.search(colour, band.lower())] for colour in RGB]
-        shown = [positions[0] for positions in found] if all(found) else [0]
-        image = np.asarray(sample["image"], dtype=np.float32)[shown]  # (3 or 1, height, width)
-        low, high = np.percentile(image, (2, 98), axis=(1, 2), keepdims=True)
-        image = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1).transpose(1, 2, 0)
         from matplotlib.figure import Figure
 
+        found = [[i for i, band in enumerate(self.bands) if re.search(colour, band.lower())] for colour in RGB]
+        shown = [positions[0] for positions in found] if all(found) else [0]
+        image = np.asarray(sample["image"], dtype=np.float32)[shown].transpose(1, 2, 0)
+        low, high = np.percentile(image, (2, 98), axis=(0, 1))
         figure = Figure(figsize=(2.5, 2.5), layout="constrained")
         axes = figure.add_subplot(title=self.classes[int(sample["label"])])
-        axes.imshow(image, cmap="gray")
+        axes.imshow(np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1), cmap="gray")
         axes.axis("off")
         return figure
 
 
-def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Sequence[float] | None) -> np.ndarray:
+def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Range) -> np.ndarray:
     """Return where ``pixels`` are finite, not ``nodata`` and within ``valid_range`` (ends included)."""
-    valid = np.isfinite(pixels) if pixels.dtype.kind == "f" else np.ones(pixels.shape, bool)
+    valid = np.isfinite(pixels)
     if nodata is not None:
         valid &= pixels != nodata
     if valid_range is not None:
@@ -121,7 +111,7 @@ def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Sequence
     return valid
 
 
-def moments(pixels: np.ndarray, nodata: float | None, valid_range: Sequence[float] | None) -> np.ndarray:
+def moments(pixels: np.ndarray, nodata: float | None, valid_range: Range) -> np.ndarray:
     """Return count, sum and sum of squares of the valid pixels: (n, height, width, bands) to (n, 3, bands).
 
     Mean and deviation of any split follow from them exactly, without reading images again.

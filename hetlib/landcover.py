@@ -8,9 +8,10 @@ import numpy as np
 
 from hetlib import cache as store
 from hetlib import paths
-from hetlib.images import SPLITS, File, ImageDataset, Transforms, check, moments, valid_pixels
+from hetlib.images import SPLITS, File, ImageDataset, Names, Range, Transforms, check, moments, valid_pixels
 
 Classes = Sequence[str] | Mapping[int, str] | None
+Shape = tuple[int, int]  # height, width
 
 
 class LandCoverScene(ImageDataset):
@@ -27,13 +28,13 @@ class LandCoverScene(ImageDataset):
         split: str = "train",
         *,
         window: int = 16,  # height and width of the images, in pixels
-        bands: Sequence[str] | None = None,
+        bands: Names = None,
         classes: Classes = None,  # names of those to use, or {number: name} where the file has none
         split_by: str = "columns",  # training left, test right; or "blocks": squares of 8 windows dealt by the seed
         fractions: Sequence[float] = (0.6, 0.1, 0.3),  # of the scene for training, validation and test
         per_class: int = 400,  # most windows of a class in a split
         stride: int = 1,  # centres lie on every so many rows and columns; `window` keeps windows from overlapping
-        valid_range: tuple[float, float] | None = None,
+        valid_range: Range = None,
         seed: int = 0,  # draws windows and blocks
         transforms: Transforms = None,
         cache: File = paths.CACHE,
@@ -41,13 +42,12 @@ class LandCoverScene(ImageDataset):
         check(split, fractions)
         if min(numbers := (window, per_class, stride)) < 1:
             raise ValueError(f"`window`, `per_class`, `stride` must be 1 or more, got {numbers}.")
-        for path in (image, labels):
-            if not Path(path).is_file():
-                raise FileNotFoundError(f"There is no file {path}; give the path of a GeoTIFF.")
+        if missing := [path for path in (image, labels) if not Path(path).is_file()]:
+            raise FileNotFoundError(f"There is no file {missing[0]}; give the path of a GeoTIFF.")
         folder = Path(cache).resolve()
         checksum = store.checksum({"image": Path(image).resolve(), "labels": Path(labels).resolve()}, folder)
-        chosen = sorted(classes.items()) if isinstance(classes, Mapping) else classes
-        windows: list[object] = [numbers, chosen, split_by, list(fractions), seed]
+        chosen = list(classes.items()) if isinstance(classes, Mapping) else classes
+        windows = [numbers, chosen, split_by, list(fractions), seed]
         content = {"checksum": checksum, "valid_range": valid_range, "windows": windows}
 
         def build(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
@@ -57,14 +57,13 @@ class LandCoverScene(ImageDataset):
             usable[::stride, ::stride] = valid_pixels(pixels[::stride, ::stride], nodata, valid_range).all(2)
             zone = zones(codes.shape, window, split_by, fractions, 8 * window, seed)
             rng, drawn = np.random.default_rng(seed), []
-            for s, part in enumerate(SPLITS):
-                for label, (number, name) in enumerate(named.items()):
-                    found = np.flatnonzero(usable & (zone == s) & (codes == number))
-                    if not len(found) and part != "validation" and fractions[s] > 0:
-                        remedy = "leave it out with `classes=`, or change `split_by`, `fractions`, `seed` or `window`"
-                        raise ValueError(f"Class {name!r} of {labels} has no window for {part}: {remedy}.")
-                    found = np.sort(rng.choice(found, min(per_class, len(found)), replace=False))
-                    drawn.append(np.stack(np.broadcast_arrays(found, label, s)))
+            for (s, part), (label, (number, name)) in product(enumerate(SPLITS), enumerate(named.items())):
+                found = np.flatnonzero(usable & (zone == s) & (codes == number))
+                if not len(found) and part != "validation" and fractions[s] > 0:
+                    remedy = "leave it out with `classes=`, or change `split_by`, `fractions`, `seed` or `window`"
+                    raise ValueError(f"Class {name!r} of {labels} has no window for {part}: {remedy}.")
+                found = np.sort(rng.choice(found, min(per_class, len(found)), replace=False))
+                drawn.append(np.stack(np.broadcast_arrays(found, label, s)))
             flat, label_of, split_of = np.concatenate(drawn, axis=1)
             centres = np.stack(np.unravel_index(flat, codes.shape), axis=1)
             views = np.lib.stride_tricks.sliding_window_view(pixels, (window, window), axis=(0, 1))
@@ -94,10 +93,9 @@ def read_labels(labels: File, image: File, classes: Classes) -> tuple[np.ndarray
     with rasterio.open(labels) as raster, rasterio.open(image) as scene:
         grid, wanted = ((str(r.crs), r.shape, tuple(round(x, 6) for x in r.transform[:6])) for r in (raster, scene))
         if grid != wanted:
-            raise ValueError(
-                f"{labels} is on another grid (CRS, shape, transform) than {image}: {grid}, not {wanted}. "
-                f"Try `rio warp {labels} on_grid.tif --like {image} --resampling nearest`."
-            )
+            remedy = f"try `rio warp {labels} on_grid.tif --like {image} --resampling nearest`"
+            finding = f"{labels} is on another grid (CRS, shape, transform) than {image}"
+            raise ValueError(f"{finding}: {grid}, not {wanted}; {remedy}.")
         if raster.count != 1 or not np.issubdtype(raster.dtypes[0], np.integer):
             raise ValueError(f"{labels} must be one band of whole numbers, got {raster.dtypes}.")
         codes, tags = raster.read(1).astype(np.int64), raster.tags()
@@ -111,27 +109,26 @@ def read_labels(labels: File, image: File, classes: Classes) -> tuple[np.ndarray
     return codes, {number: name for number, name in sorted(named.items()) if classes is None or name in classes}
 
 
-def zones(
-    shape: tuple[int, int], window: int, split_by: str, fractions: Sequence[float], block: int, seed: int
-) -> np.ndarray:
+def zones(shape: Shape, window: int, split_by: str, fractions: Sequence[float], block: int, seed: int) -> np.ndarray:
     """Say which split may have a window centred on each pixel: (height, width) int8, -1 for none.
 
     Windows lie within their zone, and zones are a window's width apart, so splits share no pixel.
     """
+    until = np.cumsum(fractions)
     if split_by == "columns":
-        edges, deal = [[0, shape[0]], np.rint(np.cumsum((0, *fractions)) * shape[1]).astype(int).tolist()], np.arange(3)
+        edges, deal = [[0, shape[0]], [0, *np.rint(until * shape[1]).astype(int)]], np.arange(3)
     elif split_by == "blocks":
         edges = [[*range(0, size, block), size] for size in shape]
         cells = (len(edges[0]) - 1) * (len(edges[1]) - 1)
-        deal = np.searchsorted(np.cumsum(fractions)[:2], (np.arange(cells) + 0.5) / cells)
-        deal = np.random.default_rng(seed).permutation(deal)
+        deal = np.random.default_rng(seed).permutation(np.searchsorted(until[:2], (np.arange(cells) + 0.5) / cells))
     else:
         raise ValueError(f"`split_by` must be 'columns' or 'blocks', got {split_by!r}.")
-    out, half, gap = np.full(shape, -1, np.int8), window // 2, (window + 1) // 2
-    for cell, split in zip(product(*map(pairwise, edges)), deal, strict=True):
-        inside = [  # rows, columns; inner borders move in by half the gap
-            slice(start + gap * (start > 0) + half, max(stop - gap * (stop < size) - window + half + 1, 0))
-            for (start, stop), size in zip(cell, shape, strict=True)
-        ]
-        out[tuple(inside)] = split
+    half, gap = window // 2, (window + 1) // 2  # inner borders move in by half the gap
+    spans = [
+        [slice(low + half + gap * (low > 0), max(top + 1 - gap - gap * (top < size), 0)) for low, top in pairwise(ends)]
+        for ends, size in zip(edges, shape, strict=True)
+    ]
+    out = np.full(shape, -1, np.int8)
+    for cell, split in zip(product(*spans), deal, strict=True):
+        out[cell] = split
     return out

@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 
-__all__ = ["confusion_matrix", "scores"]
-
 
 def confusion_matrix(labels: torch.Tensor, predicted: torch.Tensor, classes: int) -> torch.Tensor:
     """Count ``(true, predicted)`` pairs: int64 ``(classes, classes)``. Matrices of parts add up exactly."""
@@ -23,8 +21,6 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
     """
     c = np.asarray(confusion, dtype=np.float64)
     true, predicted, n = c.sum(1), c.sum(0), c.sum()
-    oa = np.trace(c) / n
-    occurs = true > 0
-    chance = true @ predicted / n**2
+    oa, chance, occurs = np.trace(c) / n, true @ predicted / n**2, true > 0
     kappa = (oa - chance) / (1 - chance) if chance < 1 else 0.0
     return {"oa": float(oa), "aa": float((np.diag(c)[occurs] / true[occurs]).mean()), "kappa": float(kappa)}

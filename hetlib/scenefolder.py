@@ -14,7 +14,7 @@ import numpy as np
 
 from hetlib import cache as store
 from hetlib import paths
-from hetlib.images import File, ImageDataset, Transforms, check, moments
+from hetlib.images import File, ImageDataset, Names, Range, Transforms, check, moments
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)
@@ -23,6 +23,7 @@ CHUNK = 64  # images decoded before they are written
 # Looking for side-car files and coordinate systems, and GDAL's block cache, take most of the time on small files.
 QUICK = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_GEOREF_SOURCES": "NONE", "GTIFF_VIRTUAL_MEM_IO": "YES"}
 Read = Callable[[str], bytes]
+Decoded = tuple[np.ndarray, float | None, Sequence[str | None]]  # array, nodata value, band descriptions
 
 
 class SceneFolder(ImageDataset):
@@ -36,13 +37,13 @@ class SceneFolder(ImageDataset):
         root: File,  # the folder, or a .tar, .tar.gz or .zip of it, which is read without unpacking
         split: str = "train",
         *,
-        bands: Sequence[str] | None = None,
-        band_names: Sequence[str] | None = None,  # by default those in the files, red green blue, or numbers
-        classes: Sequence[str] | None = None,  # names of the class folders where they are known; others are refused
+        bands: Names = None,
+        band_names: Names = None,  # by default those in the files, red green blue, or numbers
+        classes: Names = None,  # names of the class folders where they are known; others are refused
         size: int | None = None,  # height and width that every image is brought to, in pixels
         fractions: Sequence[float] = (0.6, 0.1, 0.3),  # of each class for training, validation and test
         groups: File | None = None,  # CSV of `file` (from the root) and `group`; a group comes into one split
-        valid_range: tuple[float, float] | None = None,
+        valid_range: Range = None,
         seed: int = 0,  # draws the splits
         transforms: Transforms = None,
         cache: File = paths.CACHE,
@@ -50,13 +51,13 @@ class SceneFolder(ImageDataset):
         check(split, fractions)
         source, folder = Path(root).resolve(), Path(cache).resolve()
         names, files, read = open_tree(source)
-        found = class_names(source, names, classes)
-        labels = np.array([found.index(PurePosixPath(name).parent.name) for name in names])
+        known = class_names(source, names, classes)
+        labels = np.array([known.index(PurePosixPath(name).parent.name) for name in names])
         content: dict[str, Any] = {"checksum": store.checksum(files, folder), "valid_range": valid_range}
-        content |= {"classes": found, "size": size, "band_names": band_names and list(band_names)}
+        content |= {"classes": known, "size": size, "band_names": band_names and list(band_names)}
 
         def build(out: Path) -> tuple[dict, dict[str, np.ndarray]]:
-            nodata, described, stats = decode_all(out / "images.npy", source, names, read, size, valid_range)
+            stats, nodata, described = decode_all(out / "images.npy", source, names, read, size, valid_range)
             default = COLOURS.get(count := stats.shape[2], [str(i + 1) for i in range(count)])
             if len(bands := band_names or (described if all(described) else default)) != count:
                 raise ValueError(f"`band_names` must have {count} names for {source}, got {band_names}.")
@@ -64,9 +65,7 @@ class SceneFolder(ImageDataset):
             return {"bands": bands, "nodata": nodata}, {"labels": labels, "moments": stats, "twins": twins}
 
         entry = store.fetch(folder, content, build)
-        together = np.array(entry.arrays["twins"])
-        if groups is not None:
-            join_groups(together, Path(groups), names)
+        together = join_groups(entry.arrays["twins"], groups, names)
         super().__init__(entry, assign(labels, together, fractions, seed), split, bands, transforms)
 
 
@@ -89,30 +88,26 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not PurePosixPath(name).name.startswith(".")
 
 
-def class_names(root: Path, names: Sequence[str], classes: Sequence[str] | None) -> list[str]:
+def class_names(root: Path, names: Sequence[str], classes: Names) -> list[str]:
     """Return the class folders' names in order; refuse a tree without them, or with others than known."""
     folders = {PurePosixPath(name).parent for name in names}
     found, above = sorted(folder.name for folder in folders), {folder.parent for folder in folders}
     if len(above) != 1 or "" in found:
         raise ValueError(f"{root} must hold only class folders with images {SUFFIXES} in them, got {found[:5]}.")
-    for folder in (root / above.pop()).glob("*/"):  # none in an archive
-        if folder.name not in found:
-            raise ValueError(f"Class folder {folder} holds no image {SUFFIXES}; fill or remove it.")
+    if empty := [folder for folder in (root / above.pop()).glob("*/") if folder.name not in found]:
+        raise ValueError(f"Class folder {empty[0]} holds no image {SUFFIXES}; fill or remove it.")
     if classes is not None and set(classes) != set(found):
         odd, missing = sorted(set(found) - set(classes)), sorted(set(classes) - set(found))
         raise ValueError(f"{root} has unknown classes {odd} and lacks {missing}; fix it or `classes=`.")
     return found if classes is None else list(classes)
 
 
-def decode_all(
-    path: Path, root: Path, names: Sequence[str], read: Read, size: int | None, valid_range: tuple[float, float] | None
-) -> tuple[float | None, Sequence[str | None], np.ndarray]:
-    """Decode all images into ``path``; return nodata value, band descriptions and moments (n, 3, bands)."""
+def decode_all(path: Path, root: Path, names: list[str], read: Read, size: int | None, valid_range: Range) -> Decoded:
+    """Decode all images into ``path``; return moments (n, 3, bands), nodata value and band descriptions."""
     import rasterio
     from PIL import Image as pillow  # noqa: N813
 
-    def decode(name: str, content: bytes) -> tuple[np.ndarray, float | None, Sequence[str | None]]:
-        """Return pixels (height, width, bands), nodata value and band descriptions of one image."""
+    def decode(name: str, content: bytes) -> Decoded:  # pixels (height, width, bands)
         try:
             if name.lower().endswith(TIFF):
                 with rasterio.MemoryFile(content) as memory, memory.open(driver="GTiff") as raster:
@@ -126,8 +121,8 @@ def decode_all(
         except Exception as error:  # decoders raise anything
             raise ValueError(f"{root}: {name} cannot be read ({error}); replace or remove it.") from error
 
-    with warnings.catch_warnings(), rasterio.Env(**QUICK), ThreadPoolExecutor(2) as pool:
-        warnings.simplefilter("ignore")  # rasterio's about missing georeference
+    # Rasterio warns about missing georeference.
+    with warnings.catch_warnings(action="ignore"), rasterio.Env(**QUICK), ThreadPoolExecutor(2) as pool:
         first, nodata, described = decode(names[0], read(names[0]))
         images = np.lib.format.open_memmap(path, "w+", first.dtype, (len(names), *first.shape))
         stats = np.empty((len(names), 3, first.shape[-1]))
@@ -141,17 +136,18 @@ def decode_all(
                     raise ValueError(f"{root}: {names[i]} is {a}, but {names[0]} is {b}; use `size=` or remove it.")
                 images[i] = pixels
             stats[start : start + CHUNK] = moments(images[start : start + CHUNK], nodata, valid_range)
-    return nodata, described, stats
+    return stats, nodata, described
 
 
-def join_groups(together: np.ndarray, path: Path, names: Sequence[str]) -> None:
-    """Give the images of each group in a ``file,group`` table one number in ``together`` (n,)."""
-    places, firsts = {name: i for i, name in enumerate(names)}, dict[str, int]()
-    for row in csv.DictReader(path.read_text().splitlines()):
+def join_groups(twins: np.ndarray, table: File | None, names: Sequence[str]) -> np.ndarray:
+    """Return ``twins`` (n,), where the images of each group in a ``file,group`` table also have one number."""
+    together, places, firsts = np.array(twins), {name: i for i, name in enumerate(names)}, dict[str, int]()
+    for row in csv.DictReader(Path(table).read_text().splitlines() if table else ()):
         if row.get("file") not in places or not row.get("group"):
-            raise ValueError(f"{path}: {row} must have `group` and `file`, a name such as {names[0]!r}.")
+            raise ValueError(f"{table}: {row} must have `group` and `file`, a name such as {names[0]!r}.")
         place = places[row["file"]]
         together[together == together[place]] = together[firsts.setdefault(row["group"], place)]
+    return together
 
 
 def assign(labels: np.ndarray, together: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:

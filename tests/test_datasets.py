@@ -149,9 +149,9 @@ def test_index_beyond_the_end(open_tree: Open) -> None:
 def test_a_copy_maps_the_cache(scene: dict[str, Any]) -> None:
     dataset = LandCoverScene(**scene)
     content = pickle.dumps(dataset)
-    assert len(content) < dataset._images.nbytes / 2
+    assert len(content) < dataset._entry.arrays["images"].nbytes / 2
     copy = pickle.loads(content)
-    assert isinstance(copy._images, np.memmap)
+    assert isinstance(copy._entry.arrays["images"], np.memmap)
     assert_close(copy.gather([1, 2])[0], dataset.gather([1, 2])[0])
 
 

@@ -95,7 +95,7 @@ def touch(root: Path, cache: Path, together: Barrier, grown: Any) -> None:
     dataset = open_ours(root, cache)
     before = pss()
     together.wait()
-    dataset._images.max()  # reads every page and copies none
+    dataset._entry.arrays["images"].max()  # reads every page and copies none
     together.wait()
     grown.put(pss() - before)
     together.wait()
@@ -105,7 +105,7 @@ def memory(root: Path, cache: Path) -> float:
     """Growth of two processes that read the whole cache, in caches; nobody else may have read it."""
     context = multiprocessing.get_context("spawn")
     together, grown = context.Barrier(2), context.Queue()
-    size = open_ours(root, cache)._images.nbytes
+    size = open_ours(root, cache)._entry.arrays["images"].nbytes
     workers = [context.Process(target=touch, args=(root, cache, together, grown)) for _ in range(2)]
     for worker in workers:
         worker.start()
