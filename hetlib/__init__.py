@@ -5,9 +5,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 # Now, not on first use: whoever imports the module `partition` first sets that name here to the module, and
-# this line then to the function. Later imports of the module leave it alone. So too `simulate`.
+# this line then to the function. Later imports of the module leave it alone.
 from .partition import Partition, partition
-from .simulate import simulate
 
 if TYPE_CHECKING:
     from .batchnorm import convert_batchnorm, pool_batchnorm
@@ -38,7 +37,6 @@ _PUBLIC = {
     "planner": ["measure", "plan", "plan_experiment"],
     "runs": ["VirtualReplicas"],
     "sampler": ["BalancedSampler", "collate"],
-    "simulate": ["simulate"],
     "speed": ["SpeedModel"],
 }
 _MODULES = {name: module for module, names in _PUBLIC.items() for name in names}

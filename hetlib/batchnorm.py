@@ -17,8 +17,6 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["ALONE", "BalancedBatchNorm", "Normalize", "convert_batchnorm", "pool_batchnorm", "total_variance"]
-
 ALONE: Any = dist.GroupMember.NON_GROUP_MEMBER  # as the process group: no other replica
 
 

@@ -14,8 +14,6 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
-__all__ = ["SelfCheck", "check_weights", "differentiable"]
-
 _ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative error of a gradient, by the weights' precision
 
 

@@ -7,11 +7,9 @@ from typing import Any
 import yaml
 
 from hetlib import paths
-from hetlib.images import SPLITS, File, ImageDataset
+from hetlib.images import File, ImageDataset
 from hetlib.landcover import LandCoverScene
 from hetlib.scenefolder import SceneFolder
-
-__all__ = ["DATASETS", "SPLITS", "EuroSAT", "LandCoverScene", "SceneFolder", "load_dataset"]
 
 _KNOWN = yaml.safe_load(Path(__file__).with_name("known.yaml").read_text())
 

@@ -21,8 +21,6 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from .checks import SelfCheck, check_weights, differentiable
 from .sampler import BalancedSampler
 
-__all__ = ["announce", "balance", "scale_gradient"]
-
 Module = TypeVar("Module", bound=nn.Module)
 Factor = Callable[[], float | torch.Tensor]
 

@@ -12,11 +12,9 @@ plain mean takes :math:`w_r = 1 / P` (``"mean"``); weights by speed are :math:`w
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-
-__all__ = ["LR_RULES", "WEIGHTINGS", "NoiseScale", "effective_batch", "noise_scale", "replica_weights"]
 
 WEIGHTINGS = ("samples", "mean", "speed")
 
@@ -58,20 +56,8 @@ def effective_batch(counts: Sequence[int], weights: Sequence[float] | np.ndarray
     return float(w[used].sum() ** 2 / (w[used] ** 2 / n[used]).sum())
 
 
-class NoiseScale(NamedTuple):
-    """Estimates from one step; average both over many steps before dividing them."""
-
-    gradient: float  # |G|^2, squared norm of the true gradient
-    noise: float  # tr C, summed variance of a single sample's gradient
-
-    @property
-    def batch(self) -> float:
-        """Return tr C / |G|^2: well below this batch, twice the samples are worth nearly twice the progress."""
-        return self.noise / self.gradient if self.gradient > 0 else math.inf
-
-
-def noise_scale(counts: Sequence[int], local: Sequence[float], reduced: float) -> NoiseScale:
-    r"""Estimate the gradient noise scale from norms that uneven replicas have anyway, without bias.
+def noise_scale(counts: Sequence[int], local: Sequence[float], reduced: float) -> tuple[float, float]:
+    r"""Estimate the parts of the gradient noise scale from norms that uneven replicas have anyway, without bias.
 
     With :math:`L = \sum_r (n_r / B) |g_r|^2` and :math:`T = |g|^2` of the balanced gradient, over P replicas with
     samples: :math:`|G|^2 \approx (P T - L) / (P - 1)` and :math:`\mathrm{tr}\,C \approx B (L - T) / (P - 1)`. For
@@ -81,14 +67,17 @@ def noise_scale(counts: Sequence[int], local: Sequence[float], reduced: float) -
         counts: Samples of each replica in this step.
         local: Squared norm of each replica's mean gradient, before the reduction.
         reduced: Squared norm of the balanced gradient.
+
+    Returns:
+        :math:`|G|^2` and :math:`\mathrm{tr}\,C`; the noise scale is the ratio of their averages.
     """
     n = np.asarray(counts, dtype=np.float64)
     replicas = int(np.count_nonzero(n))
     if replicas < 2 or len(local) != len(n):
         raise ValueError(f"`counts` {counts} and `local` {local}: give as many, at least two of them with samples.")
     total = float((n * np.where(n > 0, local, 0.0)).sum() / n.sum())
-    spread = (replicas * reduced - total) / (replicas - 1)
-    return NoiseScale(spread, float(n.sum()) * (total - reduced) / (replicas - 1))
+    noise = float(n.sum()) * (total - reduced) / (replicas - 1)
+    return (replicas * reduced - total) / (replicas - 1), noise
 
 
 # How the learning rate follows the batch, times its ratio: linear for SGD (Goyal et al., arXiv 1706.02677), by the

@@ -10,8 +10,6 @@ import psutil
 import torch
 from torch import nn
 
-__all__ = ["LossOf", "fitting_batch", "free_memory", "saved_bytes"]
-
 LossOf = Callable[[nn.Module, int], torch.Tensor]  # loss of a network, or of its DDP, on n samples
 
 _USABLE = 0.8  # of the free memory: other processes and fragments take some

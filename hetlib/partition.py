@@ -14,8 +14,6 @@ import numpy as np
 
 from .speed import Curves, SpeedModel
 
-__all__ = ["Partition", "partition"]
-
 
 @dataclass(frozen=True)
 class Partition:

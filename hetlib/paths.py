@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-__all__ = ["CACHE", "DATA", "NOTEBOOKS", "RESULTS", "ROOT", "extra_data"]
-
 ROOT = Path(__file__).resolve().parents[1]  # the clone
 DATA = ROOT / "data"  # embedded scenes
 NOTEBOOKS = ROOT / "notebooks"

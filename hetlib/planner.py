@@ -17,9 +17,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.autograd.variable import Variable
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from .batchnorm import ALONE, BalancedBatchNorm
+from .checks import differentiable
 from .datasets import load_dataset
 from .emulation import SlowDown
 from .experiment import Experiment
@@ -29,8 +30,6 @@ from .platform import Platform, Replica
 from .replicas import Replicas
 from .speed import SpeedModel, batches_to_time, spread, time_step
 from .train import build_network, build_optimizer
-
-__all__ = ["measure", "plan", "plan_experiment"]
 
 _WORTH = 0.02  # relative gain of a step below which further replicas are left out
 _HOPE = 1.25  # a plan whose modelled step is so many times that of the best is not tried
@@ -64,8 +63,7 @@ def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: fl
 
     def loss_of(network: nn.Module, n: int) -> torch.Tensor:
         batch = tree_map(lambda x: x[torch.arange(n, device=x.device) % len(x)], inputs)
-        outputs = [o for o in tree_leaves(network(*batch)) if isinstance(o, torch.Tensor) and o.requires_grad]
-        return torch.stack([o.float().square().mean() for o in outputs]).sum()
+        return torch.stack([o.float().square().mean() for o in differentiable(network(*batch))]).sum()
 
     own = Replica(device=str(next(model.parameters()).device), **replica)
     task = _Task(own, model, loss_of, lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9))

@@ -11,8 +11,6 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Platform", "Replica"]
-
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1

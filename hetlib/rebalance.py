@@ -17,8 +17,6 @@ from .partition import partition
 from .sampler import deal
 from .speed import SpeedModel
 
-__all__ = ["Rebalancer"]
-
 
 @dataclass
 class Rebalancer:

@@ -1,6 +1,5 @@
 """Run records with their provenance."""
 
-import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -68,10 +67,8 @@ class RunRecord:
 
 def environment() -> dict[str, Any]:
     """Return the versions and the machine that a result depends on."""
-    versions = dict.fromkeys(("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill"), "missing")
-    for package in versions:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+    packages = ("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill")  # all are required
+    versions = {package: importlib.metadata.version(package) for package in packages}
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     processor = re.search(r"model name\s*: (.+)", info)
     machine = {"system": platform.system(), "processor": processor[1] if processor else platform.machine()}

@@ -14,8 +14,6 @@ from torch.utils.data import Dataset, Sampler, default_collate
 if TYPE_CHECKING:
     from .partition import Partition
 
-__all__ = ["BalancedSampler", "collate", "deal"]
-
 
 def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
     """Split ``samples`` in proportion to ``shares``, by largest remainder.

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["Curves", "SpeedModel", "spread", "time_step"]
-
 
 @dataclass(frozen=True)
 class SpeedModel:

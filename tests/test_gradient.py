@@ -95,14 +95,14 @@ def test_noise_scale_is_unbiased_under_any_shares(counts):
     local = np.full((draws, len(counts)), np.nan)  # a replica without samples has no gradient
     local[:, np.array(counts) > 0] = np.square(means).sum(2)
     found = [noise_scale(counts, norms, t) for norms, t in zip(local, reduced, strict=True)]
-    assert np.mean([f.gradient for f in found]) == pytest.approx(true, rel=0.1)
-    assert np.mean([f.noise for f in found]) == pytest.approx(trace, rel=0.1)
+    assert np.mean([gradient for gradient, _ in found]) == pytest.approx(true, rel=0.1)
+    assert np.mean([noise for _, noise in found]) == pytest.approx(trace, rel=0.1)
     unweighted = np.nanmean(local, axis=1)  # what equal shares would use
     assert counts == (64, 64) or abs(np.mean(2 * reduced - unweighted) - true) > 0.1
 
 
 def test_noise_scale_needs_two_replicas():
-    assert noise_scale([4, 4], [3.0, 3.0], 1.0).batch == float("inf")
+    assert noise_scale([4, 4], [3.0, 3.0], 1.0) == (-1.0, 16.0)  # one step alone can be off by more than its value
     with pytest.raises(ValueError, match="at least two"):
         noise_scale([8, 0], [1.0, 1.0], 1.0)
 

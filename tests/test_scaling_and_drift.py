@@ -9,9 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import hetlib
-from hetlib.simulate import ring_all_reduce
 from hetlib_bundle import drift, figures, products
 from hetlib_bundle.scaling import adding_pays, balanced_shares, mixed, scaling
+from hetlib_bundle.simulate import ring_all_reduce
 
 FAST = hetlib.SpeedModel.constant(5000.0, overhead=0.002)
 FREE = ring_all_reduce(0.0, 1.0)

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from hetlib.partition import partition
-from hetlib.simulate import simulate
 from hetlib.speed import SpeedModel
+
+from .simulate import simulate
 
 __all__ = ["adding_pays", "balanced_shares", "mixed", "scaling"]
 

@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 import hetlib
 from hetlib.models import build_model
+from hetlib_bundle.simulate import simulate
 from tests.bench import Row
 from tests.bench._measure import row
 
@@ -44,7 +45,7 @@ def run() -> list[Row]:
             cost = max(replicas.run(all_reduce, sent))
             for name, found in ratios.items():
                 record = replicas.train(replace(experiment, strategy=name), plan_with=plan)
-                steps = hetlib.simulate(models, record.shares, 1, communication=lambda _, cost=cost: cost)
+                steps = simulate(models, record.shares, 1, communication=lambda _, cost=cost: cost)
                 found.append(float(steps[0] / np.median(record.step_seconds[5:])))
     title = "two replicas, slow-down 4, simulated / measured step"
     return [row(f"{title}: {name}", found, within=0.15) for name, found in ratios.items()]

@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .speed import SpeedModel
-
-__all__ = ["ring_all_reduce", "simulate"]
+from hetlib.speed import SpeedModel
 
 
 def ring_all_reduce(size: float, bandwidth: float, latency: float = 0.0) -> Callable[[int], float]:
