@@ -8,7 +8,6 @@ from torch import nn
 
 from .batchnorm import ALONE, convert_batchnorm
 
-_SMALLEST_MAP = 2  # pixels: with one sample and a 1 x 1 map, BatchNorm has nothing to take statistics of
 _BATCH = ("batch", "balanced", "pooled")
 # Networks, and the norms that each offers (the first is the default).
 MODELS: Mapping[str, tuple[str, ...]] = {
@@ -45,11 +44,11 @@ def _torchvision(name: str, bands: int, classes: int, size: int, norm: str | Non
     model.set_submodule(path, first)
     if name == "vgg11":  # its 4,096-wide classifier is made for 7 x 7 maps of photographs
         model.avgpool, model.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, classes)
-    # The first reductions, made for large photographs, are taken out until enough pixels remain.
+    # The first reductions, for large photographs, go until 2 x 2 pixels remain: BatchNorm needs more than one value.
     main = ((path, m) for path, m in model.named_modules() if "downsample" not in path)
     layers = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
     reducing = [(path, m) for path, m in main if isinstance(m, layers) and m.stride in (2, (2, 2))]
-    while reducing and size // 2 ** len(reducing) < _SMALLEST_MAP:
+    while reducing and size // 2 ** len(reducing) < 2:
         path, module = reducing.pop(0)
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)

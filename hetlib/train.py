@@ -51,8 +51,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     since DDP divides by P), the virtual replicas over those of all.
 
     Returns:
-        Fields of `RunRecord` (epochs, confusion, plans, dataset), time stamps ``(steps, 4)``, and the weights if asked
-        for; ``None`` where it stays out.
+        Fields of `RunRecord`, time stamps ``(steps, 4)``, and weights if asked for; ``None`` where it stays out.
     """
     experiment = job.experiment
     active = [rank for rank, share in enumerate(job.shares) if share]  # the others stay out of the training altogether
