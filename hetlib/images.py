@@ -94,11 +94,10 @@ class ImageDataset(Dataset):
         shown = [positions[0] for positions in found] if all(found) else [0]
         image = np.asarray(sample["image"], dtype=np.float32)[shown].transpose(1, 2, 0)
         low, high = np.percentile(image, (2, 98), axis=(0, 1))
-        figure = Figure(figsize=(2.5, 2.5), layout="constrained")
-        axes = figure.add_subplot(title=self.classes[int(sample["label"])])
+        axes = Figure(figsize=(2.5, 2.5), layout="constrained").add_subplot(title=self.classes[int(sample["label"])])
         axes.imshow(np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1), cmap="gray")
         axes.axis("off")
-        return figure
+        return axes.figure
 
 
 def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Range) -> np.ndarray:
