@@ -51,14 +51,8 @@ def convert_batchnorm(model: nn.Module, process_group: Any = None) -> nn.Module:
     """Make each BatchNorm layer of ``model`` a `BalancedBatchNorm`, in place (parameters, buffers, hooks stay).
 
     All replicas run the same layers in the same order. The loss is the mean over the replica's own samples, under
-    `hetlib.balance`; gradients of the layer's parameters are local sums, for DDP to reduce.
-
-    Args:
-        model: Any module; it is returned.
-        process_group: The replicas; ``None`` is the default group. It may be DDP's own.
-
-    Raises:
-        TypeError: For a layer derived from BatchNorm that is not torch's own 1d, 2d or 3d.
+    `hetlib.balance`; gradients of the layer's parameters are local sums, for DDP to reduce. ``process_group`` may be
+    DDP's; ``None`` is the default one. Raises ``TypeError`` for a layer that is not torch's own 1d, 2d or 3d.
     """
     for name, layer in [(n, m) for n, m in model.named_modules() if isinstance(m, _BatchNorm)]:
         if type(layer) not in (*_BALANCED, *_BALANCED.values()):
@@ -71,13 +65,8 @@ def convert_batchnorm(model: nn.Module, process_group: Any = None) -> nn.Module:
 def pool_batchnorm(model: nn.Module, process_group: Any = None, *, samples: float = 1.0) -> None:
     """Give all replicas of ``model`` the running statistics of all samples, by one collective that every rank joins.
 
-    Args:
-        model: Any module.
-        process_group: The replicas; ``None`` is the default group.
-        samples: Weight of this replica: its share, or the samples that it saw.
-
-    Raises:
-        ValueError: On every rank, when a weight is negative or not finite, or all are 0.
+    ``samples`` is the weight of this replica: its share, or the samples that it saw. Raises ``ValueError`` on every
+    rank when a weight is negative or not finite, or all are 0.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
     if not layers or not dist.is_initialized() or dist.get_world_size(process_group) < 2:

@@ -103,14 +103,9 @@ class _Announced:
 
 
 def balance(
-    model: Module,
-    sampler: BalancedSampler | None = None,
-    *,
-    reduction: str = "mean",
-    passes: int = 1,
-    check: bool = False,
-    verify_every: int = 0,
-) -> Module:
+    model: Module, sampler: BalancedSampler | None = None, *,
+    reduction: str = "mean", passes: int = 1, check: bool = False, verify_every: int = 0,
+) -> Module:  # fmt: skip
     """Make a ``DistributedDataParallel`` model reduce the balanced gradient: that of one process on the global batch.
 
     A step's batch may go through whole or in parts (micro-batches under ``no_sync``), in other numbers on each
@@ -120,14 +115,12 @@ def balance(
         model: Changed in place and returned. For ``torch.compile``, compile the module inside.
         sampler: The one that deals the batches: it knows every n_r. ``None`` when the loss is a mean over something
             that only the rank can count (tokens, valid pixels, class weights): see `announce`.
-        reduction: ``"mean"`` when the loss is the mean over the replica's part of the batch, as usual; ``"sum"`` when
-            it is the sum, which needs no counts.
+        reduction: ``"mean"`` when the loss is a mean, as usual; ``"sum"`` when it is a sum, which needs no counts.
         passes: How often each sample goes through the model in a step (2 for pairs of views).
         check: Compare the first reduced gradient with one process that sees the whole batch; see `SelfCheck`.
         verify_every: Compare the replicas' weights every so many steps; 0 is never. See `check_weights`.
 
-    Raises:
-        RuntimeError: In a forward pass in training mode, when the batch is not the one that was dealt or announced.
+    A pass in training mode raises ``RuntimeError`` when its batch is not the one that was dealt or announced.
     """
     if not (sampler is None or isinstance(sampler, BalancedSampler)):
         raise TypeError(f"`sampler` is a {type(sampler).__name__}; pass the BalancedSampler that deals the batches.")
@@ -177,10 +170,10 @@ def _refuse() -> float:
 
 
 def announce(model: nn.Module, *counts: float | torch.Tensor) -> None:
-    """Tell a model balanced without a sampler what each pass of the coming step is a mean over, on this replica.
+    """Tell a model balanced without a sampler what each pass of the coming step divides its loss by, on this replica.
 
-    One number a forward pass, >= 0: tokens, valid pixels, or a sum of class weights, as the loss divides by. Their
-    sum over the replicas is reduced while the forward pass runs. Call it on every replica, before each step.
+    One number >= 0 a pass: tokens, valid pixels, a sum of class weights. Every replica calls it, before each step; the
+    sum over the replicas is reduced while the forward pass runs.
     """
     source = getattr(model, "_announced", None)
     if not isinstance(source, _Announced):

@@ -4,10 +4,9 @@ With the mean gradient :math:`g_r` of the :math:`n_r` samples of replica r, data
 
 .. math:: g = \sum_r w_r g_r.
 
-The gradient of one process on the whole global batch is the one with :math:`w_r = n_r / n`, where
-:math:`n = \sum_r n_r` (``"samples"``, the balanced gradient: Moreno-Alvarez et al., GRSL 2022). The usual
-plain mean takes :math:`w_r = 1 / P` (``"mean"``); weights by speed are :math:`w_r = s_r / \sum s`
-(``"speed"``).
+One process on the whole global batch has the gradient with :math:`w_r = n_r / n`, where :math:`n = \sum_r n_r`
+(``"samples"``, the balanced gradient: Moreno-Alvarez et al., GRSL 2022). The usual plain mean takes
+:math:`w_r = 1 / P` (``"mean"``); weights by speed are :math:`w_r = s_r / \sum s` (``"speed"``).
 """
 
 import math
@@ -20,15 +19,12 @@ WEIGHTINGS = ("samples", "mean", "speed")
 
 
 def replica_weights(counts: Sequence[int], weighting: str, speeds: Sequence[float] | None = None) -> np.ndarray:
-    """Return the weight w_r of each replica's mean gradient.
+    """Return the weight w_r of each replica's mean gradient, float64 ``(P,)``.
 
     Args:
         counts: Samples that each replica processed in this step.
-        weighting: ``"samples"`` (n_r / n), ``"mean"`` (1 / P) or ``"speed"`` (s_r / sum s).
-        speeds: Speed of each replica, for ``"speed"`` alone.
-
-    Returns:
-        Float64 weights ``(P,)``.
+        weighting: ``"samples"`` (n_r / n), ``"mean"`` (1 / P) or ``"speed"`` (s_r / sum s), which needs ``speeds``.
+        speeds: Speed of each replica.
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"`weighting` is {weighting!r}; allowed are {WEIGHTINGS}.")
@@ -43,9 +39,8 @@ def effective_batch(counts: Sequence[int], weights: Sequence[float] | np.ndarray
 
     For samples drawn independently, :math:`\mathrm{Var}(\sum_r w_r g_r) = \sigma^2 \sum_r w_r^2 / n_r`, so
     :math:`B_\mathrm{eff} = (\sum_r w_r)^2 / \sum_r (w_r^2 / n_r)`; for the plain mean that is
-    :math:`P^2 / \sum_r (1 / n_r)`. Replicas without samples contribute nothing and are left out.
-
-    ``weights`` are those of the replicas' mean gradients; ``None`` is the plain mean.
+    :math:`P^2 / \sum_r (1 / n_r)`. Replicas without samples contribute nothing and are left out. ``weights`` are those
+    of the replicas' mean gradients; ``None`` is the plain mean.
 
     >>> round(effective_batch([224, 32]))
     112
@@ -57,19 +52,16 @@ def effective_batch(counts: Sequence[int], weights: Sequence[float] | np.ndarray
 
 
 def noise_scale(counts: Sequence[int], local: Sequence[float], reduced: float) -> tuple[float, float]:
-    r"""Estimate the parts of the gradient noise scale from norms that uneven replicas have anyway, without bias.
+    r"""Estimate :math:`|G|^2` and :math:`\mathrm{tr}\,C` from norms that uneven replicas have anyway, without bias.
 
     With :math:`L = \sum_r (n_r / B) |g_r|^2` and :math:`T = |g|^2` of the balanced gradient, over P replicas with
-    samples: :math:`|G|^2 \approx (P T - L) / (P - 1)` and :math:`\mathrm{tr}\,C \approx B (L - T) / (P - 1)`. For
-    equal shares these are the estimates of McCandlish et al., arXiv 1812.06162, appendix A.
+    samples: :math:`|G|^2 \approx (P T - L) / (P - 1)` and :math:`\mathrm{tr}\,C \approx B (L - T) / (P - 1)`. The noise
+    scale is their averages' ratio; for equal shares, McCandlish et al., arXiv 1812.06162, appendix A.
 
     Args:
         counts: Samples of each replica in this step.
         local: Squared norm of each replica's mean gradient, before the reduction.
         reduced: Squared norm of the balanced gradient.
-
-    Returns:
-        :math:`|G|^2` and :math:`\mathrm{tr}\,C`; the noise scale is the ratio of their averages.
     """
     n = np.asarray(counts, dtype=np.float64)
     replicas = int(np.count_nonzero(n))

@@ -12,7 +12,6 @@ from torch.utils.data import Dataset
 from hetlib import cache as store
 
 SPLITS = ("train", "validation", "test")
-RGB = ("red|b04", "green|b03", "blue|b02")  # found in band names
 File = str | os.PathLike[str]
 Batch = tuple[torch.Tensor, torch.Tensor]
 Names = Sequence[str] | None
@@ -90,14 +89,19 @@ class ImageDataset(Dataset):
         """Return a matplotlib figure of an item, in colour if red, green, blue or B04, B03, B02 are there."""
         from matplotlib.figure import Figure
 
-        found = [[i for i, band in enumerate(self.bands) if re.search(colour, band.lower())] for colour in RGB]
-        shown = [positions[0] for positions in found] if all(found) else [0]
-        image = np.asarray(sample["image"], dtype=np.float32)[shown].transpose(1, 2, 0)
+        image = np.asarray(sample["image"], dtype=np.float32)[colour_bands(self.bands)].transpose(1, 2, 0)
         low, high = np.percentile(image, (2, 98), axis=(0, 1))
         axes = Figure(figsize=(2.5, 2.5), layout="constrained").add_subplot(title=self.classes[int(sample["label"])])
-        axes.imshow(np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1), cmap="gray")
+        axes.imshow(np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1))
         axes.axis("off")
         return axes.figure
+
+
+def colour_bands(names: Sequence[str]) -> list[int]:
+    """Return the positions of red, green and blue (or B04, B03, B02), or three times the first band's."""
+    patterns = ("red|b04", "green|b03", "blue|b02")
+    found = [[i for i, name in enumerate(names) if re.search(pattern, name.lower())] for pattern in patterns]
+    return [positions[0] for positions in found] if all(found) else [0, 0, 0]
 
 
 def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Range) -> np.ndarray:

@@ -58,7 +58,7 @@ def _torchvision(name: str, bands: int, classes: int, size: int, norm: str | Non
 
 
 def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0, norm: str | None = None) -> nn.Module:
-    """Build a CNN with random weights.
+    """Build a CNN with random weights: ``(n, bands, size, size)`` to ``(n, classes)``.
 
     Args:
         name: A name in `MODELS`.
@@ -69,9 +69,6 @@ def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0
         norm: Where the network offers it ``"group"``, or ``"batch"``: a replica's outputs depend on which samples
             share its local batch. ``"pooled"`` is the same, and `train` pools its running statistics; ``"balanced"``
             takes the global batch's, once `convert_batchnorm` has named the replicas. ``None`` is the default.
-
-    Returns:
-        The network, ``(n, bands, size, size)`` to ``(n, classes)``.
     """
     if name not in MODELS:
         raise ValueError(f"`name` is {name!r}; known models are {sorted(MODELS)}.")

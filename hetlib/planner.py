@@ -56,8 +56,7 @@ def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: fl
         example_batch: Its inputs, a tensor or a tuple of them, ``(n, ...)`` with any n >= 1, on the same device.
         global_batch: Samples a step over all replicas.
         seconds: Budget of the timing; each plan that may win is timed for three steps whatever they take.
-        replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits into the free memory) and
-            ``multiple``.
+        replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits), ``multiple``.
     """
     inputs = example_batch if isinstance(example_batch, tuple) else (example_batch,)
 

@@ -33,11 +33,8 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
     """The replicas of a platform as processes of this machine.
 
     They start at the first job, stay warm between jobs, and are stopped by `close` or at the end of a ``with`` block.
-    When one fails, the others are stopped at once and the next job starts fresh ones.
-
-    Args:
-        platform: One process for each of its replicas.
-        timeout: Seconds after which a collective that not all replicas reach is an error.
+    When one fails, the others are stopped at once and the next job starts fresh ones. ``timeout`` is in seconds, after
+    which a collective that not all replicas reach is an error.
     """
 
     def __init__(self, platform: Platform, *, timeout: float = 60.0) -> None:
@@ -58,9 +55,7 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
         """Call ``function(rank, *arguments)`` in every replica and return the results by rank.
 
         A process group over all replicas exists meanwhile. What the function prints through `report` appears here.
-
-        Raises:
-            ReplicaError: When a replica raises, dies or does not answer.
+        Raises `ReplicaError` when a replica raises, dies or does not answer.
         """
         if getattr(function, "__module__", "") == "__main__":
             raise ValueError(f"a new process cannot import {function.__name__!r} of __main__; move it to a module.")

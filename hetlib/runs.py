@@ -23,8 +23,7 @@ from .train import Job, train
 class VirtualReplicas:
     """Replicas of a platform in this process, on one copy of the weights.
 
-    Gradients, buffers and scores equal those of the processes to rounding (but for random layers such as dropout, whose
-    draws differ). Step times do not exist here; speed models give modelled ones.
+    Gradients, buffers and scores equal the processes' to rounding, but for draws of layers such as dropout. No times.
     """
 
     def __init__(self, platform: Platform) -> None:
@@ -43,13 +42,9 @@ class VirtualReplicas:
 
 
 def run(
-    experiment: Experiment,
-    replicas: "Replicas | VirtualReplicas",
-    *,
-    store: Path | None = None,
-    plan_with: Partition | None = None,
-    keep_weights: bool = False,
-) -> RunRecord:
+    experiment: Experiment, replicas: "Replicas | VirtualReplicas", *,
+    store: Path | None = None, plan_with: Partition | None = None, keep_weights: bool = False,
+) -> RunRecord:  # fmt: skip
     """Run an experiment, or return its record when ``store`` holds one of the same fingerprint.
 
     Args:

@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
     """Split ``samples`` in proportion to ``shares``, by largest remainder.
 
-    A replica with a share gets at least one sample when there are enough for all: a share of 3 in 128 is
-    not left without work in a short last step. Returns one count a replica, with the sum ``samples``.
+    A replica with a share gets at least one sample when there are enough for all. One count a replica, sum ``samples``.
     """
     weights = np.asarray(shares, dtype=np.int64)
     total = int(weights.sum())
-    if samples == total:
-        return tuple(int(share) for share in weights)
     least = (weights > 0).astype(np.int64) if samples >= np.count_nonzero(weights) else np.zeros_like(weights)
     counts = np.maximum(weights * samples // total, least)
     wanted = weights * samples / total
@@ -32,16 +29,15 @@ def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
         counts[np.argmax(np.where(weights > 0, wanted - counts, -np.inf))] += 1
     while counts.sum() > samples:
         counts[np.argmax(np.where(counts > least, counts - wanted, -np.inf))] -= 1
-    return tuple(int(count) for count in counts)
+    return tuple(counts.tolist())
 
 
 class BalancedSampler(Sampler[list[int]]):
     """Batch sampler that deals each global batch by shares.
 
-    One epoch is one permutation of the data set. Step k takes the next global batch of it and replica r
-    a part in proportion to its share, so all replicas take the same number of steps and nothing is
-    repeated or left out. The last, short global batch is dealt in proportion. The position is one
-    integer, so a run can stop, change its shares or its number of replicas, and go on.
+    One epoch is one permutation of the data set. Step k takes the next global batch of it and replica r a part in
+    proportion to its share, so all take the same number of steps and nothing is repeated or left out; the last, short
+    batch is dealt in proportion too. The position is one integer, so a run can stop, change its shares, and go on.
 
     Args:
         num_samples: Size of the data set.
@@ -51,20 +47,13 @@ class BalancedSampler(Sampler[list[int]]):
         shuffle: Whether to permute; otherwise samples come in order.
         drop_last: Leave out the last, short global batch of an epoch.
 
-    Iterating gives the index list of each step of one epoch and moves on to the next epoch by itself;
-    `set_epoch` chooses one. The lists of a replica whose share is 0 are empty.
+    Iterating gives the index list of each step of one epoch (empty for a share of 0) and moves on to the next epoch.
     """
 
     def __init__(
-        self,
-        num_samples: int,
-        plan: "Partition | Sequence[int]",
-        *,
-        rank: int | None = None,
-        seed: int = 0,
-        shuffle: bool = True,
-        drop_last: bool = False,
-    ) -> None:
+        self, num_samples: int, plan: "Partition | Sequence[int]", *,
+        rank: int | None = None, seed: int = 0, shuffle: bool = True, drop_last: bool = False,
+    ) -> None:  # fmt: skip
         shares = tuple(int(share) for share in (plan.shares if hasattr(plan, "shares") else plan))
         if not shares or min(shares) < 0 or sum(shares) < 1:
             raise ValueError(f"`plan` has the shares {shares}; they must be >= 0 with a sum >= 1.")

@@ -48,10 +48,8 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
 
     With the mean loss :math:`L_r` of n_r samples, the gradient :math:`\sum_r w_r \nabla L_r` is that of a sum over
     samples with the weights w_r / n_r. So one loop serves every strategy: a process sums over its own samples (times P,
-    since DDP divides by P), the virtual replicas over those of all.
-
-    Returns:
-        Fields of `RunRecord`, time stamps ``(steps, 4)``, and weights if asked for; ``None`` where it stays out.
+    as DDP divides by P), the virtual replicas over those of all. Returns fields of `RunRecord`, time stamps
+    ``(steps, 4)``, and weights if asked for; ``None`` where it stays out.
     """
     experiment = job.experiment
     active = [rank for rank, share in enumerate(job.shares) if share]  # the others stay out of the training altogether

@@ -21,7 +21,8 @@ from rasterio.crs import CRS
 from torch.testing import assert_close
 
 from hetlib import scenefolder
-from hetlib.datasets import DATASETS, SPLITS, EuroSAT, LandCoverScene, SceneFolder, load_dataset
+from hetlib.datasets import DATASETS, EuroSAT, LandCoverScene, SceneFolder, load_dataset
+from hetlib.images import SPLITS
 from hetlib.landcover import zones
 from hetlib.paths import extra_data
 

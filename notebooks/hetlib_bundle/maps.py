@@ -1,7 +1,6 @@
 """A scene as a map: which pixel belongs to which split, what a network says of each, written as a GeoTIFF."""
 
 import inspect
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from hetlib.datasets import DATASETS, LandCoverScene
-from hetlib.images import RGB, SPLITS, ImageDataset, valid_pixels
+from hetlib.images import SPLITS, ImageDataset, colour_bands, valid_pixels
 from hetlib.landcover import read_labels, read_scene, zones
 from hetlib.metrics import confusion_matrix
 
@@ -55,8 +54,7 @@ class Scene:
 
     def rgb(self) -> np.ndarray:
         """Return the scene in natural colour, (height, width, 3) in 0..1, from the 2nd to the 98th percentile."""
-        found = [[i for i, band in enumerate(self.bands) if re.search(colour, band.lower())] for colour in RGB]
-        chosen = [hits[0] for hits in found] if all(found) else [0, 0, 0]
+        chosen = colour_bands(self.bands)
         image, seen = (
             self.pixels[..., chosen].astype(np.float32),
             np.logical_and.reduce(self.valid[..., chosen], axis=2),

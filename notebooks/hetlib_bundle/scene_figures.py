@@ -9,7 +9,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hetlib.images import RGB, ImageDataset
+from hetlib.images import ImageDataset, colour_bands
 
 from .figures import _figure, ieee_style
 from .maps import COLOURS, Scene, class_colours
@@ -48,9 +48,8 @@ def _spread(indices: np.ndarray, count: int) -> np.ndarray:
 
 def _colours(data: ImageDataset, chosen: Sequence[np.ndarray]) -> np.ndarray:
     """Return images in natural colour, (n, height, width, 3) in 0..1."""
-    found = [[i for i, band in enumerate(data.bands) if re.search(colour, band.lower())] for colour in RGB]
-    shown = [hits[0] for hits in found] if all(found) else [0, 0, 0]
-    values = data.gather(np.concatenate(chosen), standardise=False)[0][:, shown].numpy().transpose(0, 2, 3, 1)
+    images, _ = data.gather(np.concatenate(chosen), standardise=False)
+    values = images[:, colour_bands(data.bands)].numpy().transpose(0, 2, 3, 1)
     low, high = np.percentile(values, (1, 96), axis=(0, 1, 2))
     return np.clip((values - low) / np.maximum(high - low, 1e-6), 0, 1) ** 0.7  # clouds would leave the rest dark
 
