@@ -28,6 +28,7 @@ class Partition:
     names: tuple[str, ...] = ()  # of the replicas
     times: str = "modelled"  # or "measured": compute and communication
     uncertainty: float = 0.0  # relative standard error of `step`, from the spread of the measurement
+    passes: tuple[int, ...] = ()  # in which each replica takes its share; () is one each
 
     @property
     def global_batch(self) -> int:
