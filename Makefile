@@ -16,7 +16,7 @@ help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 14
 
 reproduce: .venv/.stamp  ## run the notebooks (PROFILE, ONLY), collect results/PROFILE/index.html
-	$(PY) -m hetlib reproduce --profile $(PROFILE) $(foreach n,$(ONLY),--only $(n))
+	$(PY) -m hetlib_bundle reproduce --profile $(PROFILE) $(foreach n,$(ONLY),--only $(n))
 
 test: .venv/.stamp  ## run the tests, the notebooks at quick size among them
 	$(PY) -m pytest $(PYTEST)

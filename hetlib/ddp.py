@@ -41,10 +41,7 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 def scale_gradient(outputs: Any, factor: float | Factor) -> Any:
-    """Return ``outputs`` unchanged, with the gradient that flows back through them times ``factor``.
-
-    A function is called in the backward pass. Reaches tensors in lists, tuples, dicts and registered pytrees.
-    """
+    """Return ``outputs`` (any pytree) unchanged; gradients that flow back are times ``factor``, called if it can be."""
     if factor == 1:
         return outputs
     return tree_map_only(torch.Tensor, lambda o: _ScaleGradient.apply(o, factor) if o.requires_grad else o, outputs)

@@ -114,20 +114,18 @@ def _on_replica(rank: int, experiment: Experiment, platform: Platform, function:
     return function(capped(task), experiment.global_batch, *more)
 
 
-def _decide(
-    task: Task, global_batch: int, seconds: float, keep_all: bool = False, accumulate: bool = False
-) -> Partition:
+def _decide(task: Task, batch: int, seconds: float, keep_all: bool = False, accumulate: bool = False) -> Partition:
     """Return one plan for all ranks: candidates from curves, the choice from the clock."""
-    curves, replicas = zip(*gather((curve(task, global_batch, seconds / 2), task.replica)), strict=True)
-    limits, caps = _limits(replicas), [r.max_batch or global_batch for r in replicas]
+    curves, replicas = zip(*gather((curve(task, batch, seconds / 2), task.replica)), strict=True)
+    limits, caps = _limits(replicas), [r.max_batch or batch for r in replicas]
     if accumulate:
-        curves, limits["caps"] = tuple(map(SpeedModel.repeated, curves, caps, repeat(global_batch))), None
+        curves, limits["caps"] = tuple(map(SpeedModel.repeated, curves, caps, repeat(batch))), None
     count, models = len(replicas), list(curves)
     few = [] if keep_all else [(k, k) for k in sorted({1, 2, (count + 1) // 2, count})]
     numbers = [(count if keep_all else 1, count), *few]  # of active replicas: as the curves say, and a few to try
-    first = partition(curves, global_batch, active=numbers[0], **limits)
+    first = partition(curves, batch, active=numbers[0], **limits)
     if count == 1:
-        return replace(first, passes=(-(-global_batch // caps[0]),))
+        return replace(first, passes=(-(-batch // caps[0]),))
     exposed: dict[int, float] = {}  # seconds that the exchange adds to a step, by number of active replicas
     for budget in (0.2 * seconds, 0.3 * seconds):
         known = sorted(exposed)
@@ -136,7 +134,7 @@ def _decide(
         found = []
         for active in numbers:
             with contextlib.suppress(ValueError):  # so few replicas cannot take the batch, or so many have no work
-                found.append(partition(models, global_batch, active=active, **limits))
+                found.append(partition(models, batch, active=active, **limits))
         plans = {plan.shares: plan for plan in found if plan.step < _HOPE * min(other.step for other in found)}
         timed = race(task, plans, budget)
         for shares in sorted(plans, key=np.count_nonzero):  # a replica's speed is that beside the most others
