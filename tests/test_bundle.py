@@ -31,8 +31,9 @@ folder.mkdir(parents=True, exist_ok=True)
 
 
 def notebook(
-    folder: Path, name: str, *cells: str, parameters: str = 'profile: str = "full"  # size', lane: int = 0
-) -> None:
+    folder: Path, name: str, *cells: str, lane: int = 0,
+    parameters: str = 'profile: str = "full"  # size\nsource: str = ""  # computed or recorded',
+) -> None:  # fmt: skip
     new = nbformat.v4
     first = new.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     code = [first, *map(new.new_code_cell, cells)]
@@ -173,7 +174,7 @@ def test_a_dead_kernel_and_a_slow_cell_are_failures(tmp_path: Path, monkeypatch:
     [
         (("large",), "unknown profile 'large', choose one of: quick, standard, full"),
         (("quick", ["07"]), "no notebook '07', there are: 01_sizes"),
-        (("quick",), "01_sizes.ipynb has no parameter profile; it has: size"),
+        (("quick",), "01_sizes.ipynb has no parameter profile and source; it has: size"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_runs(

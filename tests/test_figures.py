@@ -14,6 +14,7 @@ from hetlib import records
 from hetlib.experiment import STRATEGIES
 from hetlib_bundle import figures, products
 from hetlib_bundle.profiles import PROFILES, get_profile
+from hetlib_bundle.recorded import keeper
 
 SHARES = (24, 6, 2)
 MODELS = [hetlib.SpeedModel.constant(speed, overhead=0.002) for speed in (4000, 1000, 300)]
@@ -63,7 +64,7 @@ def test_size_and_bytes(
     for folder in ("a", "b"):
         monkeypatch.setattr(products.paths, "RESULTS", tmp_path / folder)
         figure = draw(runs)
-        products.save_figure(figure, "00_some", caption="Some.", profile="quick", records=runs)
+        products.save_figure(figure, "00_some", caption="Some.", keep=keeper("00", "quick", "computed"), records=runs)
         files = sorted((tmp_path / folder).rglob("00_some.*"))
         saved.append([file.read_bytes() for file in files])
     assert figure.get_figwidth() == width

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 import hetlib
 from hetlib_bundle import drift, figures, products
+from hetlib_bundle.recorded import keeper
 from hetlib_bundle.scaling import adding_pays, balanced_shares, mixed, scaling
 from hetlib_bundle.simulate import ring_all_reduce
 
@@ -109,7 +110,7 @@ def test_size_and_bytes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for folder in ("a", "b"):
         monkeypatch.setattr(products.paths, "RESULTS", tmp_path / folder)
         figure = draw()
-        products.save_figure(figure, "00_some", caption="Some.", profile="quick")
+        products.save_figure(figure, "00_some", caption="Some.", keep=keeper("00", "quick", "computed"))
         saved.append([file.read_bytes() for file in sorted((tmp_path / folder).rglob("00_some.*"))])
     assert figure.get_figwidth() == width
     assert saved[0] == saved[1]

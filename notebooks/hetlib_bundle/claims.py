@@ -61,16 +61,18 @@ class Claim:
             if not holds:
                 raise ValueError(f"claim {self.id}: `{name}` is {getattr(self, name)!r}; it must be {allowed}.")
 
-    def folder(self, profile: str) -> Path:
-        """Return the folder of results that holds the claim's values."""
-        return paths.RESULTS / "-".join([profile, *self.source.get("run_with", {}).values()])
+    def folder(self, results: str) -> Path:
+        """Return the folder that holds the claim's values, of the folder of results of that name."""
+        return paths.RESULTS / "-".join([results, *self.source.get("run_with", {}).values()])
 
-    def command(self, profile: str) -> str:
-        """Return the shell command that makes the claim's values."""
+    def command(self, results: str) -> str:
+        """Return the shell command that makes the claim's values, for the folder of results of that name."""
+        given = dict(zip(("profile", "source"), results.split("-"), strict=False))
         if not (extra := self.source.get("run_with", {})):
-            return f"hetlib reproduce --profile {profile} --only {self.source['notebook'][:2]}"
-        given = " ".join(f"-p {name} {value}" for name, value in {"profile": profile, **extra}.items())
-        return f"papermill notebooks/{self.source['notebook']}.ipynb out.ipynb {given}"
+            options = " ".join(f"--{name} {value}" for name, value in given.items())
+            return f"hetlib reproduce {options} --only {self.source['notebook'][:2]}"
+        options = " ".join(f"-p {name} {value}" for name, value in (given | extra).items())
+        return f"papermill notebooks/{self.source['notebook']}.ipynb out.ipynb {options}"
 
 
 def load(path: Path = REGISTER) -> dict[str, Claim]:

@@ -29,18 +29,47 @@ def plain_errors() -> Iterator[None]:
 
 @app.command()
 def reproduce(
-    profile: Annotated[str, typer.Option(help="quick (minutes), standard (an hour) or full")] = "quick",
+    profile: Annotated[str, typer.Option(help="quick (default), standard (default if recorded), full")] = "",
+    source: Annotated[str, typer.Option(help="computed here, or recorded: drawn in minutes from data/recorded")] = "",
     only: Annotated[list[str] | None, typer.Option(help="Number of a notebook, repeatable")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Leave out what succeeded and has not changed")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Untimed notebooks at a time; 2 on two cores")] = None,
 ) -> None:
-    """Run the notebooks and collect tables and figures in results/PROFILE/index.html."""
+    """Run the notebooks and collect tables and figures in results/PROFILE/index.html, or PROFILE-recorded.
+
+    Without --source, HETLIB_SOURCE says it, and without that they compute.
+    """
     from . import runner
 
     with plain_errors():
         if not any(paths.NOTEBOOKS.glob("*.ipynb")):
             raise FileNotFoundError(f"no notebooks in {paths.NOTEBOOKS}; run in a clone: pip install -e .")
-        raise typer.Exit(runner.reproduce(profile, only or (), resume=resume, jobs=jobs))
+        raise typer.Exit(runner.reproduce(profile, only or (), resume=resume, jobs=jobs, source=source))
+
+
+@app.command()
+def record(profile: Annotated[str, typer.Option(help="Size whose finished results are taken")] = "standard") -> None:
+    """Copy what the notebooks kept in results/PROFILE to data/recorded/PROFILE."""
+    from . import recorded
+
+    with plain_errors():
+        copies = recorded.publish(profile)
+    for path in copies:
+        typer.echo(f"{path.stat().st_size:>9,} bytes  {path}")
+
+
+@app.command()
+def rerun(fingerprint: Annotated[str, typer.Argument(help="Of a recorded run; its first characters suffice")]) -> None:
+    """Run a recorded run again and compare: status 1 where the scores differ."""
+    from .rerun import again, compare, find
+
+    with plain_errors():
+        known = find(fingerprint)
+    found = again(known)
+    table, rule, same = compare(known, found)
+    typer.echo(table.to_string(float_format="{:.7g}".format, na_rep=""))
+    typer.echo(f"{rule}: {'as recorded' if same else 'DIFFERENT'}")
+    raise typer.Exit(0 if same else 1)
 
 
 @app.command()

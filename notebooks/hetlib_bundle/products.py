@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from hetlib import paths
 from hetlib.records import RunRecord
 
+from .recorded import Keeper
+
 __all__ = ["runs_frame", "save_figure", "save_table"]
 
 
@@ -28,9 +30,9 @@ def runs_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _product(kind: str, name: str, profile: str, caption: str, records: Sequence[RunRecord]) -> Path:
-    """Return ``results/<profile>/<kind>/<name>`` without its ending, beside a note of caption and records."""
-    path = paths.RESULTS / profile / kind / name
+def _product(kind: str, name: str, keep: Keeper, caption: str, records: Sequence[RunRecord]) -> Path:
+    """Return ``results/<folder>/<kind>/<name>`` without its ending, beside a note of caption and records."""
+    path = paths.RESULTS / keep.folder / kind / name
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"caption": caption, "records": sorted({record.fingerprint for record in records})}
     path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
@@ -38,18 +40,22 @@ def _product(kind: str, name: str, profile: str, caption: str, records: Sequence
 
 
 def save_table(
-    table: pd.DataFrame, name: str, *, caption: str, profile: str, records: Sequence[RunRecord] = (), digits: int = 3
+    table: pd.DataFrame, name: str, *, caption: str, keep: Keeper, records: Sequence[RunRecord] = (), digits: int = 3
 ) -> None:
-    """Write a table as CSV (all digits) and LaTeX, with its caption and the records behind it."""
-    path = _product("tables", name, profile, caption, records)
+    """Write a table as CSV (all digits) and LaTeX, with its caption and the records behind it.
+
+    Where ``keep`` reads records, the caption says so.
+    """
+    caption += keep.note
+    path = _product("tables", name, keep, caption, records)
     table.to_csv(path.with_suffix(".csv"), index=False)
     style = table.style.hide(axis="index").format(precision=digits, escape="latex").format_index(escape="latex", axis=1)
     escaped = caption.translate({ord(c): f"\\{c}" for c in "%&_#"})
     path.with_suffix(".tex").write_text(style.to_latex(hrules=True, caption=escaped, label=f"tab:{name}"))
 
 
-def save_figure(figure: Figure, name: str, *, caption: str, profile: str, records: Sequence[RunRecord] = ()) -> None:
+def save_figure(figure: Figure, name: str, *, caption: str, keep: Keeper, records: Sequence[RunRecord] = ()) -> None:
     """Write a figure as PDF and 300 dpi PNG without dates: an unchanged figure is an unchanged file."""
-    path = _product("figures", name, profile, caption, records)
+    path = _product("figures", name, keep, caption + keep.note, records)
     figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None, "Creator": None})
     figure.savefig(path.with_suffix(".png"), dpi=300, metadata={"Software": None})

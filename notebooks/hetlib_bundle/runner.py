@@ -30,6 +30,7 @@ from traitlets.config import Config
 from hetlib.paths import DATA, NOTEBOOKS, RESULTS, ROOT
 
 from . import page
+from .source import resolve, results_folder
 
 __all__ = ["PROFILES", "reproduce", "select", "watch_memory"]
 
@@ -82,14 +83,18 @@ def select(only: Sequence[str] = (), notebooks: Path = NOTEBOOKS) -> list[Path]:
 
 
 def reproduce(
-    profile: str = "quick",
+    profile: str = "",
     only: Sequence[str] = (),
     results: Path | None = None,
     notebooks: Path = NOTEBOOKS,
     resume: bool = False,
     jobs: int | None = None,
+    source: str = "",
 ) -> int:
     """Run the notebooks and collect what they made in ``results/<profile>/index.html``.
+
+    With the ``source`` "recorded" they draw what ``data/recorded`` holds, into ``results/<profile>-recorded``; where
+    profile or source are empty, `.source.resolve` says which.
 
     A notebook that fails is kept with the error at its head, the others still run, and the exit status that this
     returns is 1. Notebooks whose metadata say ``"hetlib": {"untimed": 1}`` (the longest) or ``2`` run first,
@@ -98,17 +103,21 @@ def reproduce(
     before with the same source, code and register of claims. A wrong profile or notebook, or a notebook without that
     parameter, is a `ValueError` before any runs. A run of all notebooks that was interrupted is continued by the next.
     """
+    profile, source = resolve(profile, source)
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}, choose one of: {', '.join(PROFILES)}")
     chosen, there = select(only, notebooks), [path.stem for path in select((), notebooks)]
     for path in chosen:  # papermill only warns, and runs the notebook with its own default
-        if "profile" not in (declared := papermill.inspect_notebook(path)):
-            raise ValueError(f"{path.name} has no parameter profile; it has: {', '.join(declared) or 'none'}")
-    target = (results or RESULTS).resolve() / profile
+        declared = papermill.inspect_notebook(path)
+        if missing := [name for name in ("profile", "source") if name not in declared]:
+            has = ", ".join(declared) or "none"
+            raise ValueError(f"{path.name} has no parameter {' and '.join(missing)}; it has: {has}")
+    folder = results_folder(profile, source)
+    target = (results or RESULTS).resolve() / folder
     (target / "notebooks").mkdir(parents=True, exist_ok=True)
     told = target / "bundle.json"
     entries = {entry["name"]: entry for entry in json.loads(told.read_text())["notebooks"]} if told.exists() else {}
-    print(f"{len(chosen)} of {len(there)} notebooks, profile {profile}, results in {target}", flush=True)
+    print(f"{len(chosen)} of {len(there)} notebooks, profile {profile}, {source}, results in {target}", flush=True)
     started, whole = target / ".unfinished", len(chosen) == len(there)
     since = started.read_text() if whole and started.exists() and not resume else ""
     if since:
@@ -118,19 +127,19 @@ def reproduce(
     bar, begin, lock = tqdm(total=len(chosen), unit="notebook", disable=None), time.perf_counter(), threading.Lock()
 
     def work(path: Path) -> None:
-        source = _source(path)
-        if (resume or since) and _finished(entries.get(path.stem, {}), source, target, since):
+        code = _code(path, source)
+        if (resume or since) and _finished(entries.get(path.stem, {}), code, target, since):
             tqdm.write(f"{path.stem} finished before, left as it is")
         else:
             tqdm.write(f"\n{path.stem}")
-            entry = _run(path, target, profile) | {"source": source}
+            entry = _run(path, target, profile, source) | {"source": code}
             tqdm.write(f"{path.stem} {entry['status']} in {entry['seconds']:.0f} s")
             with lock:
                 entries[path.stem] = entry
                 known = [entries[name] for name in there if name in entries]
                 seconds = time.perf_counter() - begin if whole and not (resume or since) else None
                 partial = told.with_suffix(".part")
-                partial.write_text(json.dumps(_summary(profile, known, seconds), indent=1) + "\n")
+                partial.write_text(json.dumps(_summary(folder, known, seconds), indent=1) + "\n")
                 partial.replace(told)  # a kill leaves no half file
         bar.update()
 
@@ -157,19 +166,20 @@ def _lane(path: Path) -> str:
     return str(nbformat.read(path, as_version=4).metadata.get("hetlib", {}).get("untimed", ""))
 
 
-def _source(path: Path) -> str:
-    """Return a SHA-256 of a notebook, the code that it calls and the register of claims."""
+def _code(path: Path, source: str) -> str:
+    """Return a SHA-256 of a notebook, the code that it calls, the register of claims, and the records if it has any."""
     code = sorted([*(ROOT / "hetlib").glob("*.*"), *Path(__file__).parent.glob("*.*"), DATA / "claims.yaml"])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in (path, *code))).hexdigest()
+    records = sorted((DATA / "recorded").rglob("*.jsonl")) if source == "recorded" else []
+    return hashlib.sha256(b"".join(file.read_bytes() for file in (path, *code, *records))).hexdigest()
 
 
-def _finished(entry: dict[str, Any], source: str, target: Path, since: str) -> bool:
+def _finished(entry: dict[str, Any], code: str, target: Path, since: str) -> bool:
     """Say whether a notebook need not run again; the report always does, since it reads what the others left."""
-    same = entry.get("status") == "succeeded" and entry.get("source") == source and entry["finished"] >= since
+    same = entry.get("status") == "succeeded" and entry.get("source") == code and entry["finished"] >= since
     return same and not entry["name"].startswith("99") and (target / "notebooks" / f"{entry['name']}.ipynb").exists()
 
 
-def _run(path: Path, target: Path, profile: str) -> dict[str, Any]:
+def _run(path: Path, target: Path, profile: str, source: str) -> dict[str, Any]:
     """Run one notebook; return its entry for ``bundle.json``."""
     output = target / "notebooks" / path.name
     output.unlink(missing_ok=True)  # an earlier run's must not pass for this one's
@@ -180,7 +190,7 @@ def _run(path: Path, target: Path, profile: str) -> dict[str, Any]:
     with watch_memory() as peak, tempfile.TemporaryDirectory() as folder:
         settings |= _kernel(folder, target.parent)
         try:
-            papermill.execute_notebook(path, output, {"profile": profile}, **settings)
+            papermill.execute_notebook(path, output, {"profile": profile, "source": source}, **settings)
         except PapermillExecutionError as error:
             failure = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}"}
         except Exception as error:  # a dead kernel, a time-out: the other notebooks still run
@@ -219,11 +229,11 @@ def _mark_stop(output: Path, message: str) -> int:
     return len(started)
 
 
-def _summary(profile: str, entries: list[dict[str, Any]], seconds: float | None) -> dict[str, Any]:
+def _summary(folder: str, entries: list[dict[str, Any]], seconds: float | None) -> dict[str, Any]:
     """``seconds``: of a run of all notebooks; the sum over notebooks stands in where they ran at different times."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
-        "profile": profile,
+        "profile": folder,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(sum(entry["seconds"] for entry in entries) if seconds is None else seconds, 1),
         "peak_pss_mb": max(entry["peak_pss_mb"] for entry in entries),
