@@ -3,7 +3,8 @@ r"""Shares that follow the replicas' speed while they train; the global batch st
 Over the last 10, 40 and 160 steps of a plan, the median :math:`f_r` of observed over modelled time scales each model.
 What the plan loses to the best one, taken to go with :math:`1 / \sum_r (s_r / f_r)` (speeds s_r), less a dead band, has
 to add up to the cost of a change; new shares come from the later half of the steps, which has to confirm half of that.
-So 6 slow steps show a fourfold slow-down and 20 a twofold one; a shorter one is sat out. Going back costs less, once.
+So 5 slow steps show a fourfold slow-down and 20 a twofold one; a shorter one is sat out. The later half alone decides
+whether to go back to the plan before, at a quarter of the cost, once.
 """
 
 from collections.abc import Sequence
@@ -38,8 +39,8 @@ class Rebalancer:
         self._time = lru_cache(lambda *n: np.array([[*map(SpeedModel.time, self.models, k)] for k in np.maximum(n, 1)]))
         self._speeds = 1 / self._time((sum(self.shares),) * len(self.shares))[0]
         self._best(np.ones(len(self.shares)))
-        self._phase, self._ratios = self._work / self._speeds.sum(), np.empty((0, len(self.shares)))  # of the steps
-        self._before, self._own, self._sent = tuple[int, ...](), list[Any](), tuple[Any, ...]()
+        self._phase, self._own, self._sent = self._work / self._speeds.sum(), list[Any](), tuple[Any, ...]()
+        self._ratios, self._before = np.empty((0, len(self.shares))), tuple[int, ...]()  # observed / modelled seconds
 
     def observe(self, counts: Sequence[tuple[int, ...]], seconds: Any) -> tuple[int, ...] | None:
         """Take in a message, samples and compute seconds ``(steps, replicas)``; return new shares where they pay."""
@@ -47,13 +48,12 @@ class Rebalancer:
         self._ratios = np.concatenate([past, seconds / self._time(*counts)])
         for window in (w for w in WINDOWS if len(self._ratios) >= w and len(self._ratios) % (w // 2) == 0):
             whole, late = (np.sort(self._ratios[-steps:], axis=0)[steps // 2] for steps in (window, window // 2))
-            least, cost = self.band * self._phase, self.cost * self._phase / window
-            step = (whole * self._time(self.shares)).max()
-            if self._before and step - (whole * self._time(self._before)).max() > least + cost / 4:
+            now, least, cost = self._time(self.shares), self.band * self._phase, self.cost * self._phase / window
+            if self._before and (late * now).max() - (late * self._time(self._before)).max() > least + cost / 4:
                 return self._begin(self._before, ())
-            if step - self._work / (self._speeds / whole).sum() > least + cost:
-                best = (late * self._time(shares := self._best(late))).max()
-                if (late * self._time(self.shares)).max() - best > least + cost / 2:
+            if (whole * now).max() - self._work / (self._speeds / whole).sum() > least + cost:
+                shares = self._best(late)
+                if (late * now).max() - (late * self._time(shares)).max() > least + cost / 2:
                     return self._begin(shares, self.shares)
         return None
 
