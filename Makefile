@@ -1,7 +1,8 @@
 # make reproduce    the whole bundle: tables, figures, results/quick/index.html
 # Needs Python 3.11 with venv, and nothing else: Debian 12 has both after apt install python3.11-venv make.
 
-PROFILE ?= quick
+PROFILE ?=
+SOURCE ?=
 ONLY ?=
 BENCH ?=
 SHELL := /bin/bash
@@ -12,11 +13,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help reproduce test lab bench lint lock clean
 
 help:  ## show this
-	@echo "make TARGET [PROFILE=quick|standard|full] [ONLY='07 09'] [BENCH='step bundle']"
+	@echo "make TARGET [PROFILE=quick|standard|full] [SOURCE=recorded] [ONLY='07 09'] [BENCH='step bundle']"
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 14
 
-reproduce: .venv/.stamp  ## run the notebooks (PROFILE, ONLY), collect results/PROFILE/index.html
-	$(PY) -m hetlib_bundle reproduce --profile $(PROFILE) $(foreach n,$(ONLY),--only $(n))
+reproduce: .venv/.stamp  ## run the notebooks (PROFILE, ONLY), or draw data/recorded (SOURCE); see results/*/index.html
+	$(PY) -m hetlib_bundle reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) \
+	  $(foreach n,$(ONLY),--only $(n))
 
 test: .venv/.stamp  ## run the tests, the notebooks at quick size among them
 	$(PY) -m pytest $(PYTEST)

@@ -191,6 +191,9 @@ def test_what_is_missing_is_said_with_the_command(results: Path) -> None:
     assert table.note["C5.6"].endswith(
         "papermill notebooks/07_accuracy.ipynb out.ipynb -p profile quick -p datasets eurosat"
     )
+    recorded = claims.report("quick-recorded")[0].set_index("claim").note
+    assert recorded["C3.3"].endswith("hetlib reproduce --profile quick --source recorded --only 07")
+    assert recorded["C5.6"].endswith(" -p profile quick -p source recorded -p datasets eurosat")
     store(results, [run("single", 0)])
     (results / "quick" / "runs" / "single-0-wake.json").unlink()
     assert "records of 07_verdicts are missing" in claims.report("quick")[0].set_index("claim").note["C3.3"]

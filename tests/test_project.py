@@ -96,6 +96,7 @@ def test_binder_start_hands_over() -> None:
     assert text.rstrip().endswith('exec "$@"')
     assert "GLOO_SOCKET_IFNAME=lo" in text
     assert "OMP_NUM_THREADS=1" in text
+    assert "HETLIB_SOURCE=recorded" in text
 
 
 def test_binder_recipe_renders() -> None:
@@ -161,7 +162,7 @@ def test_parameters_are_all_found(path: Path) -> None:
     names = [s.target.id for s in statements if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
     found = papermill.inspect_notebook(path)
     assert names == list(found)
-    assert "profile" in found
+    assert {"profile", "source"} <= set(found)
     assert all(parameter["help"] for parameter in found.values()), "each with a comment: unit, meaning"
 
 

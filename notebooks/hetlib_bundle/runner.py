@@ -100,8 +100,9 @@ def reproduce(
     returns is 1. Notebooks whose metadata say ``"hetlib": {"untimed": 1}`` (the longest) or ``2`` run first,
     ``jobs`` at a time (by default 2, or 1 on a single core); those that use a clock follow one by one. Entries of
     ``bundle.json`` for notebooks that this call does not run stay. With ``resume``, those are left out that succeeded
-    before with the same source, code and register of claims. A wrong profile or notebook, or a notebook without that
-    parameter, is a `ValueError` before any runs. A run of all notebooks that was interrupted is continued by the next.
+    before with the same cells, code, register of claims and records. A wrong profile, source or notebook, or a
+    notebook without these two parameters, is a `ValueError` before any runs. A run of all notebooks that was
+    interrupted is continued by the next.
     """
     profile, source = resolve(profile, source)
     if profile not in PROFILES:
