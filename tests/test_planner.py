@@ -57,11 +57,11 @@ def test_a_model_with_unused_parameters(pool):
 
 
 def test_more_than_fits_goes_through_in_parts(pool):
-    plan, other = pool.run(workers_plan.little_memory, (7, 48))
+    plan, other = pool.run(workers_plan.little_memory, (7, 9))  # 16 samples at once, of 48
     assert plan == other
     assert sum(plan.shares) == 48
-    assert plan.shares[0] > 7  # replica 1 is twelve times slower
-    assert plan.passes == tuple(max(-(-n // most), 1) for n, most in zip(plan.shares, (7, 48), strict=True))
+    assert plan.passes == tuple(max(-(-n // most), 1) for n, most in zip(plan.shares, (7, 9), strict=True))
+    assert max(plan.passes) > 1
 
 
 def test_a_stored_plan_is_used_again(pool, tmp_path):
