@@ -17,7 +17,7 @@ help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 14
 
 reproduce: .venv/.stamp  ## run the notebooks (PROFILE, ONLY), or draw data/recorded (SOURCE); see results/*/index.html
-	$(PY) -m hetlib reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) \
+	$(PY) -m hetlib_bundle reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) \
 	  $(foreach n,$(ONLY),--only $(n))
 
 test: .venv/.stamp  ## run the tests, the notebooks at quick size among them

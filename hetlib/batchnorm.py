@@ -8,11 +8,11 @@ values a channel on replica r, of mean :math:`\mu_r` and variance :math:`v_r`, a
 (law of total variance; Chan, Golub, LeVeque 1983). A weighted mean of the v_r alone loses the second term.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -33,12 +33,12 @@ class BalancedBatchNorm(_BatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
-        y, m, mean, var = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group)
+        y, mean, var = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group)
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean[0].to(self.running_mean), rate)
-            self.running_var.lerp_((var * (m / (m - 1)))[0].to(self.running_var), rate)
+            self.running_var.lerp_(var[0].to(self.running_var), rate)
         return y.to(input.dtype)
 
 
@@ -92,51 +92,63 @@ def total_variance(counts: torch.Tensor, means: torch.Tensor, variances: torch.T
     return mean, (counts * (variances + (means - mean).square())).sum(0) / counts.sum()
 
 
+@lru_cache(maxsize=64)  # layers of one size share it, step after step
+def _layout(counts: tuple[int, ...], pixels: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """Return the segment of each sample ``(n,)``, and the values a channel of each segment, or 1, ``(segments, 1)``."""
+    samples = torch.tensor(counts, device=device)
+    return torch.repeat_interleave(samples), (samples * pixels).clamp(min=1)[:, None].to(dtype)
+
+
 class Normalize(torch.autograd.Function):
     """Normalise (Ioffe, Szegedy, arXiv 1502.03167) each segment by itself, or the one segment by its whole group."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: Any, bias: Any, counts: Any, eps: float, group: Any) -> Any:
-        owner = torch.repeat_interleave(torch.tensor(counts)).to(x.device)  # (n,) segment of each sample
-        member = F.one_hot(owner, len(counts)).T.to(x.dtype)  # (segments, n)
-        space, pixels = tuple(range(2, x.dim())), x.shape[2:].numel()
+        space, pixels, dtype = tuple(range(2, x.dim())), x.shape[2:].numel(), x.dtype
+        owner, m = _layout(counts, pixels, x.device, dtype)
 
         def total(t: torch.Tensor) -> torch.Tensor:  # (n, channels, ...) to (segments, channels)
-            with torch.autocast(t.device.type, enabled=False):
-                return member @ (t.sum(space) if space else t)
+            each = t.sum(space) if space else t
+            return each.sum(0, True) if len(m) == 1 else each.new_zeros(len(m), t.shape[1]).index_add_(0, owner, each)
 
         def spread(t: torch.Tensor) -> torch.Tensor:  # and back
-            t = t.to(x.dtype)
+            t = t.to(dtype)
             return (t if len(t) == 1 else t.index_select(0, owner)).reshape(-1, t.shape[1], *[1] * len(space))
 
-        m = x.new_tensor(counts)[:, None] * pixels
-        mean = total(x) / m.clamp(min=1)
-        var = total(F.mse_loss(x, spread(mean).expand_as(x), reduction="none")) / m.clamp(min=1)  # in one pass
+        center = total(x) / m
+        x = x - spread(center)  # so that a mean of many standard deviations costs no digits from here on
+        y = x.square()
+        offset, var = total(x) / m, total(y) / m  # offset: what rounding left of the mean
+        mean = center + offset
         if group is not ALONE:
-            values, *both = _pooled(counts[0] * pixels, mean[0], var[0], group)
+            values, *both = _pooled(counts[0] * pixels, center[0].double() + offset[0], var[0], group)
             m, mean, var = values.sum().reshape(1, 1), both[0][None], both[1][None]
+            offset = mean - center
         if min(counts) * pixels < 2 and m.min() < 2:  # in this order a GPU need not be waited for
             raise ValueError(f"BatchNorm got {m.min():g} value a channel (local batches {[*counts]}); use larger ones.")
         invstd = torch.rsqrt(var + eps)
         scale = invstd if weight is None else invstd * weight
-        shift = -mean * scale if bias is None else bias - mean * scale
-        ctx.save_for_backward(x, mean, invstd, scale, m)
-        ctx.total, ctx.spread, ctx.group = total, spread, group
-        ctx.mark_non_differentiable(m, mean, var)
-        return torch.addcmul(spread(shift), x, spread(scale)), m, mean, var
+        shift = -offset * scale if bias is None else bias - offset * scale
+        ctx.save_for_backward(x, offset, invstd, scale)
+        ctx.total, ctx.spread, ctx.group, ctx.m = total, spread, group, m
+        var = var * (m / (m - 1))  # unbiased
+        ctx.mark_non_differentiable(mean, var)
+        return torch.addcmul(spread(shift), x, spread(scale), out=y), mean, var
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, mean, invstd, scale, m = ctx.saved_tensors
+        x, offset, invstd, scale = ctx.saved_tensors
         sum_dy = ctx.total(dy)
-        sum_dy_xhat = (ctx.total(dy * x) - mean * sum_dy) * invstd
+        dx = dy * x
+        sum_dy_xhat = (ctx.total(dx) - offset * sum_dy) * invstd
         own = sum_dy_xhat.sum(0), sum_dy.sum(0)
         if ctx.group is not ALONE:
             sum_dy, sum_dy_xhat = sums = torch.stack([sum_dy, sum_dy_xhat]).double()
             dist.all_reduce(sums, group=ctx.group)
-        of_x = -scale * invstd * sum_dy_xhat / m
-        constant = -scale * sum_dy / m - of_x * mean
-        dx = torch.addcmul(ctx.spread(constant), x, ctx.spread(of_x)).addcmul_(dy, ctx.spread(scale))
+        per_value = scale / -ctx.m
+        of_x = per_value * invstd * sum_dy_xhat
+        constant = per_value * sum_dy - of_x * offset
+        torch.addcmul(ctx.spread(constant), x, ctx.spread(of_x), out=dx).addcmul_(dy, ctx.spread(scale))
         wanted = (g if needed else None for g, needed in zip((dx, *own), ctx.needs_input_grad, strict=False))
         return *wanted, None, None, None

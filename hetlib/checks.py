@@ -39,9 +39,8 @@ class SelfCheck:
             return outputs
         leaves = differentiable(outputs)
         gradients = [torch.zeros_like(leaf, device="cpu") for leaf in leaves]
-        self.passes.append(
-            (tree_map_only(torch.Tensor, lambda x: x.detach().cpu().clone(), (inputs, keywords)), gradients)
-        )
+        taken = tree_map_only(torch.Tensor, lambda x: x.detach().cpu().clone(), (inputs, keywords))
+        self.passes.append((taken, gradients))
         self.rough = torch.is_autocast_enabled(leaves[0].device.type)
 
         def note(gradient: torch.Tensor, place: int) -> None:
@@ -92,9 +91,7 @@ class SelfCheck:
         if error <= allowed:
             return ""
         local = [name for name, layer in layers.items() if not hasattr(layer, "process_group")]
-        reason = (
-            f"The BatchNorm layers {local} see one replica's samples at a time; hetlib.convert_batchnorm mends that."
-        )
+        reason = f"The BatchNorm layers {local} see one replica's samples at a time; try hetlib.convert_batchnorm."
         if not local:
             reason = "Does anything else scale gradients (a hook of DDP or of a weight), or are they not zero at first?"
         return f"the first reduced gradient is {error:.1e} off that of one process (allowed: {allowed:.0e}). {reason}"

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from hetlib import paths
-from hetlib.images import File, ImageDataset
-from hetlib.landcover import LandCoverScene
-from hetlib.scenefolder import SceneFolder
+from .images import File, ImageDataset
+from .landcover import LandCoverScene
+from .paths import DATA, extra_data
+from .scenefolder import SceneFolder
 
 _KNOWN = yaml.safe_load(Path(__file__).with_name("known.yaml").read_text())
 
@@ -45,11 +45,7 @@ class EuroSAT(SceneFolder):
 
 # Name: class, its settings, and what to look for in the folder HETLIB_DATA where no `root` is given.
 DATASETS: dict[str, tuple[type[ImageDataset], dict[str, Any], Sequence[str]]] = {
-    name: (
-        LandCoverScene,
-        {"image": paths.DATA / f"{name}.tif", "labels": paths.DATA / f"{name}_labels.tif"} | more,
-        (),
-    )
+    name: (LandCoverScene, {"image": DATA / f"{name}.tif", "labels": DATA / f"{name}_labels.tif"} | more, ())
     for name, more in _KNOWN["scenes"].items()
 }
 DATASETS |= {known["name"]: (EuroSAT, {"version": v}, known["places"]) for v, known in _KNOWN["eurosat"].items()}
@@ -62,7 +58,7 @@ def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDatase
         raise ValueError(f"`name` must be one of {sorted(DATASETS)}, got {name!r}; other data: SceneFolder.")
     kind, settings, places = DATASETS[name]
     if places and options.get("root") is None:
-        extra = paths.extra_data()
+        extra = extra_data()
         if not (found := [extra / place for place in places if (extra / place).exists()] if extra else []):
             raise FileNotFoundError(f"{name} needs `root=`, or one of {places} in the folder HETLIB_DATA names.")
         options["root"] = found[0]

@@ -41,10 +41,7 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 def scale_gradient(outputs: Any, factor: float | Factor) -> Any:
-    """Return ``outputs`` unchanged, with the gradient that flows back through them times ``factor``.
-
-    A function is called in the backward pass. Reaches tensors in lists, tuples, dicts and registered pytrees.
-    """
+    """Return ``outputs`` (any pytree) unchanged; gradients that flow back are times ``factor``, called if it can be."""
     if factor == 1:
         return outputs
     return tree_map_only(torch.Tensor, lambda o: _ScaleGradient.apply(o, factor) if o.requires_grad else o, outputs)
@@ -147,10 +144,8 @@ def balance(
         if not module.training:  # an evaluation, which is no part of a step; training like this would go unweighted
             return scale_gradient(outputs, _refuse)
         if not differentiable(outputs):
-            raise TypeError(
-                f"the model returned a {type(outputs).__name__} without a tensor that needs a gradient; "
-                "return tensors, lists, tuples or dicts, or register the type as a pytree."
-            )
+            got = f"the model returned a {type(outputs).__name__} without a tensor that needs a gradient"
+            raise TypeError(f"{got}; return tensors, lists, tuples or dicts, or register the type as a pytree.")
         size = next(leaf.shape[0] for leaf in tree_leaves((inputs, keywords)) if isinstance(leaf, torch.Tensor))
         factor = source(size)
         # Passes under no_sync differ in number between replicas, the others do not.

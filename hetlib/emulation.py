@@ -4,8 +4,8 @@ A replica with slow-down ``f`` needs ``f`` times its own compute time. The extra
 pieces within the forward and the backward pass, so that a gradient bucket becomes ready about as late as on a slow
 device and its all-reduce overlaps as there. Waits and transfers are not stretched: the clock is the thread's CPU time.
 
-Pauses make the computing between them slower (the caches cool), by up to 20 % at ``f = 8``. So now and then a step pays
-all at its end, which shows the undisturbed compute time, and the other steps are charged for that instead of their own.
+Pauses cool the caches and slow the computing, by up to 20 % at ``f = 8``. So now and then a step pays all at its end,
+which shows the undisturbed compute time, and the other steps are charged for that instead of their own.
 """
 
 import time

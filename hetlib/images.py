@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from hetlib import cache as store
+from . import cache as store
 
 SPLITS = ("train", "validation", "test")
 File = str | os.PathLike[str]

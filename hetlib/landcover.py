@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hetlib import cache as store
-from hetlib import paths
-from hetlib.images import SPLITS, File, ImageDataset, Names, Range, Transforms, check, moments, valid_pixels
+from . import cache as store
+from . import paths
+from .images import SPLITS, File, ImageDataset, Names, Range, Transforms, check, moments, valid_pixels
 
 Classes = Sequence[str] | Mapping[int, str] | None
 Shape = tuple[int, int]  # height, width

@@ -58,17 +58,12 @@ def _torchvision(name: str, bands: int, classes: int, size: int, norm: str | Non
 
 
 def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0, norm: str | None = None) -> nn.Module:
-    """Build a CNN with random weights: ``(n, bands, size, size)`` to ``(n, classes)``.
+    """Build a CNN of `MODELS` with random weights: ``(n, bands, size, size)`` to ``(n, classes)``, size >= 16 pixels.
 
-    Args:
-        name: A name in `MODELS`.
-        bands: Input channels.
-        classes: Outputs.
-        size: Height and width of the images in pixels, at least 16.
-        seed: Seed of the weights; the same on every replica gives the same weights.
-        norm: Where the network offers it ``"group"``, or ``"batch"``: a replica's outputs depend on which samples
-            share its local batch. ``"pooled"`` is the same, and `train` pools its running statistics; ``"balanced"``
-            takes the global batch's, once `convert_batchnorm` has named the replicas. ``None`` is the default.
+    The same ``seed`` gives the same weights on every replica. ``norm`` is, where the network offers it, ``"group"``, or
+    ``"batch"``: a replica's outputs depend on which samples share its local batch. ``"pooled"`` is the same, with
+    running statistics pooled by `train`; ``"balanced"`` takes the global batch's, once `convert_batchnorm` has named
+    the replicas. ``None`` is the network's default.
     """
     if name not in MODELS:
         raise ValueError(f"`name` is {name!r}; known models are {sorted(MODELS)}.")

@@ -28,6 +28,7 @@ class Partition:
     names: tuple[str, ...] = ()  # of the replicas
     times: str = "modelled"  # or "measured": compute and communication
     uncertainty: float = 0.0  # relative standard error of `step`, from the spread of the measurement
+    passes: tuple[int, ...] = ()  # in which each replica takes its share; () is one each
 
     @property
     def global_batch(self) -> int:
@@ -64,7 +65,7 @@ def partition(
     floors: Sequence[int] | None = None, multiples: Sequence[int] | None = None, names: Sequence[str] | None = None,
     communication: Callable[[int], float] | None = None, active: tuple[int, int] | None = None,
 ) -> Partition:  # fmt: skip
-    """Choose the local batches with the shortest modelled step.
+    """Choose the local batches with the shortest modelled step; ``ValueError`` when no replicas can take exactly B.
 
     Args:
         models: Step model of each replica.
@@ -75,9 +76,6 @@ def partition(
         communication: Seconds that k active replicas add to a step, not falling in k; none by default.
         names: Names for the reasons.
         active: Fewest and most replicas that take part; from one to all by default.
-
-    Raises:
-        ValueError: When no choice of replicas can take exactly B samples.
     """
     count, ranks = len(models), np.arange(len(models))
     tops = np.array([global_batch if cap is None else min(cap, global_batch) for cap in caps or [None] * count])
@@ -118,9 +116,7 @@ def left_out(name: str, with_it: float, without: float, times: str) -> str:
     return f"leaving {name} out: {both}, {times}" + "; too small a gain" * bool(with_it < without)
 
 
-def _fastest(
-    curves: Curves, batch: int, bounds: tuple[np.ndarray, ...], active: tuple[int, int], limit: float = np.inf
-) -> np.ndarray | None:
+def _fastest(curves: Curves, batch: int, bounds: Any, active: Any, limit: float = np.inf) -> np.ndarray | None:
     """Return the shares with the smallest largest time, at most ``limit``; ``None`` where there are none."""
     (tops, lows, units), (fewest, most) = bounds, active
     alike = bool((units == units[0]).all()) and batch % units[0] == 0

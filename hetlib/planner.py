@@ -4,48 +4,39 @@ Replicas of one machine share its memory, and gradients take time to exchange: a
 """
 
 import contextlib
-import copy
-import gc
-import platform
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from itertools import repeat
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.autograd.variable import Variable
 from torch.utils._pytree import tree_map
 
-from .batchnorm import ALONE, BalancedBatchNorm
+from .cache import fingerprint
 from .checks import differentiable
 from .datasets import load_dataset
-from .emulation import SlowDown
 from .experiment import Experiment
-from .memory import LossOf, fitting_batch
 from .partition import Partition, left_out, partition
 from .platform import Platform, Replica
+from .race import Task, capped, curve, gather, race
+from .records import environment
 from .replicas import Replicas
-from .speed import SpeedModel, batches_to_time, spread, time_step
+from .speed import SpeedModel, spread
 from .train import build_network, build_optimizer
 
 _WORTH = 0.02  # relative gain of a step below which further replicas are left out
 _HOPE = 1.25  # a plan whose modelled step is so many times that of the best is not tried
-Shares = tuple[int, ...]
 
 
-class _Task(NamedTuple):
-    """What a replica times."""
-
-    replica: Replica
-    network: nn.Module
-    loss_of: LossOf
-    optimizer_of: Callable[[nn.Module], torch.optim.Optimizer]
-
-
-def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: float = 4, **replica: Any) -> Partition:
+def plan(
+    model: nn.Module, example_batch: Any, *, global_batch: int, seconds: float = 4,
+    accumulate: bool = False, store: Path | str | None = None, **replica: Any,
+) -> Partition:  # fmt: skip
     """Plan a job of one's own: every rank times itself, all ranks get the same plan.
 
     Times training steps of copies of the model, with an SGD update: on all ranks at once without communication,
@@ -56,6 +47,9 @@ def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: fl
         example_batch: Its inputs, a tensor or a tuple of them, ``(n, ...)`` with any n >= 1, on the same device.
         global_batch: Samples a step over all replicas.
         seconds: Budget of the timing; each plan that may win is timed for three steps whatever they take.
+        accumulate: Shares may exceed what fits: rank r takes its own in ``plan.passes[r]`` parts, the first ones under
+            DDP's ``no_sync``.
+        store: Folder of plans on rank 0's machine. One of the same model, shapes, replicas and versions is used again.
         replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits), ``multiple``.
     """
     inputs = example_batch if isinstance(example_batch, tuple) else (example_batch,)
@@ -64,14 +58,32 @@ def plan(model: nn.Module, example_batch: Any, *, global_batch: int, seconds: fl
         batch = tree_map(lambda x: x[torch.arange(n, device=x.device) % len(x)], inputs)
         return torch.stack([o.float().square().mean() for o in differentiable(network(*batch))]).sum()
 
-    own = Replica(device=str(next(model.parameters()).device), **replica)
-    task = _Task(own, model, loss_of, lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9))
-    return _decide(_capped(task), global_batch, seconds)
+    own = Replica(device=str(next(model.parameters()).device), **{"threads": torch.get_num_threads()} | replica)
+    sizes = [[name, w.shape, str(w.dtype), w.requires_grad] for name, w in model.named_parameters()]
+    known = [str(model), sizes, str(tree_map(lambda x: (x.shape, x.dtype), inputs)), asdict(own), environment()]
+    name = fingerprint([global_batch, accumulate, gather(known)])[:16]
+    path = store and Path(store, f"{name}.json")
+    if found := gather(path and _read(path))[0]:
+        return found
+    task = Task(own, model, loss_of, lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9))
+    found = _decide(capped(task), global_batch, seconds, accumulate=accumulate)
+    if path and not (dist.is_initialized() and dist.get_rank()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(found)))
+    return found
+
+
+def _read(path: Path) -> Partition | None:
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):  # none, or of another version
+        stored = json.loads(path.read_text()).items()
+        fields: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored}
+        return Partition(**fields)
+    return None
 
 
 def measure(experiment: Experiment, replicas: Replicas, *, seconds: float = 4) -> list[SpeedModel]:
     """Measure the step of an experiment's model on every replica, all at the same time, in about ``seconds``."""
-    return replicas.run(_on_replica, experiment, replicas.platform, _curve, seconds)
+    return replicas.run(_on_replica, experiment, replicas.platform, curve, seconds)
 
 
 def plan_experiment(experiment: Experiment, replicas: Any, *, seconds: float = 4, keep_all: bool = False) -> Partition:
@@ -98,111 +110,22 @@ def _on_replica(rank: int, experiment: Experiment, platform: Platform, function:
         images, labels = data.gather(np.arange(n) % len(data))
         return nn.functional.cross_entropy(network(images.to(device, dtype)), labels.to(device))
 
-    task = _Task(platform.replicas[rank], network, loss_of, lambda network: build_optimizer(experiment, network, 0.0))
-    return function(_capped(task), experiment.global_batch, *more)
+    task = Task(platform.replicas[rank], network, loss_of, lambda network: build_optimizer(experiment, network, 0.0))
+    return function(capped(task), experiment.global_batch, *more)
 
 
-def _capped(task: _Task) -> _Task:
-    """Return the task with a cap on its batch: the one given, or what fits into the memory that is free now."""
-    place = platform.node(), task.replica.device
-    sharing = _gather(place).count(place)
-    if task.replica.max_batch is not None:
-        return task
-    fitting = fitting_batch(_alone(task.network), task.loss_of, torch.device(task.replica.device), sharing)
-    return task._replace(replica=replace(task.replica, max_batch=fitting))
-
-
-def _alone(network: nn.Module, group: Any = ALONE) -> nn.Module:
-    """Return a copy in training mode whose synchronised layers reduce over ``group``, by default with nobody."""
-    network = copy.deepcopy(network).train()
-    for layer in network.modules():
-        if isinstance(layer, BalancedBatchNorm):
-            layer.process_group = group
-    return network
-
-
-def _gather(item: Any) -> list[Any]:
-    """Return every rank's item; a barrier too."""
-    items = [item] * (dist.get_world_size() if dist.is_initialized() else 1)
-    if len(items) > 1:
-        dist.all_gather_object(items, item)
-    return items
-
-
-def _stepper(task: _Task, group: Any = ALONE) -> Callable[[int], tuple[float, float]]:
-    """Return a training step of a copy of the network on n samples; it returns its seconds and those of compute."""
-    network = _alone(task.network, group)
-    slow, optimizer = SlowDown(task.replica.slowdown, network), task.optimizer_of(network)
-    model = network if group is ALONE else nn.parallel.DistributedDataParallel(network, process_group=group)
-
-    def now() -> float:
-        slow.settle()
-        if task.replica.device != "cpu":
-            torch.cuda.synchronize(task.replica.device)
-        return time.perf_counter()
-
-    def step(n: int) -> tuple[float, float]:
-        begin, ready = now(), [0.0]
-        slow.start("forward", n)
-        loss = task.loss_of(model, n)
-        slow.settle()
-        slow.start("backward", n)
-        # Queued before DDP's own callback, which waits for the others' gradients.
-        loss.register_hook(lambda _: Variable._execution_engine.queue_callback(lambda: ready.append(now())))
-        loss.backward()
-        waited = now() - ready[-1]
-        slow.start("update", n)
-        optimizer.step()
-        optimizer.zero_grad()
-        taken = now() - begin
-        return taken, taken - waited
-
-    return step
-
-
-def _curve(task: _Task, global_batch: int, seconds: float) -> SpeedModel:
-    """Time this rank's steps without communication while all others time theirs, until all are sure or time is up."""
-    step, taken = _stepper(task), dict[int, list[float]]()
-    sizes = batches_to_time(global_batch, len(_gather(None)), task.replica.max_batch)
-    for _ in range(4):
-        time_step(lambda n: step(n)[0], sizes, seconds / 4, taken)
-        if max(_gather(max(map(spread, taken.values())))) < 0.005:
-            break
-    return SpeedModel.measured(taken)
-
-
-def _race(task: _Task, plans: Iterable[Shares], seconds: float) -> dict[Shares, tuple[np.ndarray, list[float]]]:
-    """Time real steps of each plan in turns; return its seconds, ``(steps,)``, and the median compute of each rank."""
-    rank = dist.get_rank()
-    groups = [dist.new_group(np.flatnonzero(n).tolist()) if np.count_nonzero(n) > 1 else ALONE for n in plans]
-    steps = [_stepper(task, group) if shares[rank] else None for shares, group in zip(plans, groups, strict=True)]
-    taken: list[list[tuple[float, float]]] = [[] for _ in plans]
-    begin, turns, elapsed, block = time.perf_counter(), 0, 0.0, 1
-    while turns < 3 or elapsed < seconds:
-        for shares, step, own in zip(plans, steps, taken, strict=True):
-            _gather(None)  # whoever stays out of a plan is idle until its steps are done
-            found = [step(shares[rank]) if step else (0.0, 0.0) for _ in range(block)]
-            own.extend(found[block // 4 :])  # the first of four finds the caches as another plan left them
-        turns, elapsed = turns + 1, max(_gather(time.perf_counter() - begin))
-        block = 4 if 12 * elapsed < seconds * turns else block
-    times = np.array(_gather(taken))  # (ranks, plans, steps, 2)
-    del steps, step
-    gc.collect()  # a DDP object that outlives its process group can abort the process
-    for group in groups:
-        dist.destroy_process_group(group)
-    computes = np.median(times[..., 1], axis=2).T.tolist()
-    return dict(zip(plans, zip(times[..., 0].max(0), computes, strict=True), strict=True))
-
-
-def _decide(task: _Task, global_batch: int, seconds: float, keep_all: bool = False) -> Partition:
+def _decide(task: Task, batch: int, seconds: float, keep_all: bool = False, accumulate: bool = False) -> Partition:
     """Return one plan for all ranks: candidates from curves, the choice from the clock."""
-    curves, replicas = zip(*_gather((_curve(task, global_batch, seconds / 2), task.replica)), strict=True)
-    limits, count, models = _limits(replicas), len(replicas), list(curves)
+    curves, replicas = zip(*gather((curve(task, batch, seconds / 2), task.replica)), strict=True)
+    limits, caps = _limits(replicas), [r.max_batch or batch for r in replicas]
+    if accumulate:
+        curves, limits["caps"] = tuple(map(SpeedModel.repeated, curves, caps, repeat(batch))), None
+    count, models = len(replicas), list(curves)
     few = [] if keep_all else [(k, k) for k in sorted({1, 2, (count + 1) // 2, count})]
     numbers = [(count if keep_all else 1, count), *few]  # of active replicas: as the curves say, and a few to try
-    first = partition(curves, global_batch, active=numbers[0], **limits)
+    first = partition(curves, batch, active=numbers[0], **limits)
     if count == 1:
-        return first
+        return replace(first, passes=(-(-batch // caps[0]),))
     exposed: dict[int, float] = {}  # seconds that the exchange adds to a step, by number of active replicas
     for budget in (0.2 * seconds, 0.3 * seconds):
         known = sorted(exposed)
@@ -211,9 +134,9 @@ def _decide(task: _Task, global_batch: int, seconds: float, keep_all: bool = Fal
         found = []
         for active in numbers:
             with contextlib.suppress(ValueError):  # so few replicas cannot take the batch, or so many have no work
-                found.append(partition(models, global_batch, active=active, **limits))
+                found.append(partition(models, batch, active=active, **limits))
         plans = {plan.shares: plan for plan in found if plan.step < _HOPE * min(other.step for other in found)}
-        timed = _race(task, plans, budget)
+        timed = race(task, plans, budget)
         for shares in sorted(plans, key=np.count_nonzero):  # a replica's speed is that beside the most others
             seen, compute = timed[shares]
             exposed[int(np.count_nonzero(shares))] = float(np.median(seen)) - max(compute)
@@ -228,4 +151,5 @@ def _decide(task: _Task, global_batch: int, seconds: float, keep_all: bool = Fal
             reasons[r] = left_out(first.names[r], min(rivals), step, "measured")
     alone = min((steps[shares] for shares in plans if np.count_nonzero(shares) == 1), default=first.alone_step)
     plan = replace(plans[chosen], compute=tuple(compute), communication=max(step - max(compute), 0.0), times="measured")
-    return replace(plan, alone_step=alone, reasons=tuple(reasons), uncertainty=spread(seen.tolist()))
+    passes = tuple(max(-(-n // cap), 1) for n, cap in zip(chosen, caps, strict=True))
+    return replace(plan, alone_step=alone, reasons=tuple(reasons), uncertainty=spread(seen.tolist()), passes=passes)

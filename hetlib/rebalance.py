@@ -1,12 +1,15 @@
 r"""Shares that follow the replicas' speed while they train; the global batch stays as it is.
 
-The median :math:`f_r` of observed over modelled time in a few steps scales each step model. What a step loses to the
-best one, taken to go with :math:`1 / \sum_r (s_r / f_r)` (speeds s_r), beyond a dead band adds up until a change pays.
+Over the last 10, 40 and 160 steps of a plan, the median :math:`f_r` of observed over modelled time scales each model.
+What the plan loses to the best one, taken to go with :math:`1 / \sum_r (s_r / f_r)` (speeds s_r), less a dead band, has
+to add up to the cost of a change; new shares come from the later half of the steps, which has to confirm half of that.
+So 5 slow steps show a fourfold slow-down and 20 a twofold one; a shorter one is sat out. The later half alone decides
+whether to go back to the plan before, at a quarter of the cost, once.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,41 +20,46 @@ from .partition import partition
 from .sampler import deal
 from .speed import SpeedModel
 
+MESSAGE, WINDOWS = 5, (10, 40, 160)  # steps that the replicas tell each other about at a time; steps that are judged
+
 
 @dataclass
 class Rebalancer:
-    """Decides after each step whether other shares are worth a change; every replica has one and all decide alike."""
+    """Decides every five steps whether other shares are worth a change; every replica has one and all decide alike."""
 
     models: Sequence[SpeedModel]  # step model of each replica
     shares: tuple[int, ...]  # local batches, each >= 1
     caps: Sequence[int | None] | None = None  # most samples of each replica
-    window: int = 5  # steps that the median is taken over
-    band: float = 0.05  # loss not worth a change, beside the noise; a fraction of the compute phase
-    cost: float = 1.5  # of a change, in compute phases
+    band: float = 0.05  # loss a step not worth a change, in compute phases: of the first best plan, as modelled
+    cost: float = 13.0  # of a change, in such phases; a quarter of it to go back to the plan before
 
     def __post_init__(self) -> None:
         if len(self.models) != len(self.shares) or min(self.shares, default=0) < 1:
             raise ValueError(f"`shares` is {self.shares}; allowed is one >= 1 for each of {len(self.models)} models.")
-        self._ratios = deque([np.ones(len(self.shares))] * self.window, self.window)  # observed / modelled seconds
-        self._noise, self._lost, self._own, self._sent = np.full(len(self.shares), 0.5), 0.0, list[Any](), list[Any]()
-        self._speeds = 1 / self._times([sum(self.shares)] * len(self.shares))
+        self._time = lru_cache(lambda *n: np.array([[*map(SpeedModel.time, self.models, k)] for k in np.maximum(n, 1)]))
+        self._speeds = 1 / self._time((sum(self.shares),) * len(self.shares))[0]
         self._best(np.ones(len(self.shares)))
+        self._phase, self._own, self._sent = self._work / self._speeds.sum(), list[Any](), tuple[Any, ...]()
+        self._ratios, self._before = np.empty((0, len(self.shares))), tuple[int, ...]()  # observed / modelled seconds
 
-    def observe(self, counts: Sequence[int], seconds: Sequence[float]) -> tuple[int, ...] | None:
-        """Take in a step's samples and compute seconds of all replicas; return new shares where they pay."""
-        self._ratios.append(np.asarray(seconds) / self._times(counts))
-        factors = np.sort(self._ratios, axis=0)[self.window // 2]
-        self._noise += 0.05 * (np.minimum(np.abs(self._ratios[-1] / factors - 1), 0.5) - self._noise)
-        least = self.band + self._noise.max() / 2  # a median of five has half the noise of a step
-        step = (factors * self._times(self.shares)).max()
-        gain = 1 - self._work / (self._speeds / factors).sum() / step
-        self._lost = max(self._lost + gain - least, min(self._lost, 0.0))
-        if self._lost > self.cost:
-            self._lost, shares = -5.0, self._best(factors)  # where nothing pays, look again later
-            if (factors * self._times(shares)).max() <= (1 - least) * step:
-                self._lost, self.shares = 0.0, shares
-                return shares
+    def observe(self, counts: Sequence[tuple[int, ...]], seconds: Any) -> tuple[int, ...] | None:
+        """Take in a message, samples and compute seconds ``(steps, replicas)``; return new shares where they pay."""
+        past = self._ratios if len(self._ratios) < 2 * WINDOWS[-1] else self._ratios[-WINDOWS[-1] :]
+        self._ratios = np.concatenate([past, seconds / self._time(*counts)])
+        for window in (w for w in WINDOWS if len(self._ratios) >= w and len(self._ratios) % (w // 2) == 0):
+            whole, late = (np.sort(self._ratios[-steps:], axis=0)[steps // 2] for steps in (window, window // 2))
+            now, least, cost = self._time(self.shares), self.band * self._phase, self.cost * self._phase / window
+            if self._before and (late * now).max() - (late * self._time(self._before)).max() > least + cost / 4:
+                return self._begin(self._before, ())
+            if (whole * now).max() - self._work / (self._speeds / whole).sum() > least + cost:
+                shares = self._best(late)
+                if (late * now).max() - (late * self._time(shares)).max() > least + cost / 2:
+                    return self._begin(shares, self.shares)
         return None
+
+    def _begin(self, shares: tuple[int, ...], before: tuple[int, ...]) -> tuple[int, ...]:
+        self.shares, self._before, self._ratios = shares, before, self._ratios[:0]
+        return shares
 
     def _best(self, factors: np.ndarray) -> tuple[int, ...]:
         plan = partition([*map(SpeedModel.slowed, self.models, factors.tolist())], sum(self.shares), caps=self.caps)
@@ -59,17 +67,14 @@ class Rebalancer:
         return deal(plan.global_batch, [max(n, 1) for n in plan.shares])  # no work would show no recovery
 
     def exchange(self, counts: Sequence[int], seconds: float, group: Any = None) -> tuple[int, ...] | None:
-        """After a backward pass: every other time send the seconds computed, else `observe` what came meanwhile."""
-        self._own.append((counts, seconds))
-        if len(self._own) == 2:
-            every = torch.zeros(2, len(counts), device={"nccl": "cuda"}.get(dist.get_backend(group))).double()
-            every[:, dist.get_rank(group)] = torch.tensor([own for _, own in self._own], dtype=torch.float64)
-            self._sent, self._own = [self._own, every, dist.all_reduce(every, group=group, async_op=True)], []
-        elif self._sent:
+        """After a backward pass: note the seconds computed, send them every fifth time, `observe` all the next time."""
+        self._own.append((tuple(counts), seconds))
+        if len(self._own) == 1 and self._sent:
             self._sent[2].wait()
-            pair = [self.observe(n, row) for (n, _), row in zip(self._sent[0], self._sent[1].tolist(), strict=True)]
-            return pair[1] or pair[0]
+            return self.observe(self._sent[0], self._sent[1].numpy(force=True))
+        if len(self._own) == MESSAGE:
+            (steps, own), every = zip(*self._own, strict=True), np.zeros((MESSAGE, len(counts)))
+            every[:, dist.get_rank(group)] = own
+            sent = torch.from_numpy(every).to({"nccl": "cuda"}.get(dist.get_backend(group), "cpu"))
+            self._sent, self._own = (steps, sent, dist.all_reduce(sent, group=group, async_op=True)), []
         return None
-
-    def _times(self, counts: Sequence[int]) -> np.ndarray:
-        return np.array([model.time(max(n, 1)) for model, n in zip(self.models, counts, strict=True)])

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,14 @@ from .replicas import Replicas
 from .train import Job, train
 
 
+@dataclass(frozen=True)
 class VirtualReplicas:
     """Replicas of a platform in this process, on one copy of the weights.
 
     Gradients, buffers and scores equal the processes' to rounding, but for draws of layers such as dropout. No times.
     """
 
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
+    platform: Platform
 
     def run(self, function: Any, *arguments: Any) -> list[Any]:
         """Call ``function(None, *arguments)`` once, for all replicas, with the first one's threads."""

@@ -140,6 +140,5 @@ def collate(data: Dataset[Any], merge: Callable[[list[Any]], Any] = default_coll
 
 
 def _merge(data: Dataset[Any], merge: Callable[[list[Any]], Any], samples: list[Any]) -> Any:
-    if samples:
-        return merge(samples)
-    return tree_map(lambda x: x[:0] if isinstance(x, torch.Tensor) else x, merge([data[0]]))
+    none = partial(tree_map, lambda x: x[:0] if isinstance(x, torch.Tensor) else x)
+    return merge(samples) if samples else none(merge([data[0]]))

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from hetlib import cache as store
-from hetlib import paths
-from hetlib.images import File, ImageDataset, Names, Range, Transforms, check, moments
+from . import cache as store
+from . import paths
+from .images import File, ImageDataset, Names, Range, Transforms, check, moments
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)

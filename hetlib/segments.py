@@ -37,15 +37,15 @@ def _forward(layer: _BatchNorm, segments: list[int], kept: list[torch.Tensor], x
     counts = tuple(n for n in segments if n)
     if not layer.training or not counts:
         return type(layer).forward(layer, x)
-    y, m, mean, var = Normalize.apply(x, layer.weight, layer.bias, counts, layer.eps, ALONE)
+    y, mean, var = Normalize.apply(x, layer.weight, layer.bias, counts, layer.eps, ALONE)
     if layer.running_mean is not None and layer.running_var is not None and layer.num_batches_tracked is not None:
         if not kept:
             for name in ("running_mean", "running_var", "num_batches_tracked"):
                 kept.append(torch.stack([getattr(layer, name)] * len(segments)))
                 setattr(layer, name, kept[-1][0])  # what DDP keeps: rank 0's, which saw its own samples alone
-        used = torch.tensor(segments) > 0
+        used = slice(None) if all(segments) else torch.tensor(segments) > 0
         kept[2][used] += 1
         rate = 1 / kept[2][used][:, None].to(x.dtype) if layer.momentum is None else layer.momentum
-        for rows, new in zip(kept, (mean, var * (m / (m - 1))), strict=False):
-            rows[used] = torch.lerp(rows[used], new, rate)
+        for rows, new in zip(kept, (mean, var), strict=False):
+            rows[used] = rows[used].lerp_(new, rate)  # in place where all are used
     return y

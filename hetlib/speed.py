@@ -54,6 +54,14 @@ class SpeedModel:
         """Return the model of a device that needs ``factor`` times as long."""
         return replace(self, seconds=tuple(factor * t for t in self.seconds))
 
+    def repeated(self, most: int, until: int) -> "SpeedModel":
+        """Return the model of steps on up to ``until`` samples in as few equal passes of at most ``most`` as do."""
+        points = {1: self.time(1)}
+        for k in range(1, -(-until // most) + 1):  # k passes
+            inner = {k * n for n in self.batches if (k - 1) * most < k * n < k * most}
+            points |= {n: k * self.time(n / k) for n in sorted({(k - 1) * most + 1, *inner, k * most})}
+        return replace(self, batches=tuple(points), seconds=tuple(points.values()))
+
 
 class Curves:
     """The models of all replicas as arrays ``(replicas, points)``: 100,000 of them are looked up at once."""

@@ -160,12 +160,13 @@ def build_optimizer(experiment: Experiment, network: nn.Module, lr: float) -> to
 
 
 def _schedule(experiment: Experiment, optimizer: torch.optim.Optimizer, steps: int) -> Any:
-    if experiment.schedule == "onecycle":
-        options: dict[str, Any] = {"total_steps": max(steps + 1, 6), "pct_start": 0.2, "cycle_momentum": False}
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, optimizer.param_groups[0]["lr"], **options)
-    if experiment.schedule == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    once = {"max_lr": optimizer.param_groups[0]["lr"], "total_steps": max(steps + 1, 6), "pct_start": 0.2}
+    kind, options = {
+        "onecycle": ("OneCycleLR", once | {"cycle_momentum": False}),
+        "cosine": ("CosineAnnealingLR", {"T_max": steps}),
+        "constant": ("ConstantLR", {"factor": 1.0}),
+    }[experiment.schedule]
+    return getattr(torch.optim.lr_scheduler, kind)(optimizer, **options)
 
 
 def _stop(slow: SlowDown, device: torch.device, stamp: list[float]) -> None:

@@ -225,7 +225,7 @@ def test_command_line_reports_in_one_line() -> None:
 
 
 def test_help_names_the_commands() -> None:
-    command = [sys.executable, "-m", "hetlib", "--help"]
+    command = [sys.executable, "-m", "hetlib_bundle", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
     assert done.returncode == 0
     assert "reproduce" in done.stdout

@@ -70,6 +70,29 @@ def test_equals_exhaustive_search_on_300_random_cases():
     assert 0 < found.count("infeasible") < 150
 
 
+def test_a_share_beyond_a_cap_goes_through_in_several_passes():
+    rng, compared = np.random.default_rng(3), 0
+    for _ in range(50):
+        model, most = random_model(rng), int(rng.integers(1, 12))
+        passes = -(-np.arange(1, 61) // most)
+        direct = [k * model.time(n / k) for n, k in enumerate(passes.tolist(), 1)]
+        if direct == sorted(direct) and model.time(1) > 1e-8:  # else it is smoothed, as every step model
+            repeated = model.repeated(most, 60)
+            assert [repeated.time(n) for n in range(1, 61)] == pytest.approx(direct, rel=1e-12)
+            compared += 1
+    assert compared > 15
+
+
+def test_accumulation_is_planned_where_caps_bind():
+    fast, slow = SpeedModel.constant(100, overhead=0.01), SpeedModel.constant(50)
+    with pytest.raises(ValueError, match="no choice of replicas"):
+        partition([fast, slow], 128, caps=[16, 100])
+    plan = partition([fast.repeated(16, 128), slow], 128, caps=[None, 100])
+    steps = [max(-(-n // 16) * 0.01 + n / 100, (128 - n) / 50) for n in range(28, 128)]
+    assert plan.step == pytest.approx(min(steps))
+    assert plan.shares[0] > 16
+
+
 @given(st.lists(st.floats(0.1, 1000), min_size=1, max_size=40), st.integers(1, 3000))
 def test_shares_sum_to_the_global_batch_and_less_time_would_not_do(speeds, batch):
     models = [SpeedModel.constant(speed, overhead=0.001) for speed in speeds]

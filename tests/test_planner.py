@@ -50,6 +50,32 @@ def test_a_script_of_ones_own(pool):
     assert all(n > 0 for n in pool.run(workers_plan.one_step_each, (6, 2)))
 
 
+def test_a_model_with_unused_parameters(pool):
+    first, second = pool.run(workers_plan.unused_parameters)
+    assert first == second
+    assert sum(first.shares) == 16
+
+
+def test_more_than_fits_goes_through_in_parts(pool):
+    plan, other = pool.run(workers_plan.little_memory, (7, 48))
+    assert plan == other
+    assert sum(plan.shares) == 48
+    assert plan.shares[0] > 7  # replica 1 is twelve times slower
+    assert plan.passes == tuple(max(-(-n // most), 1) for n, most in zip(plan.shares, (7, 48), strict=True))
+
+
+def test_a_stored_plan_is_used_again(pool, tmp_path):
+    plan, _ = pool.run(workers_plan.stored_plan, str(tmp_path), 16)
+    (path,) = tmp_path.glob("*.json")
+    assert pool.run(workers_plan.stored_plan, str(tmp_path), 16) == [plan, plan]
+    path.write_text(path.read_text().replace("replica 0 (cpu)", "read"))
+    assert [p.names[0] for p in pool.run(workers_plan.stored_plan, str(tmp_path), 16)] == ["read", "read"]
+    path.write_text("{")
+    assert pool.run(workers_plan.stored_plan, str(tmp_path), 16)[1].names[0] == "replica 0 (cpu)"
+    assert sum(pool.run(workers_plan.stored_plan, str(tmp_path), 20)[0].shares) == 20
+    assert len(list(tmp_path.glob("*.json"))) == 2
+
+
 def test_an_impossible_batch_is_explained(pool):
     with pytest.raises(hetlib.ReplicaError, match="no choice of replicas takes exactly 48 samples"):
         pool.run(workers_plan.own_plan, [{"max_batch": 8}, {"max_batch": 8}])

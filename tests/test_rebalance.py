@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hetlib
+from hetlib.rebalance import MESSAGE
 from hetlib.train import Job, train
 from tests import workers, workers_rebalance
 
@@ -32,13 +33,16 @@ def pool():
 
 
 def play(rebalancer, factors, steps, noise=0.0, seed=0):
-    """Let replicas with these factors over their models run; return the plans by step."""
-    rng, plans = np.random.default_rng(seed), {}
-    for step in range(steps):
+    """Let replicas with these factors over their models, of all steps or of each, run; return the plans by step."""
+    rng, plans, message = np.random.default_rng(seed), {}, []
+    for step, now in enumerate(np.broadcast_to(factors, (steps, len(rebalancer.shares)))):
         counts = rebalancer.shares
-        times = [f * m.time(n) for f, m, n in zip(factors, rebalancer.models, counts, strict=True)]
-        if changed := rebalancer.observe(counts, times * np.exp(noise * rng.standard_normal(len(times)))):
-            plans[step] = changed
+        times = [f * m.time(n) for f, m, n in zip(now, rebalancer.models, counts, strict=True)]
+        message.append((counts, times * np.exp(noise * rng.standard_normal(len(times)))))
+        if len(message) == MESSAGE:
+            if changed := rebalancer.observe(*zip(*message, strict=True)):
+                plans[step] = changed
+            message = []
     return plans
 
 
@@ -137,6 +141,28 @@ def test_noise_alone_changes_nothing_and_a_small_drift_is_found_in_the_end():
     assert rebalancer.shares[0] == pytest.approx(128 / 2.4, abs=3)
 
 
+@pytest.mark.parametrize("place", range(MESSAGE))
+def test_slow_phases_are_sat_out_and_a_long_one_is_answered_and_undone(place):
+    rebalancer = hetlib.Rebalancer(CONSTANT, (64, 64))
+    factors = np.ones((600, 2))
+    for first in range(50 + place, 600, 50):
+        factors[first : first + 15, 0] = 2
+    assert play(rebalancer, factors, 600, noise=0.1) == {}
+    factors = np.ones((200, 2))
+    factors[place : 80 + place, 0] = 2
+    answered, undone = play(rebalancer, factors, 200, noise=0.1)
+    assert 20 + place < answered <= 40 + place
+    assert 80 + place < undone <= 120 + place
+    assert rebalancer.shares == (64, 64)
+
+
+def test_noise_of_many_replicas_changes_nothing_and_one_slow_among_them_is_found():
+    rebalancer = hetlib.Rebalancer([hetlib.SpeedModel.constant(1000.0)] * 200, (64,) * 200)
+    assert play(rebalancer, [1] * 200, 500, noise=0.1) == {}
+    assert max(play(rebalancer, [4] + [1] * 199, 10, noise=0.1)) <= 9
+    assert 10 <= rebalancer.shares[0] <= 24
+
+
 def test_it_recovers_from_one_sample():
     rebalancer = hetlib.Rebalancer(CURVED, (64, 64))
     play(rebalancer, [100, 1], 50)
@@ -157,7 +183,7 @@ def test_replicas_decide_alike_from_what_each_saw_of_itself(pool):
     by_rank = pool.run(workers_rebalance.exchanged, seconds, (64, 64))
     assert by_rank[0] == by_rank[1]
     decided, seen = by_rank[0]
-    assert seen == seconds[:-2]  # two at once, one step later
+    assert seen == seconds[: len(seconds) // MESSAGE * MESSAGE]  # a message at once, one step later
     assert any(decided)
 
 

@@ -63,3 +63,28 @@ def test_one_value_per_channel_is_refused():
     segments[:] = [3, 1]
     with pytest.raises(ValueError, match=r"\[3, 1\]"):
         layer(torch.randn(4, 2, 1, 1))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_mean_of_1000_standard_deviations_is_no_worse_than_in_torch(memory_format):
+    torch.manual_seed(0)
+    counts = [40, 5, 19]
+    x = (1000 + torch.randn(sum(counts), 8, 8, 8)).contiguous(memory_format=memory_format)
+    factors, layer = torch.randn_like(x), nn.BatchNorm2d(8)
+    nn.init.normal_(layer.weight)
+
+    def numbers(layer, forward, dtype):
+        images = x.to(dtype, copy=True).requires_grad_()
+        y = forward(layer, images)
+        (y * factors).sum().backward()
+        found = (y.detach(), images.grad, layer.weight.grad, layer.bias.grad, layer.running_mean, layer.running_var)
+        return [tensor.double() for tensor in found]
+
+    def apart(layer, images):
+        return separate_passes(layer, images, counts)
+
+    exact = numbers(copy.deepcopy(layer).double(), apart, torch.float64)
+    torchs = numbers(copy.deepcopy(layer), apart, torch.float32)
+    ours = numbers(segment_batchnorm(layer, counts), nn.Module.__call__, torch.float32)
+    for mine, plain, right in zip(ours, torchs, exact, strict=True):
+        assert (mine - right).norm() <= (plain - right).norm() + 2e-7 * right.norm()

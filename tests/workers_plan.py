@@ -25,3 +25,30 @@ def one_step_each(rank: int, shares: tuple[int, ...]) -> int:
     for indices in sampler:
         wrapped(torch.randn(len(indices), 4, 16, 16)).square().mean().backward()
     return sum(p.grad is not None for p in model.parameters())
+
+
+class Branches(torch.nn.Module):
+    """A network with a branch that no output depends on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.main, self.spare = torch.nn.Linear(6, 3), torch.nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.main(x)
+
+
+def unused_parameters(rank: int) -> hetlib.Partition:
+    return hetlib.plan(Branches(), torch.randn(4, 6), global_batch=16, seconds=0.1)
+
+
+def little_memory(rank: int, most: tuple[int, ...]) -> hetlib.Partition:
+    model = build_model("smallcnn", bands=4, classes=3, size=16)
+    options = {"accumulate": True, "max_batch": most[rank], "seconds": 0.1}
+    return hetlib.plan(model, torch.randn(8, 4, 16, 16), global_batch=48, **options)  # type: ignore[arg-type]
+
+
+def stored_plan(rank: int, folder: str, global_batch: int) -> hetlib.Partition:
+    torch.manual_seed(0)
+    model = torch.nn.Linear(6, 3)
+    return hetlib.plan(model, torch.randn(4, 6), global_batch=global_batch, seconds=0.1, store=folder)

@@ -63,7 +63,7 @@ class Claim:
 
     def folder(self, results: str) -> Path:
         """Return the folder that holds the claim's values, of the folder of results of that name."""
-        return paths.RESULTS / "-".join([results, *self.source.get("run_with", {}).values()])
+        return paths.RESULTS / "-".join([results, *map(str, self.source.get("run_with", {}).values())])
 
     def command(self, results: str) -> str:
         """Return the shell command that makes the claim's values, for the folder of results of that name."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hetlib.partition import partition
-from hetlib.rebalance import Rebalancer
+from hetlib.rebalance import MESSAGE, Rebalancer
 from hetlib.records import RunRecord
 from hetlib.speed import SpeedModel
 
@@ -65,7 +65,7 @@ def constant_speeds(models: Sequence[SpeedModel], shares: Sequence[int]) -> list
 def follow(
     models: Sequence[SpeedModel], shares: Sequence[int], trace: np.ndarray, rebalancer: Rebalancer | None = None
 ) -> Followed:
-    """Run a trace, with times exchanged as `Rebalancer.exchange` does: two steps at once, known one step later.
+    """Run a trace, with times exchanged as `Rebalancer.exchange` does: a few steps at once, known one step later.
 
     A change of plan costs nothing here.
     """
@@ -76,11 +76,10 @@ def follow(
         times = factors * [model.time(n) for model, n in zip(models, counts, strict=True)]
         seconds.append(times.max())
         own.append((counts, times.tolist()))
-        if len(own) == 2:
-            own, sent = [], own
-        elif rebalancer and (changes := [new for known in sent if (new := rebalancer.observe(*known))]):
-            counts = changes[-1]
+        if rebalancer and sent and (changed := rebalancer.observe(*zip(*sent, strict=True))):
+            counts = changed
             plans.append((step + 1, counts))
+        own, sent = ([], own) if len(own) == MESSAGE else (own, [])
     return Followed(np.array(seconds), plans)
 
 

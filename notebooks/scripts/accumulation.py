@@ -1,4 +1,4 @@
-"""Uneven accumulation: a replica with little memory takes its share in more, smaller parts.
+"""Uneven accumulation: a replica with little memory takes its share in more, smaller parts, as planned.
 
 Run it with: torchrun --nproc-per-node 2 accumulation.py
 """
@@ -20,14 +20,16 @@ layers = [torch.nn.Conv2d(3, 32, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d
 network = torch.nn.Sequential(*layers, torch.nn.Linear(32, 10))
 
 data = TensorDataset(images, labels)
-sampler = hetlib.BalancedSampler(len(data), [90, 38], seed=0)  # samples a step of each replica
+most = [64, 8][dist.get_rank()]  # samples that fit into this replica's memory at once; by default measured
+plan = hetlib.plan(network, images[:16], global_batch=128, accumulate=True, max_batch=most, seconds=1)
+sampler = hetlib.BalancedSampler(len(data), plan, seed=0)
 loader = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
 model = hetlib.balance(DistributedDataParallel(network), sampler, check=True)  # compares the first step once
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-most = [64, 8][dist.get_rank()]  # samples that fit into this replica's memory at once
+passes = plan.passes[dist.get_rank()]
 
 for inputs, targets in loader:
-    parts = list(zip(inputs.split(most), targets.split(most), strict=True))
+    parts = list(zip(inputs.chunk(passes), targets.chunk(passes), strict=True))
     for number, (part, target) in enumerate(parts, 1):
         # Only the last part of each replica starts the exchange of gradients.
         with contextlib.nullcontext() if number == len(parts) else model.no_sync():

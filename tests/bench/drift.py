@@ -11,7 +11,7 @@ import numpy as np
 
 import hetlib
 import hetlib.train
-from hetlib.rebalance import Rebalancer
+from hetlib.rebalance import MESSAGE, Rebalancer
 from hetlib.train import Job, train
 from hetlib_bundle import drift
 from tests.bench import Row
@@ -42,7 +42,7 @@ class _Timed(Rebalancer):
 
 
 def timed(rank: int, job: Job) -> list[float]:
-    """Train, and return this replica's seconds in the exchange over those of its step, for pairs of steps."""
+    """Train, and return this replica's seconds in the exchange over those of its steps, a message at a time."""
     _Timed.spent = []
     hetlib.train.Rebalancer = _Timed  # type: ignore[misc]
     try:
@@ -50,8 +50,8 @@ def timed(rank: int, job: Job) -> list[float]:
     finally:
         hetlib.train.Rebalancer = Rebalancer  # type: ignore[misc]
     steps, spent = np.diff(result["stamps"][:, 3]), np.array(_Timed.spent[1:])  # type: ignore[index]
-    even = len(steps) // 2 * 2  # a step that sends and one that receives
-    return (spent[:even].reshape(-1, 2).sum(1) / steps[:even].reshape(-1, 2).sum(1)).tolist()
+    whole = len(steps) // MESSAGE * MESSAGE  # each has one step that sends and one that receives
+    return (spent[:whole].reshape(-1, MESSAGE).sum(1) / steps[:whole].reshape(-1, MESSAGE).sum(1)).tolist()
 
 
 def quietest(noise: np.ndarray, steps: int = 250) -> np.ndarray:
@@ -70,8 +70,35 @@ def drawn(steps: int) -> np.ndarray:
     return found / np.median(found, axis=0)
 
 
+def slow_phases(shortest: int, longest: int, seed: int, steps: int = 1000) -> np.ndarray:
+    """Return synthetic noise in which a replica is 1.3 to 3 times slower in phases, about 100 steps apart."""
+    rng = np.random.default_rng(seed)
+    found, step = drift.resample(drawn(steps), steps, seed), int(rng.exponential(100))
+    while step < steps:
+        last = step + int(rng.integers(shortest, longest + 1))
+        found[step:last, rng.integers(2)] *= rng.uniform(1.3, 3.0)
+        step = last + int(rng.exponential(100))
+    return found
+
+
+def in_phases(models: list[hetlib.SpeedModel]) -> list[Row]:
+    """Return how often plans change where slow phases come and go, and what that gains or loses."""
+    shares, rows = hetlib.partition(models, 128).shares, []
+    for shortest, longest in ((5, 10), (5, 20), (5, 50), (50, 200)):
+        changes, ratios = [], []
+        for seed in range(TRACES):
+            trace = slow_phases(shortest, longest, seed)
+            followed = drift.follow(models, shares, trace, Rebalancer(models, shares))
+            changes.append(len(followed.plans) - 1.0)
+            ratios.append(float(followed.seconds.sum() / drift.follow(models, shares, trace).seconds.sum()))
+        title = f"synthetic noise, slow phases of {shortest} to {longest} steps"
+        rows.append(row(f"{title}: changes of plan in 1,000 steps", changes))
+        rows.append(row(f"{title}: time over that of the plan left as it is", ratios))
+    return rows
+
+
 def on_traces(models: list[hetlib.SpeedModel], noises: dict[str, np.ndarray]) -> list[Row]:
-    """Slow one replica down four times under noise; judge the plan in force after ten steps without it."""
+    """Slow one replica down four times under noise; judge, without noise, the plan in force after ten steps."""
     shares = hetlib.partition(models, 128).shares
     slowed = [model.slowed(factor) for model, factor in zip(models, SLOWER, strict=True)]
     best = hetlib.partition(slowed, 128).step
@@ -83,9 +110,10 @@ def on_traces(models: list[hetlib.SpeedModel], noises: dict[str, np.ndarray]) ->
         for kind, known in kinds.items():
             reached, changes = [], []
             for seed in range(TRACES):
-                trace = drift.resample(noise, 60, seed) * drift.schedule(60, [(40, SLOWER)])
+                begin = 40 + seed % MESSAGE  # at any place in a message
+                trace = drift.resample(noise, 60, seed) * drift.schedule(60, [(begin, SLOWER)])
                 followed = drift.follow(models, shares, trace, Rebalancer(known, shares))
-                plan = [plan for step, plan in followed.plans if step <= 40 + AFTER][-1]
+                plan = [plan for step, plan in followed.plans if step <= begin + AFTER][-1]
                 reached.append(best / max(map(hetlib.SpeedModel.time, slowed, plan)))
                 still = drift.resample(noise, 1000, 1000 + seed)
                 changes.append(len(drift.follow(models, shares, still, Rebalancer(known, shares)).plans) - 1.0)
@@ -106,7 +134,7 @@ def run() -> list[Row]:
         plan = hetlib.partition(models, experiment.global_batch)
         noise = drift.noise(replicas.train(experiment, plan_with=plan))
         noises = {"measured noise": noise, "its quietest quarter": quietest(noise), "synthetic noise": drawn(STEPS)}
-        rows = on_traces(models, noises)
+        rows = on_traces(models, noises) + in_phases(models)
 
         short = replace(experiment, max_steps=200)
         job = Job(short, replicas.platform, plan.shares, (1.0, 1.0), False, models)
