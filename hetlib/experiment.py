@@ -91,10 +91,7 @@ class Experiment:
 
 
 def shares_for(experiment: Experiment, speeds: Sequence[float], planned: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the local batch of each replica: "whole" is the first one's, "fastest" the best one's by ``speeds``.
-
-    Shares by speed are ``experiment.shares``, else the ``planned`` ones.
-    """
+    """Return the local batch of each replica; those by speed are ``experiment.shares``, else the ``planned`` ones."""
     ranks, kind = range(len(speeds)), STRATEGIES[experiment.strategy].shares
     working = {"equal": ranks, "whole": (0,), "fastest": (max(ranks, key=lambda rank: speeds[rank]),)}
     if kind in working:
@@ -106,9 +103,6 @@ def shares_for(experiment: Experiment, speeds: Sequence[float], planned: Sequenc
 
 
 def learning_rate(experiment: Experiment, shares: Sequence[int]) -> float:
-    """Return the peak learning rate: the given one, or for a retuned strategy the one for its B_eff.
-
-    SGD: linear in the batch; other optimizers: by its square root. See `hetlib.gradient.LR_RULES`.
-    """
+    """Return the peak learning rate; a retuned strategy's follows B_eff: for SGD linearly, else by its square root."""
     ratio = effective_batch(shares) / experiment.global_batch if STRATEGIES[experiment.strategy].retuned else 1.0
     return experiment.lr * LR_RULES["linear" if experiment.optimizer == "SGD" else "sqrt"](ratio)

@@ -19,12 +19,9 @@ WEIGHTINGS = ("samples", "mean", "speed")
 
 
 def replica_weights(counts: Sequence[int], weighting: str, speeds: Sequence[float] | None = None) -> np.ndarray:
-    """Return the weight w_r of each replica's mean gradient, float64 ``(P,)``.
+    """Return the weight w_r of each replica's mean gradient, float64 ``(P,)``; ``counts`` are the samples processed.
 
-    Args:
-        counts: Samples that each replica processed in this step.
-        weighting: ``"samples"`` (n_r / n), ``"mean"`` (1 / P) or ``"speed"`` (s_r / sum s), which needs ``speeds``.
-        speeds: Speed of each replica.
+    ``weighting`` is ``"samples"`` (n_r / n), ``"mean"`` (1 / P) or ``"speed"`` (s_r / sum s), which needs ``speeds``.
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"`weighting` is {weighting!r}; allowed are {WEIGHTINGS}.")

@@ -46,15 +46,11 @@ def run(
     experiment: Experiment, replicas: "Replicas | VirtualReplicas", *,
     store: Path | None = None, plan_with: Partition | None = None, keep_weights: bool = False,
 ) -> RunRecord:  # fmt: skip
-    """Run an experiment, or return its record when ``store`` holds one of the same fingerprint.
+    """Run an experiment, or return its record when the folder ``store`` holds one of the same fingerprint.
 
-    Args:
-        experiment: What to train, and how.
-        replicas: Processes or virtual ones.
-        store: Folder of records.
-        plan_with: Measured plan for shares by speed; without it and without ``experiment.shares`` the
-            processes are measured now, and virtual replicas are taken at their nominal speeds.
-        keep_weights: Leave the trained weights of the first active replica in ``record.weights``.
+    ``plan_with`` is a measured plan for shares by speed; without it and without ``experiment.shares`` processes are
+    measured now, and virtual replicas are taken at their nominal speeds. ``keep_weights`` leaves the trained weights
+    of the first active replica in ``record.weights``.
     """
     asked = time.perf_counter()
     platform, strategy = replicas.platform, STRATEGIES[experiment.strategy]

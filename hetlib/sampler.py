@@ -43,8 +43,7 @@ class BalancedSampler(Sampler[list[int]]):
         num_samples: Size of the data set.
         plan: A `Partition`, or the local batch of each replica; their sum is the global batch.
         rank: Number of this replica; ``None`` asks ``torch.distributed`` (0 without a job).
-        seed: Seed of the permutations, the same on all replicas.
-        shuffle: Whether to permute; otherwise samples come in order.
+        seed: Seed of the permutations, the same on all replicas; without ``shuffle`` samples come in order.
         drop_last: Leave out the last, short global batch of an epoch.
 
     Iterating gives the index list of each step of one epoch (empty for a share of 0) and moves on to the next epoch.

@@ -160,13 +160,11 @@ def build_optimizer(experiment: Experiment, network: nn.Module, lr: float) -> to
 
 
 def _schedule(experiment: Experiment, optimizer: torch.optim.Optimizer, steps: int) -> Any:
-    once = {"max_lr": optimizer.param_groups[0]["lr"], "total_steps": max(steps + 1, 6), "pct_start": 0.2}
-    kind, options = {
-        "onecycle": ("OneCycleLR", once | {"cycle_momentum": False}),
-        "cosine": ("CosineAnnealingLR", {"T_max": steps}),
-        "constant": ("ConstantLR", {"factor": 1.0}),
-    }[experiment.schedule]
-    return getattr(torch.optim.lr_scheduler, kind)(optimizer, **options)
+    kinds, lr = torch.optim.lr_scheduler, optimizer.param_groups[0]["lr"]
+    if experiment.schedule == "onecycle":
+        return kinds.OneCycleLR(optimizer, lr, max(steps + 1, 6), pct_start=0.2, cycle_momentum=False)
+    cosine = experiment.schedule == "cosine"
+    return kinds.CosineAnnealingLR(optimizer, steps) if cosine else kinds.ConstantLR(optimizer, factor=1.0)
 
 
 def _stop(slow: SlowDown, device: torch.device, stamp: list[float]) -> None:
