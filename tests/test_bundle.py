@@ -111,6 +111,18 @@ def test_page_shows_figures_tables_and_errors(ran: tuple[int, Path, str]) -> Non
     assert "02_bad.html" in html
 
 
+def test_the_source_reaches_the_notebook_and_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    notebook(tmp_path, "01_says", f"import pathlib; pathlib.Path('{log}').write_text(f'{{profile}} {{source}}')")
+    assert runner.reproduce("", (), tmp_path / "r", tmp_path, source="recorded") == 0
+    assert log.read_text() == "standard recorded"
+    assert json.loads((tmp_path / "r/standard-recorded/bundle.json").read_text())["profile"] == "standard-recorded"
+    monkeypatch.setenv("HETLIB_SOURCE", "recorded")  # which the notebook would take, were it not told
+    assert runner.reproduce("quick", (), tmp_path / "r", tmp_path, source="computed") == 0
+    assert log.read_text() == "quick computed"
+    assert (tmp_path / "r/quick/index.html").exists()
+
+
 def test_a_second_call_keeps_the_other_entries(ran: tuple[int, Path, str], tmp_path: Path) -> None:
     notebook(tmp_path, "01_one", "x = 1")
     notebook(tmp_path, "02_two", "x = 2")

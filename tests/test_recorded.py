@@ -140,7 +140,7 @@ def test_publishing_wants_everything_and_not_too_much(folders: Path, monkeypatch
     for name, source in {
         "01_a": 'keep("one", f)\nx = keep("two", f)',
         "02_b": "keep = keeper(1)",
-        "03_c": 'keep("x", f)',
+        "07_c": 'keep("x", f)',
     }.items():
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), notebooks / f"{name}.ipynb")
     monkeypatch.setattr(recorded.paths, "NOTEBOOKS", notebooks)
@@ -148,17 +148,20 @@ def test_publishing_wants_everything_and_not_too_much(folders: Path, monkeypatch
         keeper(number, "quick", "computed")(name, lambda: "text")
     done = CliRunner().invoke(app, ["record", "--profile", "quick"])
     assert done.exit_code == 2
-    assert re.search(r"lacks \['03_x.jsonl'\]; run: hetlib reproduce --profile quick --only 03\n", done.output)
-    keeper("03", "quick", "computed")("x", lambda: 1)
+    assert re.search(r"lacks \['07_x.jsonl'\]; run: hetlib reproduce --profile quick --only 07\n", done.output)
+    for asked in ((), ("eurosat",), ("wake",)):  # a claim is about the second, none about the third
+        keeper("07", "quick", "computed", asked)("x", lambda: 1)
     target = folders / "recorded" / "quick"
     target.mkdir(parents=True)
     (target / "04_gone.jsonl").touch()
     (target / "09_time.csv").touch()
     assert CliRunner().invoke(app, ["record", "--profile", "quick"]).exit_code == 0
-    names = ["01_one.jsonl", "01_two.jsonl", "03_x.jsonl", "09_time.csv"]
+    names = ["01_one.jsonl", "01_two.jsonl", "07_x.jsonl", "09_time.csv"]
     assert sorted(path.name for path in target.iterdir()) == names
+    assert [path.name for path in target.parent.glob("quick-*/*")] == ["07_x.jsonl"]
+    assert keeper("07", "quick", "recorded", ["eurosat"])("x", lambda: pytest.fail("computed")) == 1
     monkeypatch.setattr(recorded, "LIMIT", 500)
-    with pytest.raises(ValueError, match=r"the records take \d+ bytes \(01_one.jsonl \d+, .*allowed are 500"):
+    with pytest.raises(ValueError, match=r"the records take \d+ bytes, {'quick/01_one.jsonl': \d+, .*allowed are 500"):
         recorded.publish("quick")
 
 

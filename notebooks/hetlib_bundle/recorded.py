@@ -20,6 +20,7 @@ import pandas as pd
 from hetlib import paths
 from hetlib.records import RunRecord, environment
 
+from . import claims
 from .codec import decode, encode
 from .profiles import get_profile
 from .source import resolve, results_folder
@@ -150,23 +151,33 @@ def read(path: Path) -> tuple[dict[str, Any], Any, list[RunRecord]]:
 def publish(profile: str) -> list[Path]:
     """Copy what the notebooks kept in ``results/<profile>`` to ``data/recorded/<profile>``; return the copies.
 
+    Claims whose notebook runs with further parameters have folders of their own, which are copied where they are.
+
     Raises:
         ValueError: An unknown profile, or more than `LIMIT` bytes.
         FileNotFoundError: Something that a notebook keeps is missing.
     """
     get_profile(profile)
-    kept, target = paths.RESULTS / profile / "kept", RECORDED / profile
-    files = [kept / name for name in _expected(paths.NOTEBOOKS)]
-    if missing := [path.name for path in files if not path.exists()]:
+    expected = _expected(paths.NOTEBOOKS)
+    files = [Path(profile, "kept", name) for name in expected]
+    if missing := [path.name for path in files if not (paths.RESULTS / path).exists()]:
         numbers = " ".join(f"--only {number}" for number in sorted({name[:2] for name in missing}))
-        raise FileNotFoundError(f"{kept} lacks {missing}; run: hetlib reproduce --profile {profile} {numbers}")
-    if (size := sum(path.stat().st_size for path in files)) > LIMIT:
-        sizes = ", ".join(f"{path.name} {path.stat().st_size}" for path in files)
-        raise ValueError(f"the records take {size} bytes ({sizes}); allowed are {LIMIT}: keep less in the notebooks.")
-    target.mkdir(parents=True, exist_ok=True)
-    for old in target.glob("*.jsonl"):
+        where = paths.RESULTS / profile / "kept"
+        raise FileNotFoundError(f"{where} lacks {missing}; run: hetlib reproduce --profile {profile} {numbers}")
+    for folder, number in sorted({(c.folder(profile).name, c.source["notebook"][:2]) for c in claims.load().values()}):
+        further = [Path(folder, "kept", name) for name in expected if name.startswith(number)]
+        if folder != profile and all((paths.RESULTS / path).exists() for path in further):
+            files += further
+    sizes = {f"{path.parts[0]}/{path.name}": (paths.RESULTS / path).stat().st_size for path in files}
+    if sum(sizes.values()) > LIMIT:
+        raise ValueError(f"the records take {sum(sizes.values())} bytes, {sizes}; allowed are {LIMIT}: keep less.")
+    for old in [*RECORDED.glob(f"{profile}/*.jsonl"), *RECORDED.glob(f"{profile}-*/*.jsonl")]:
         old.unlink()
-    return [Path(shutil.copyfile(path, target / path.name)) for path in files]
+    copies = [RECORDED / path.parts[0] / path.name for path in files]
+    for path, copy in zip(files, copies, strict=True):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(paths.RESULTS / path, copy)
+    return copies
 
 
 def _expected(notebooks: Path) -> list[str]:
