@@ -2,9 +2,8 @@ r"""Shares that follow the replicas' speed while they train; the global batch st
 
 Over the last 10, 40 and 160 steps of a plan, the median :math:`f_r` of observed over modelled time scales each model.
 What the plan loses to the best one, taken to go with :math:`1 / \sum_r (s_r / f_r)` (speeds s_r), less a dead band, has
-to add up to the cost of a change; new shares come from the later half of the steps, which has to confirm half of that.
-So 5 slow steps show a fourfold slow-down and 20 a twofold one; a shorter one is sat out. The later half alone decides
-whether to go back to the plan before, at a quarter of the cost, once.
+to add up to the cost of a change: a slow phase below half a window is sat out. The later half gives the new shares and
+has to confirm half of that; it alone decides on going back to the plan before, once, at a quarter of the cost.
 """
 
 from collections.abc import Sequence
@@ -30,8 +29,8 @@ class Rebalancer:
     models: Sequence[SpeedModel]  # step model of each replica
     shares: tuple[int, ...]  # local batches, each >= 1
     caps: Sequence[int | None] | None = None  # most samples of each replica
-    band: float = 0.05  # loss a step not worth a change, in compute phases: of the first best plan, as modelled
-    cost: float = 13.0  # of a change, in such phases; a quarter of it to go back to the plan before
+    band: float = 0.05  # loss a step not worth a change, in compute phases of the best plan at the usual speeds
+    cost: float = 10.0  # of a change, in such phases; a quarter of it to go back to the plan before
 
     def __post_init__(self) -> None:
         if len(self.models) != len(self.shares) or min(self.shares, default=0) < 1:
@@ -39,16 +38,17 @@ class Rebalancer:
         self._time = lru_cache(lambda *n: np.array([[*map(SpeedModel.time, self.models, k)] for k in np.maximum(n, 1)]))
         self._speeds = 1 / self._time((sum(self.shares),) * len(self.shares))[0]
         self._best(np.ones(len(self.shares)))
-        self._phase, self._own, self._sent = self._work / self._speeds.sum(), list[Any](), tuple[Any, ...]()
+        self._own, self._sent = list[Any](), tuple[Any, ...]()
         self._ratios, self._before = np.empty((0, len(self.shares))), tuple[int, ...]()  # observed / modelled seconds
 
     def observe(self, counts: Sequence[tuple[int, ...]], seconds: Any) -> tuple[int, ...] | None:
         """Take in a message, samples and compute seconds ``(steps, replicas)``; return new shares where they pay."""
         past = self._ratios if len(self._ratios) < 2 * WINDOWS[-1] else self._ratios[-WINDOWS[-1] :]
         self._ratios = np.concatenate([past, seconds / self._time(*counts)])
+        phase = self._work / (self._speeds / np.sort(self._ratios[::MESSAGE], axis=0)[len(self._ratios) // 10]).sum()
         for window in (w for w in WINDOWS if len(self._ratios) >= w and len(self._ratios) % (w // 2) == 0):
             whole, late = (np.sort(self._ratios[-steps:], axis=0)[steps // 2] for steps in (window, window // 2))
-            now, least, cost = self._time(self.shares), self.band * self._phase, self.cost * self._phase / window
+            now, least, cost = self._time(self.shares), self.band * phase, self.cost * phase / window
             if self._before and (late * now).max() - (late * self._time(self._before)).max() > least + cost / 4:
                 return self._begin(self._before, ())
             if (whole * now).max() - self._work / (self._speeds / whole).sum() > least + cost:

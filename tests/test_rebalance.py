@@ -151,8 +151,8 @@ def test_slow_phases_are_sat_out_and_a_long_one_is_answered_and_undone(place):
     factors = np.ones((200, 2))
     factors[place : 80 + place, 0] = 2
     answered, undone = play(rebalancer, factors, 200, noise=0.1)
-    assert 20 + place < answered <= 40 + place
-    assert 80 + place < undone <= 120 + place
+    assert 20 <= answered + 1 - place <= 40  # slow steps seen
+    assert 0 < undone + 1 - 80 - place <= 40
     assert rebalancer.shares == (64, 64)
 
 
