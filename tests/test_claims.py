@@ -13,7 +13,7 @@ from hetlib import paths
 from hetlib.datasets import DATASETS
 from hetlib.models import MODELS
 from hetlib.records import RunRecord
-from hetlib_bundle import claims
+from hetlib_bundle import claims, recorded
 
 GOOD: dict[str, Any] = {
     "id": "C9.1",
@@ -197,6 +197,21 @@ def test_what_is_missing_is_said_with_the_command(results: Path) -> None:
     store(results, [run("single", 0)])
     (results / "quick" / "runs" / "single-0-wake.json").unlink()
     assert "records of 07_verdicts are missing" in claims.report("quick")[0].set_index("claim").note["C3.3"]
+
+
+def test_recorded_runs_with_further_parameters_are_judged(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("brandenburg", "smallcnn", "24")
+    keep = recorded.keeper("07", "standard", "computed", asked)
+    pairs = [(strategy, seed) for strategy in ("single", "uneven-plain") for seed in range(5)]
+    oas = {"single": 0.6, "uneven-plain": 0.5}
+    keep("runs", lambda: [run(name, seed, oas[name] + seed / 1000, "brandenburg") for name, seed in pairs])
+    monkeypatch.setattr(recorded, "RECORDED", results / "recorded")
+    assert claims.report("standard-recorded")[0].set_index("claim").verdict["C3.4"] == "not run"
+    recorded.RECORDED.mkdir()
+    keep.kept.rename(recorded.RECORDED / keep.kept.parent.name)
+    row = claims.report("standard-recorded")[0].set_index("claim").loc["C3.4"]
+    assert (row.verdict, row.effect, row.n) == ("supported", pytest.approx(-10), 5)
+    assert claims.report("standard")[0].set_index("claim").verdict["C3.4"] == "not run"
 
 
 def test_columns_of_tables_are_read(results: Path) -> None:

@@ -202,6 +202,8 @@ def stored_records(profile: str, table: str, folder: Path | None = None) -> list
 def collect(claim: Claim, profile: str) -> pd.DataFrame | str:
     """Return a claim's `values` from the stored results, or what is missing."""
     table = claim.folder(profile) / "tables" / f"{claim.source['table']}.csv"
+    if not table.exists() and claim.source.get("run_with") and (runs := _recorded_runs(claim, profile)):
+        return values(claim, runs)
     if not table.exists():
         return f"no table {table.stem}"
     if claim.quantity != "column":
@@ -213,6 +215,15 @@ def collect(claim: Claim, profile: str) -> pd.DataFrame | str:
     if column not in frame or not len(frame):
         return f"no values of {column} in table {table.stem}"
     return pd.DataFrame({"dataset": "", "model": "", "seed": range(len(frame)), "value": frame[column].astype(float)})
+
+
+def _recorded_runs(claim: Claim, profile: str) -> list[RunRecord]:
+    """Return the recorded runs of a claim that a bundle of all notebooks does not draw, for a recorded profile."""
+    from . import recorded  # which reads the register itself
+
+    name, *words = claim.folder(profile).name.split("-recorded")
+    kept = recorded.RECORDED / "".join([name, *words]) / f"{claim.source['notebook'][:2]}_runs.jsonl"
+    return recorded.read(kept)[2] if words and kept.exists() else []
 
 
 def report(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
