@@ -94,15 +94,17 @@ def results_text() -> str:
     ]
     head = ["CNN", "strategy", "shares", "step (ms)", "epoch (s)", "fastest replica idle (%)", "speedup over equal"]
     quick, standard = _bundle("quick"), _bundle("standard")
+    accuracy_seconds = next(n["seconds"] for n in standard["notebooks"] if n["name"] == "07_accuracy")
+    before = "" if accuracy_seconds > 600 else " (with the runs of `07_accuracy` there from before)"
     parts += [
         "Time (`09_time`: measured on two real processes, one slowed down four times; mean and 95 % interval over "
         "repeats):",
         _table(head, rows),
         f"Verdicts at the standard profile: {_verdicts('standard')}. At the quick profile: {_verdicts('quick')}.",
-        f"On {standard['cores']} cores the standard profile took {standard['seconds'] / 60:.0f} minutes and at most "
-        f"{standard['peak_pss_mb']:.0f} MB in all processes together, quick {quick['seconds'] / 60:.1f} minutes and "
-        f"{quick['peak_pss_mb']:.0f} MB (Python {quick['versions']['python']}, torch {quick['versions']['torch']}). "
-        "The strategies are explained in `hetlib/experiment.py`.",
+        f"On {quick['cores']} cores the quick profile took {quick['seconds'] / 60:.1f} minutes and at most "
+        f"{quick['peak_pss_mb']:.0f} MB in all processes together, the standard profile {standard['seconds'] / 60:.0f} "
+        f"minutes{before} and {standard['peak_pss_mb']:.0f} MB (Python {quick['versions']['python']}, torch "
+        f"{quick['versions']['torch']}). The strategies are explained in `hetlib/experiment.py`.",
     ]
     return "\n\n".join(parts)
 
