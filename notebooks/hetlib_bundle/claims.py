@@ -202,9 +202,9 @@ def stored_records(profile: str, table: str, folder: Path | None = None) -> list
 def collect(claim: Claim, profile: str) -> pd.DataFrame | str:
     """Return a claim's `values` from the stored results, or what is missing."""
     table = claim.folder(profile) / "tables" / f"{claim.source['table']}.csv"
-    if not table.exists() and claim.source.get("run_with") and (runs := _recorded_runs(claim, profile)):
-        return values(claim, runs)
     if not table.exists():
+        if (runs := _recorded_runs(claim, profile)) and len(found := values(claim, runs)):
+            return found
         return f"no table {table.stem}"
     if claim.quantity != "column":
         found = values(claim, stored_records(profile, table.stem, claim.folder(profile)))
@@ -221,6 +221,8 @@ def _recorded_runs(claim: Claim, profile: str) -> list[RunRecord]:
     """Return the recorded runs of a claim that a bundle of all notebooks does not draw, for a recorded profile."""
     from . import recorded  # which reads the register itself
 
+    if not claim.source.get("run_with"):
+        return []
     name, *words = claim.folder(profile).name.split("-recorded")
     kept = recorded.RECORDED / "".join([name, *words]) / f"{claim.source['notebook'][:2]}_runs.jsonl"
     return recorded.read(kept)[2] if words and kept.exists() else []
