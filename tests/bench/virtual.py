@@ -41,9 +41,7 @@ def run() -> list[Row]:
             virtual = segment_batchnorm(copy.deepcopy(plain), list(SEGMENTS))
             steps = [(m, torch.optim.SGD(m.parameters(), lr=0.01), images, labels) for m in (virtual, plain, plain)]
             times = []
-            for turn in range(
-                pairs + 3
-            ):  # each begins as often: the caches are as the last one left them
+            for turn in range(pairs + 3):  # each begins as often: the caches are as the last one left them
                 order = [(turn + place) % 3 for place in range(3)]
                 times.append([taken for _, taken in sorted((k, step(*steps[k])) for k in order)])
             times = times[3:]
