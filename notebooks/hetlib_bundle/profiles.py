@@ -40,7 +40,7 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile((*range(4),), 5, 200, ("brandenburg",), ("smallcnn",), 5, 2, 3.0, 2000, 32, 4),
+    "quick": Profile((*range(4),), 5, 200, ("brandenburg",), ("smallcnn",), 5, 2, 2.0, 2000, 32, 4),
     "standard": Profile(
         (*range(5),), 8, 300, ("brandenburg", "wake"), ("smallcnn", "mobilenet_v3_small"), 6, 3, 8.0, 10000, 32, 1
     ),
