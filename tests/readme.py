@@ -14,6 +14,7 @@ import pandas as pd
 
 from hetlib.paths import DATA, NOTEBOOKS, RESULTS, ROOT
 from hetlib_bundle.heads import read_heads
+from hetlib_bundle.recorded import read
 
 RECORDED = DATA / "recorded"
 # What is shown: of each folder of results, files that are taken into the folder of that name in data/recorded.
@@ -67,15 +68,19 @@ def results_text() -> str:
     """Return the results: accuracy, time and verdicts at the standard profile, and what the runs took."""
     accuracy, times = (pd.read_csv(RECORDED / "standard" / f"{n}.csv") for n in ("07_accuracy_table", "09_time"))
     longer = pd.read_csv(RECORDED / "standard-brandenburg-smallcnn-24" / "07_accuracy_table.csv")
+    made = {name: read(RECORDED / name / "07_runs.jsonl")[2] for name in KEPT if name != "quick"}
+    epochs = {name: str(runs[0].experiment["epochs"]) for name, runs in made.items()}
+    seeds = len({run.experiment["seed"] for run in made["standard"]})
+    shares = "/".join(map(str, made["standard"][0].experiment["shares"]))
     rows = [
-        [f"{dataset}, {model}", "8", *_differences(part)]
-        for (dataset, model), part in accuracy.groupby(["dataset", "model"], sort=False)
+        [f"{dataset}, {model}", epochs[name], *_differences(part)]
+        for name, table in zip(epochs, (accuracy, longer), strict=True)
+        for (dataset, model), part in table.groupby(["dataset", "model"], sort=False)
     ]
-    rows.append(["brandenburg, smallcnn", "24", *_differences(longer)])
     parts = [
-        "Accuracy (`07_accuracy`: virtual replicas with shares 90/26/9/3, the same weights and sample order for every "
-        "strategy, 5 seeds, learning rate chosen on validation data): test OA of `single`, one process with the whole "
-        "batch (%), and paired differences to it in points, with 95 % intervals. The last row is longer training: "
+        f"Accuracy (`07_accuracy`: virtual replicas with shares {shares}, the same weights and sample order for every "
+        f"strategy, {seeds} seeds, learning rate chosen on validation data): test OA of `single`, one process with the "
+        "whole batch (%), and paired differences to it in points, with 95 % intervals. The last row trains longer: "
         "`papermill notebooks/07_accuracy.ipynb out.ipynb -p profile standard -p datasets brandenburg -p models "
         "smallcnn -p epochs 24`.",
         _table(["data set, CNN", "epochs", "single", *RIVALS], rows),

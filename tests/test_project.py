@@ -99,6 +99,14 @@ def test_binder_start_hands_over() -> None:
     assert "HETLIB_SOURCE=recorded" in text
 
 
+def test_every_dependency_is_used() -> None:
+    imported = {"lazy-loader": "lazy_loader", "pillow": "PIL", "pyyaml": "yaml"}
+    files = [*ROOT.glob("hetlib/*.py"), *ROOT.glob("notebooks/**/*.py"), *ROOT.glob("notebooks/*.ipynb")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in [*files, ROOT / "Makefile"])
+    names = [re.match(r"[\w-]+", requirement)[0] for requirement in PROJECT["dependencies"]]  # type: ignore[index]
+    assert [n for n in names if not re.search(rf"(import|from|-m) {imported.get(n, n)}|{n}_launcher", code)] == []
+
+
 def test_binder_recipe_renders() -> None:
     user = ("--user-id", "1000", "--user-name", "jovyan")  # it refuses to build for root
     done = run("repo2docker", "--no-build", "--debug", *user, str(ROOT))

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from scipy import stats
 
 from hetlib_bundle.verdict import interval, verdict
 
@@ -15,7 +16,6 @@ def test_interval_by_hand() -> None:
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
 def test_quantiles_are_those_of_scipy(n: int) -> None:
-    stats = pytest.importorskip("scipy.stats")
     values = [float(i * i) for i in range(n)]
     low, high = stats.t.interval(0.95, n - 1, loc=0, scale=stats.sem(values))
     assert interval(values)[1] == pytest.approx((high - low) / 2, rel=2e-4)
