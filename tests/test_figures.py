@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.transforms import Bbox
 
 import hetlib
 from hetlib import records
@@ -101,3 +103,20 @@ def test_profiles_grow() -> None:
     assert sizes == sorted(sizes)
     with pytest.raises(ValueError, match=r"`profile` is 'huge'; allowed are \['quick', 'standard', 'full'\]"):
         get_profile("huge")
+
+
+def test_last_bits_of_the_layout_do_not_move_a_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execute(self: ConstrainedLayoutEngine, figure: Figure) -> None:
+        solved(self, figure)
+        for axes in figure.axes:
+            where = axes.get_position(original=True).get_points()
+            axes.set_position(Bbox(where + noise.uniform(-1e-12, 1e-12, where.shape)))
+            axes.set_in_layout(True)
+
+    noise, solved, drawn = np.random.default_rng(0), ConstrainedLayoutEngine.execute, []
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", execute)
+    for _ in range(3):
+        figure = figures.shares_figure(NAMES, PLAN)
+        figure.canvas.draw()
+        drawn.append([axes.get_position(original=True).extents.tolist() for axes in figure.axes])
+    assert drawn[0] == drawn[1] == drawn[2]
