@@ -26,8 +26,7 @@ class SelfCheck:
     """
 
     def __init__(self, model: DistributedDataParallel) -> None:
-        drawing = [name for name, m in model.module.named_modules() if isinstance(m, _DropoutNd) and m.p > 0]
-        if drawing:
+        if drawing := [name for name, m in model.module.named_modules() if isinstance(m, _DropoutNd) and m.p > 0]:
             raise ValueError(f"`check` cannot repeat layers that draw at random: {drawing}; set their p to 0 for it.")
         self.model, self.group = model, model.process_group
         self.passes: list[tuple[Any, list[torch.Tensor]]] = []  # inputs, and gradients of the outputs
@@ -108,8 +107,7 @@ def check_weights(model: nn.Module, group: dist.ProcessGroup | None = None) -> N
     bounds = torch.stack([sums, -sums])
     bounds = bounds if dist.get_backend(group) == "nccl" else bounds.cpu()
     dist.all_reduce(bounds, dist.ReduceOp.MAX, group=group)
-    differing = [name for name, differs in zip(named, (bounds[0] != -bounds[1]).tolist(), strict=True) if differs]
-    if differing:
+    if differing := [name for name, same in zip(named, (bounds[0] == -bounds[1]).tolist(), strict=True) if not same]:
         found = f"the replicas' weights differ in {len(differing)} of {len(named)} tensors, e.g. {differing[:3]}"
         raise RuntimeError(f"{found}; start all from the same, and let only the reduced gradient change them.")
 

@@ -170,7 +170,6 @@ def announce(model: nn.Module, *counts: float | torch.Tensor) -> None:
     One number >= 0 a pass: tokens, valid pixels, a sum of class weights. Every replica calls it, before each step; the
     sum over the replicas is reduced while the forward pass runs.
     """
-    source = getattr(model, "_announced", None)
-    if not isinstance(source, _Announced):
+    if not isinstance(source := getattr(model, "_announced", None), _Announced):
         raise TypeError("`model` takes no counts; make it with balance(DistributedDataParallel(...)), no sampler.")
     source.announce(counts)

@@ -33,18 +33,15 @@ class SlowDown:
         self._steps: dict[tuple[str, int], int] = defaultdict(int)
         self._active = False
         if factor > 1:
-            for module in model.modules():
-                if not any(module.children()):
-                    module.register_forward_hook(lambda *_: self._pay())
-            for parameter in model.parameters():
-                if parameter.requires_grad:
-                    parameter.register_post_accumulate_grad_hook(lambda _: self._pay())
+            for module in (m for m in model.modules() if not any(m.children())):
+                module.register_forward_hook(lambda *_: self._pay())
+            for parameter in (p for p in model.parameters() if p.requires_grad):
+                parameter.register_post_accumulate_grad_hook(lambda _: self._pay())
 
     def start(self, stretch: str, samples: int) -> None:
         """Begin a stretch of compute on ``samples`` samples; what came before it is not charged."""
-        key = (stretch, samples)
+        self._key = key = (stretch, samples)
         step = self._steps[key]
-        self._key = key
         self._reference = step < _WARM_UP or step % _REFERENCE_EVERY == 0
         undisturbed, disturbed = self._spent[*key, True], self._spent[*key, False]
         known = undisturbed and disturbed and not self._reference

@@ -29,6 +29,8 @@ class ImageDataset(Dataset):
     statistics of the training split's valid pixels, ``std`` 1 for a constant band.
     """
 
+    shards: np.ndarray | None = None  # (n,) the order in which replicas own the items; None: any may draw any
+
     def __init__(self, entry: store.Entry, assigned: np.ndarray, split: str, bands: Names, transforms: Transforms):
         # assigned: (images in the cache,) positions in SPLITS
         known: list[str] = entry.meta["bands"]

@@ -34,6 +34,7 @@ class LandCoverScene(ImageDataset):
         fractions: Sequence[float] = (0.6, 0.1, 0.3),  # of the scene for training, validation and test
         per_class: int = 400,  # most windows of a class in a split
         stride: int = 1,  # centres lie on every so many rows and columns; `window` keeps windows from overlapping
+        shards: bool = False,  # every replica always draws from its own strip of the scene, the first one's leftmost
         valid_range: Range = None,
         seed: int = 0,  # draws windows and blocks
         transforms: Transforms = None,
@@ -75,6 +76,7 @@ class LandCoverScene(ImageDataset):
         entry = store.fetch(folder, content, build)
         super().__init__(entry, entry.arrays["splits"], split, bands, transforms)
         self.centres = np.asarray(entry.arrays["centres"])[self.indices]
+        self.shards = np.argsort(self.centres[:, 1], kind="stable") if shards else None
 
 
 def read_scene(image: File) -> tuple[np.ndarray, tuple[str, ...], float | None]:

@@ -76,8 +76,7 @@ class Platform:
             if unknown := sorted(set(entry) - set(known)):
                 raise ValueError(f"replica {rank} has unknown fields {unknown}; allowed are {known}.")
             fields = {"count": 1, **entry}
-            count = fields.pop("count")
-            if not _is_count(count):
+            if not _is_count(count := fields.pop("count")):
                 raise ValueError(f"replica {rank} has `count` {count!r}; it must be a whole number >= 1.")
             built += [Replica(**fields)] * count
         return cls(tuple(built))

@@ -72,6 +72,5 @@ def environment() -> dict[str, Any]:
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     processor = re.search(r"model name\s*: (.+)", info)
     machine = {"system": platform.system(), "processor": processor[1] if processor else platform.machine()}
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
-    cores = len(os.sched_getaffinity(0))
-    return {"python": platform.python_version(), **versions, **machine, "cores": cores, "gpu": gpu}
+    machine["gpu"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return {"python": platform.python_version(), **versions, **machine, "cores": len(os.sched_getaffinity(0))}

@@ -21,10 +21,9 @@ def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
     A replica with a share gets at least one sample when there are enough for all. One count a replica, sum ``samples``.
     """
     weights = np.asarray(shares, dtype=np.int64)
-    total = int(weights.sum())
     least = (weights > 0).astype(np.int64) if samples >= np.count_nonzero(weights) else np.zeros_like(weights)
-    counts = np.maximum(weights * samples // total, least)
-    wanted = weights * samples / total
+    counts = np.maximum(weights * samples // weights.sum(), least)
+    wanted = weights * samples / weights.sum()
     while counts.sum() < samples:
         counts[np.argmax(np.where(weights > 0, wanted - counts, -np.inf))] += 1
     while counts.sum() > samples:
@@ -45,6 +44,8 @@ class BalancedSampler(Sampler[list[int]]):
         rank: Number of this replica; ``None`` asks ``torch.distributed`` (0 without a job).
         seed: Seed of the permutations, the same on all replicas; without ``shuffle`` samples come in order.
         drop_last: Leave out the last, short global batch of an epoch.
+        shards: The samples in the order in which replicas own them, first those that are dealt to rank 0 alone, as many
+            as it takes in an epoch. Another plan moves the borders: change it between epochs. ``None``: no borders.
 
     Iterating gives the index list of each step of one epoch (empty for a share of 0) and moves on to the next epoch.
     """
@@ -52,22 +53,22 @@ class BalancedSampler(Sampler[list[int]]):
     def __init__(
         self, num_samples: int, plan: "Partition | Sequence[int]", *,
         rank: int | None = None, seed: int = 0, shuffle: bool = True, drop_last: bool = False,
+        shards: Sequence[int] | np.ndarray | None = None,
     ) -> None:  # fmt: skip
         shares = tuple(int(share) for share in (plan.shares if hasattr(plan, "shares") else plan))
         if not shares or min(shares) < 0 or sum(shares) < 1:
             raise ValueError(f"`plan` has the shares {shares}; they must be >= 0 with a sum >= 1.")
-        if num_samples < 1:
-            raise ValueError(f"`num_samples` is {num_samples}; an empty data set cannot be dealt.")
-        if drop_last and num_samples < sum(shares):
-            raise ValueError(f"`drop_last` leaves no step of {sum(shares)}; a global batch must be <= {num_samples}.")
+        if num_samples < (least := sum(shares) if drop_last else 1):
+            raise ValueError(f"`num_samples` is {num_samples}; with `drop_last={drop_last}` it must be >= {least}.")
         rank = (dist.get_rank() if dist.is_initialized() else 0) if rank is None else rank
         if not 0 <= rank < len(shares):
             raise ValueError(f"`rank` is {rank}, but the plan has {len(shares)} replicas (ranks 0..{len(shares) - 1}).")
-        self.num_samples, self.rank = num_samples, rank
+        if shards is not None and sorted(shards) != list(range(num_samples)):
+            raise ValueError(f"`shards` has {len(shards)} numbers; it must be some order of 0 to {num_samples - 1}.")
+        self.num_samples, self.rank, self.shards = num_samples, rank, shards
         self.plans = [(0, shares)]  # which shares hold from which step on; the same plans make the same run
         self.seed, self.shuffle, self.drop_last = seed, shuffle, drop_last
-        self.global_batch = sum(shares)
-        self.epoch, self.step = 0, 0
+        self.global_batch, self.epoch, self.step = sum(shares), 0, 0
         self.dealt: deque[tuple[int, ...]] = deque()  # counts of the steps read, oldest first; `balance` takes them
 
     def __len__(self) -> int:
@@ -100,7 +101,12 @@ class BalancedSampler(Sampler[list[int]]):
     def permutation(self, epoch: int) -> np.ndarray:
         """Return the order of the samples in ``epoch``, ``(num_samples,)``; the same on every replica."""
         rng = np.random.default_rng((self.seed, epoch))
-        return rng.permutation(self.num_samples) if self.shuffle else np.arange(self.num_samples)
+        order = rng.permutation(self.num_samples) if self.shuffle else np.arange(self.num_samples)
+        if self.shards is not None:  # each replica's places in the epoch, in this order, get what it owns
+            counts = np.concatenate([self.counts(step) for step in range(-(-self.num_samples // self.global_batch))])
+            taker = np.repeat(np.arange(len(counts)) % len(self.plans[0][1]), counts)
+            order[order[np.argsort(taker[order], kind="stable")]] = np.array(self.shards)
+        return order
 
     def steps(self) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
         """Yield ``(counts, indices)`` for the rest of the epoch; the indices are those of all replicas."""

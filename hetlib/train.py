@@ -64,7 +64,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
     held_out = load_dataset(experiment.dataset, experiment.evaluate_split, **experiment.dataset_options)
     shares, speeds = [job.shares[r] for r in active], [job.speeds[r] for r in active]
-    sampler = BalancedSampler(len(data), shares, rank=position or 0, seed=experiment.seed)
+    sampler = BalancedSampler(len(data), shares, rank=position or 0, seed=experiment.seed, shards=data.shards)
     for step, plan in experiment.plans:
         sampler.replan([plan[r] for r in active], step)
     caps = [job.platform.replicas[r].max_batch for r in active]

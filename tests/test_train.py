@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import hetlib
+from hetlib.datasets import load_dataset
 from hetlib.experiment import STRATEGIES, Experiment, learning_rate, shares_for
 from hetlib.records import RunRecord
 from hetlib_bundle.products import runs_frame
@@ -85,6 +86,19 @@ def test_balanced_statistics_make_batchnorm_equal_one_process(pool):
     local = dataclasses.replace(SETTINGS, model_options={"norm": "batch"})
     single = dataclasses.replace(local, strategy="single")
     assert difference(pool.train(local, keep_weights=True), pool.train(single, keep_weights=True)) > 0.01
+
+
+def test_replicas_with_strips_of_the_scene(pool):
+    """Processes and virtual replicas agree, and it is another run than with samples from anywhere."""
+    strips = dataclasses.replace(SETTINGS, dataset_options={"per_class": 20, "shards": True}, strategy="uneven-plain")
+    virtual = hetlib.VirtualReplicas(PLATFORM).train(strips, keep_weights=True)
+    assert difference(virtual, pool.train(strips, keep_weights=True)) < 1e-10
+    anywhere = dataclasses.replace(strips, dataset_options={"per_class": 20})
+    assert difference(virtual, pool.train(anywhere, keep_weights=True)) > 0.01
+    columns = load_dataset("brandenburg", per_class=20, shards=True)
+    assert (np.diff(columns.centres[columns.shards, 1]) >= 0).all()
+    with pytest.raises(TypeError, match="shards"):  # class folders have no places
+        load_dataset("ucmerced", root=".", shards=True)
 
 
 def test_a_replica_without_share_stays_out(pool):
