@@ -18,10 +18,11 @@ from hetlib.records import RunRecord
 
 from .verdict import DIRECTIONS, Verdict, verdict
 
-__all__ = ["CELL", "Claim", "judge", "judge_records", "load", "report", "stored_records", "timed", "values"]
+__all__ = ["CELL", "Claim", "column_values", "judge", "judge_records", "judge_values", "load", "report"]
+__all__ += ["stored_records", "timed", "values"]
 
 REGISTER = paths.DATA / "claims.yaml"
-CELL = ["dataset", "model"]
+CELL = ["dataset", "model", "setting"]  # the setting is "" where only one is compared
 WORDS = ("not supported", "underpowered", "supported")  # from bad to good
 
 
@@ -39,13 +40,14 @@ class Claim:
     margin: float
     least: int
     source: Mapping[str, Any]
-    grid: Sequence[int] = field(default=(1, 1))
+    grid: Sequence[int] = field(default=(1, 1))  # or three numbers
 
     def __post_init__(self) -> None:
         margin_ok = isinstance(self.margin, (int, float)) and math.isfinite(self.margin)
         kinds = (*QUANTITIES, "column")
         needed = QUANTITIES[self.quantity][1] if self.quantity in QUANTITIES else len(self.strategies)
         known = {"notebook", "table"} | ({"column"} if self.quantity == "column" else set())
+        cell = CELL if self.quantity == "column" else CELL[:2]  # a record does not say for which setting it stands
         checks = [
             ("quantity", self.quantity in kinds, f"one of {list(kinds)}"),
             ("direction", self.direction in DIRECTIONS, f"one of {list(DIRECTIONS)}"),
@@ -53,8 +55,8 @@ class Claim:
             ("least", isinstance(self.least, int) and self.least >= 2, "a whole number >= 2"),
             ("strategies", len(self.strategies) == needed, f"{needed} names for this quantity"),
             ("strategies", set(self.strategies) <= set(STRATEGIES), f"names out of {list(STRATEGIES)}"),
-            ("data", set(self.data) <= set(CELL), f"a mapping with keys out of {CELL}"),
-            ("grid", len(self.grid) == 2 and min(self.grid) >= 1, "two whole numbers >= 1: data sets, CNNs"),
+            ("data", set(self.data) <= set(cell), f"a mapping with keys out of {cell}"),
+            ("grid", len(self.grid) in (2, 3) and min(self.grid) >= 1, "whole numbers >= 1: data sets, CNNs, settings"),
             ("source", known <= set(self.source) <= known | {"run_with"}, f"a mapping of {sorted(known)}, run_with"),
         ]
         for name, holds, allowed in checks:
@@ -133,7 +135,7 @@ QUANTITIES: Mapping[str, tuple[Callable[..., float], int]] = {
 
 
 def values(claim: Claim, records: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return one row a value of a claim: dataset, model, seed, value; runs are paired by seed.
+    """Return one row a value of a claim: the cell, seed, value; runs are paired by seed.
 
     Raises:
         ValueError: Two records of one strategy and seed, so that the pair is not clear.
@@ -149,15 +151,29 @@ def values(claim: Claim, records: Iterable[RunRecord]) -> pd.DataFrame:
         found[key][run["strategy"]] = record
     compute = QUANTITIES[claim.quantity][0]
     rows = [
-        (*key, compute(*(runs[name] for name in claim.strategies)))
-        for key, runs in found.items()
+        (dataset, model, "", seed, compute(*(runs[name] for name in claim.strategies)))
+        for (dataset, model, seed), runs in found.items()
         if len(runs) == len(claim.strategies)
     ]
     return pd.DataFrame(rows, columns=[*CELL, "seed", "value"])
 
 
+def column_values(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the same of a claim about a column: the table's rows of its strategy and data; none without the column.
+
+    A table without data set, CNN or setting is about one cell; rows without a seed are numbered.
+    """
+    wanted = {**claim.data, "strategy": claim.strategies[0]} if claim.strategies else claim.data
+    for name in wanted.keys() & set(table):
+        table = table[table[name] == wanted[name]]
+    if (column := claim.source["column"]) not in table:
+        return pd.DataFrame(columns=[*CELL, "seed", "value"])
+    cells = {name: table.get(name, "") for name in CELL}
+    return pd.DataFrame({**cells, "seed": table.get("seed", range(len(table))), "value": table[column].astype(float)})
+
+
 def judge(claim: Claim, found: pd.DataFrame) -> pd.DataFrame:
-    """Judge each cell (data set and CNN) of `values`: dataset, model, n, and the fields of `Verdict`."""
+    """Judge each cell (data set, CNN and setting) of `values`: the cell, n, and the fields of `Verdict`."""
     rows = []
     for cell, group in found.groupby(CELL, sort=False):
         judged = verdict(group.value, claim.margin, claim.direction)
@@ -172,9 +188,14 @@ def judge_records(ids: Iterable[str], records: Sequence[RunRecord]) -> pd.DataFr
 
     One row a claim and cell; a claim about other data than the records' has none.
     """
+    return judge_values({name: values(load()[name], records) for name in ids}).drop(columns="setting")
+
+
+def judge_values(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the verdicts of claims by id on their `values` or `column_values`, one row a claim and cell."""
     parts = []
-    for claim in (load()[name] for name in ids):
-        cells = judge(claim, values(claim, records)).rename(columns={"word": "verdict"})
+    for claim, rows in ((load()[name], rows) for name, rows in found.items()):
+        cells = judge(claim, rows).rename(columns={"word": "verdict"})
         cells["claim"], cells["strategy"], cells["unit"] = claim.id, claim.strategies[0], claim.unit
         cells["is"], cells["margin"] = claim.direction, claim.margin
         parts.append(cells[["claim", *CELL, "strategy", "is", "margin", *_JUDGED]])
@@ -209,12 +230,8 @@ def collect(claim: Claim, profile: str) -> pd.DataFrame | str:
     if claim.quantity != "column":
         found = values(claim, stored_records(profile, table.stem, claim.folder(profile)))
         return found if len(found) else f"records of {table.stem} are missing"
-    frame, column = pd.read_csv(table), claim.source["column"]
-    if claim.strategies and "strategy" in frame:
-        frame = frame[frame.strategy == claim.strategies[0]]
-    if column not in frame or not len(frame):
-        return f"no values of {column} in table {table.stem}"
-    return pd.DataFrame({"dataset": "", "model": "", "seed": range(len(frame)), "value": frame[column].astype(float)})
+    found = column_values(claim, pd.read_csv(table))
+    return found if len(found) else f"no values of {claim.source['column']} in table {table.stem}"
 
 
 def _recorded_runs(claim: Claim, profile: str) -> list[RunRecord]:
@@ -249,10 +266,11 @@ def report(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             continue
         cells = judge(claim, found)
         worst = weakest(claim, cells)
-        sizes = [cells[name].nunique() for name in CELL]
+        sizes = [cells[name].nunique() for name in CELL[: len(claim.grid)]]
         small = any(size < wanted for size, wanted in zip(sizes, claim.grid, strict=True))
         word = "underpowered" if small and worst.word == "supported" else worst.word
-        note = f"{sizes[0]} x {sizes[1]} of {claim.grid[0]} x {claim.grid[1]} data sets x CNNs" if small else ""
+        have, wanted = (" x ".join(map(str, numbers)) for numbers in (sizes, claim.grid))
+        note = f"{have} of {wanted} data sets x CNNs{' x settings' * (len(sizes) > 2)}" if small else ""
         note = note or (f"fewer than {claim.least} values" if worst.n < claim.least else "")
         row |= {"verdict": word, "n": worst.n, "cells": len(cells), "note": note}
         rows.append(row | {name: worst[name] for name in ("effect", "low", "high")})
