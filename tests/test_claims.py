@@ -82,6 +82,8 @@ def test_every_claim_of_the_letter_is_taken_apart() -> None:
         ({"source": {"notebook": "07_accuracy"}}, "`source` is"),
         ({"source": {**GOOD["source"], "column": "x"}}, "`source` is"),
         ({"grid": [0, 2]}, "`grid` is \\[0, 2\\]"),
+        ({"grid": [1, 1, 1, 1]}, "must be whole numbers >= 1: data sets, CNNs, settings"),
+        ({"data": {"setting": "base"}}, "`data` is .* keys out of \\['dataset', 'model'\\]"),  # of records
         ({"colour": "red"}, "claim C9.1 in .* has unknown fields \\['colour'\\]; allowed are"),
     ],
 )
@@ -143,7 +145,8 @@ def test_times_by_hand() -> None:
     ],
 )
 def test_words(values: list[float], word: str) -> None:
-    found = pd.DataFrame({"dataset": "wake", "model": "smallcnn", "seed": range(len(values)), "value": values})
+    found = pd.DataFrame({"dataset": "wake", "model": "smallcnn", "setting": "", "seed": range(len(values))})
+    found["value"] = values
     assert claims.judge(claim(), found).word.tolist() == [word]
 
 
@@ -223,3 +226,47 @@ def test_columns_of_tables_are_read(results: Path) -> None:
     table = claims.report("quick")[0].set_index("claim")
     assert table.verdict[["C4.1", "C3.1", "E1"]].tolist() == ["supported", "supported", "not run"]
     assert "no values of error in table 01_emulation" in table.note["E1"]
+
+
+def by_setting(settings: dict[str, float], strategy: str = "uneven-plain") -> pd.DataFrame:
+    """Return what notebook 14 leaves: three seeds of each setting, around the effect given."""
+    cell = {"dataset": "wake", "model": "smallcnn", "strategy": strategy}
+    rows = [
+        {**cell, "setting": setting, "seed": seed, "OA - single": effect + 0.1 * seed}
+        for setting, effect in settings.items()
+        for seed in range(3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_settings_are_cells_of_their_own(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = {"notebook": "14_settings", "table": "14_differences", "column": "OA - single"}
+    one = claim(quantity="column", data={}, grid=[1, 1, 2], source=source)
+    asked = {
+        "all": one,
+        "three": dataclasses.replace(one, grid=[1, 1, 3]),
+        "base": dataclasses.replace(one, data={"setting": "base"}, grid=[1, 1]),
+        "balanced": dataclasses.replace(one, strategies=["balanced", "single"], direction="within", margin=1.0),
+        "runs": claim(),  # about records of another table
+    }
+    asked = {name: dataclasses.replace(each, id=name) for name, each in asked.items()}
+    monkeypatch.setattr(claims, "load", lambda: asked)
+    table = pd.concat([by_setting({"base": -5.0, "Adam": -3.0}), by_setting({"base": 0.0, "Adam": 3.0}, "balanced")])
+    (results / "quick" / "tables").mkdir(parents=True)
+    table.to_csv(results / "quick" / "tables" / "14_differences.csv", index=False)
+    report, cells = claims.report("quick")
+    report = report.set_index("claim")
+    words = {"all": "supported", "three": "underpowered", "base": "supported", "balanced": "not supported"}
+    assert report.verdict.to_dict() == words | {"runs": "not run"}
+    assert report.effect[list(words)].tolist() == pytest.approx([-2.9, -2.9, -4.9, 3.1])
+    assert report.cells["base"] == 1
+    assert report.note["three"] == "1 x 1 x 2 of 1 x 1 x 3 data sets x CNNs x settings"
+    assert cells[cells.claim == "balanced"].set_index("setting").verdict.to_dict() == {
+        "base": "supported",
+        "Adam": "not supported",
+    }
+    shown = claims.judge_values({name: claims.column_values(asked[name], table) for name in ("all", "base")})
+    assert shown.setting.tolist() == ["base", "Adam", "base"]
+    assert shown.strategy.unique().tolist() == ["uneven-plain"]
+    records = [run(name, seed, oa) for name, oa in (("single", 0.6), ("uneven-plain", 0.5)) for seed in range(3)]
+    assert "setting" not in claims.judge_records(["runs"], records)

@@ -33,7 +33,7 @@ def test_eurosat_opens_with_them(real_data: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("profile", ["standard", "full"])
 def test_the_larger_profiles_can_decide_every_claim_about_the_embedded_data(profile: str) -> None:
     size = PROFILES[profile]
-    runs = {"07_accuracy": len(size.seeds), "09_time": size.repeats}
+    runs = {"07_accuracy": len(size.seeds), "09_time": size.repeats, "14_settings": len(size.seeds)}
     for claim in claims.load().values():
         if claim.source["notebook"] in runs and "run_with" not in claim.source:
             assert runs[claim.source["notebook"]] >= claim.least, claim.id
