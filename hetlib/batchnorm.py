@@ -129,8 +129,7 @@ class Normalize(torch.autograd.Function):
         invstd = torch.rsqrt(var + eps)
         scale = invstd if weight is None else invstd * weight
         shift = -offset * scale if bias is None else bias - offset * scale
-        wide = spread(scale)
-        ctx.save_for_backward(x, offset, invstd, scale, wide)
+        ctx.save_for_backward(x, offset, invstd, scale, wide := spread(scale))
         ctx.total, ctx.spread, ctx.group, ctx.m = total, spread, group, m
         var = var * (m / (m - 1))  # unbiased
         ctx.mark_non_differentiable(mean, var)

@@ -47,7 +47,5 @@ def _forward(layer: _BatchNorm, segments: list[int], kept: list[torch.Tensor], x
         kept[2][used] += 1
         rate = 1 / kept[2][used][:, None].to(x.dtype) if layer.momentum is None else layer.momentum
         for rows, new in zip(kept, (mean, var), strict=False):
-            moved = rows[used].lerp_(new, rate)
-            if len(moved) < len(rows):  # else it is a view of all rows
-                rows[used] = moved
+            rows[used] = rows[used].lerp_(new, rate)  # in place where all are used
     return y
