@@ -115,10 +115,7 @@ def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Range) -
 
 
 def moments(pixels: np.ndarray, nodata: float | None, valid_range: Range) -> np.ndarray:
-    """Return count, sum and sum of squares of the valid pixels: (n, height, width, bands) to (n, 3, bands).
-
-    Mean and deviation of any split follow from them exactly, without reading images again.
-    """
+    """Return count, sum and sum of squares of valid pixels, (n, 3, bands): any split's mean and deviation follow."""
     values = pixels.reshape(len(pixels), -1, pixels.shape[-1]).astype(np.float64)
     count = np.full(values[:, :1].shape, values.shape[1])
     if not (valid := valid_pixels(pixels, nodata, valid_range).reshape(values.shape)).all():

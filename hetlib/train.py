@@ -109,7 +109,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             slow.settle()
             slow.start("backward", len(mine))
             # Called when this backward pass has computed its last gradient, before DDP waits for the others.
-            computed = partial(_stop, slow, device, stamp)
+            computed = partial(note, stamp, slow, device)
             loss.register_hook(lambda _, computed=computed: Variable._execution_engine.queue_callback(computed))
             loss.backward()
             stamp.append(time.perf_counter())
@@ -167,11 +167,12 @@ def _schedule(experiment: Experiment, optimizer: torch.optim.Optimizer, steps: i
     return kinds.CosineAnnealingLR(optimizer, steps) if cosine else kinds.ConstantLR(optimizer, factor=1.0)
 
 
-def _stop(slow: SlowDown, device: torch.device, stamp: list[float]) -> None:
+def note(stamps: list[float], slow: SlowDown, device: torch.device) -> None:
+    """Add the time at which all that was begun is computed and paid for."""
     slow.settle()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    stamp.append(time.perf_counter())
+    stamps.append(time.perf_counter())
 
 
 @torch.no_grad()
