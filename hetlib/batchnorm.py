@@ -129,16 +129,16 @@ class Normalize(torch.autograd.Function):
         invstd = torch.rsqrt(var + eps)
         scale = invstd if weight is None else invstd * weight
         shift = -offset * scale if bias is None else bias - offset * scale
-        ctx.save_for_backward(x, offset, invstd, scale)
+        ctx.save_for_backward(x, offset, invstd, scale, wide := spread(scale))
         ctx.total, ctx.spread, ctx.group, ctx.m = total, spread, group, m
         var = var * (m / (m - 1))  # unbiased
         ctx.mark_non_differentiable(mean, var)
-        return torch.addcmul(spread(shift), x, spread(scale), out=y), mean, var
+        return torch.addcmul(spread(shift), x, wide, out=y), mean, var
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, offset, invstd, scale = ctx.saved_tensors
+        x, offset, invstd, scale, wide = ctx.saved_tensors
         sum_dy = ctx.total(dy)
         dx = dy * x
         sum_dy_xhat = (ctx.total(dx) - offset * sum_dy) * invstd
@@ -149,6 +149,6 @@ class Normalize(torch.autograd.Function):
         per_value = scale / -ctx.m
         of_x = per_value * invstd * sum_dy_xhat
         constant = per_value * sum_dy - of_x * offset
-        torch.addcmul(ctx.spread(constant), x, ctx.spread(of_x), out=dx).addcmul_(dy, ctx.spread(scale))
+        torch.addcmul(ctx.spread(constant), x, ctx.spread(of_x), out=dx).addcmul_(dy, wide)
         wanted = (g if needed else None for g, needed in zip((dx, *own), ctx.needs_input_grad, strict=False))
         return *wanted, None, None, None

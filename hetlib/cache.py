@@ -75,10 +75,7 @@ def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:
 
 
 def checksum(files: Mapping[str, Path], cache: Path) -> str:
-    """Return one SHA-256 over names, sizes and contents of ``files``.
-
-    It is an entry of the cache too: files whose size and time of change are as before are not read again.
-    """
+    """Return one SHA-256 over names, sizes and contents of ``files``, cached until a size or time of change differs."""
     # Status before content: a change while reading then shows next time.
     stats = {name: path.stat() for name, path in files.items()}
     states = {name: (str(files[name]), status.st_size, status.st_mtime_ns) for name, status in stats.items()}

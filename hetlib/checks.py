@@ -97,12 +97,10 @@ class SelfCheck:
 
 
 def check_weights(model: nn.Module, group: dist.ProcessGroup | None = None) -> None:
-    """Raise ``RuntimeError`` on every replica when a weight is not the same on all of them, to the bit.
-
-    Reads each weight once and reduces two numbers a tensor: the sum of the bit patterns, which no rounding hides.
-    """
+    """Raise ``RuntimeError`` on every replica when a weight is not the same on all of them, to the bit."""
     named = dict(model.named_parameters())
     kinds = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+    # Two numbers a tensor are reduced: the sum of its bit patterns, which no rounding hides, and minus that.
     sums = torch.stack([w.detach().view(kinds[w.element_size()]).sum(dtype=torch.int64) for w in named.values()])
     bounds = torch.stack([sums, -sums])
     bounds = bounds if dist.get_backend(group) == "nccl" else bounds.cpu()

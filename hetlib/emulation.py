@@ -20,10 +20,7 @@ _WARM_UP = 3  # steps
 
 
 class SlowDown:
-    """Stretches compute time by ``factor``: ``start("forward", n)``, compute, ``settle()``; then ``"backward"``.
-
-    The leaf modules and parameters of ``model`` mark the points at which the extra time is spent.
-    """
+    """Stretches compute time by ``factor``: ``start("forward", n)``, compute, ``settle()``; then ``"backward"``."""
 
     def __init__(self, factor: float, model: nn.Module) -> None:
         self.factor = factor
@@ -32,7 +29,7 @@ class SlowDown:
         self._spent: dict[tuple[str, int, bool], deque[float]] = defaultdict(lambda: deque(maxlen=5))
         self._steps: dict[tuple[str, int], int] = defaultdict(int)
         self._active = False
-        if factor > 1:
+        if factor > 1:  # leaf modules and parameters mark the points at which the extra time is spent
             for module in (m for m in model.modules() if not any(m.children())):
                 module.register_forward_hook(lambda *_: self._pay())
             for parameter in (p for p in model.parameters() if p.requires_grad):
@@ -40,7 +37,7 @@ class SlowDown:
 
     def start(self, stretch: str, samples: int) -> None:
         """Begin a stretch of compute on ``samples`` samples; what came before it is not charged."""
-        self._key = key = (stretch, samples)
+        key = self._key = (stretch, samples)
         step = self._steps[key]
         self._reference = step < _WARM_UP or step % _REFERENCE_EVERY == 0
         undisturbed, disturbed = self._spent[*key, True], self._spent[*key, False]

@@ -9,9 +9,7 @@ One process on the whole global batch has the gradient with :math:`w_r = n_r / n
 :math:`w_r = 1 / P` (``"mean"``); weights by speed are :math:`w_r = s_r / \sum s` (``"speed"``).
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,10 +17,7 @@ WEIGHTINGS = ("samples", "mean", "speed")
 
 
 def replica_weights(counts: Sequence[int], weighting: str, speeds: Sequence[float] | None = None) -> np.ndarray:
-    """Return the weight w_r of each replica's mean gradient, float64 ``(P,)``; ``counts`` are the samples processed.
-
-    ``weighting`` is ``"samples"`` (n_r / n), ``"mean"`` (1 / P) or ``"speed"`` (s_r / sum s), which needs ``speeds``.
-    """
+    """Return the weight w_r of each replica's mean gradient, float64 ``(P,)``; ``counts`` are the samples processed."""
     if weighting not in WEIGHTINGS:
         raise ValueError(f"`weighting` is {weighting!r}; allowed are {WEIGHTINGS}.")
     if weighting == "speed" and len(speeds or ()) != len(counts):
@@ -67,8 +62,3 @@ def noise_scale(counts: Sequence[int], local: Sequence[float], reduced: float) -
     total = float((n * np.where(n > 0, local, 0.0)).sum() / n.sum())
     noise = float(n.sum()) * (total - reduced) / (replicas - 1)
     return (replicas * reduced - total) / (replicas - 1), noise
-
-
-# How the learning rate follows the batch, times its ratio: linear for SGD (Goyal et al., arXiv 1706.02677), by the
-# square root for Adam and its kind (Malladi et al., arXiv 2205.10287).
-LR_RULES: Mapping[str, Any] = {"linear": lambda ratio: ratio, "sqrt": math.sqrt}

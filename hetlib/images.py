@@ -29,8 +29,6 @@ class ImageDataset(Dataset):
     statistics of the training split's valid pixels, ``std`` 1 for a constant band.
     """
 
-    shards: np.ndarray | None = None  # (n,) the order in which replicas own the items; None: any may draw any
-
     def __init__(self, entry: store.Entry, assigned: np.ndarray, split: str, bands: Names, transforms: Transforms):
         # assigned: (images in the cache,) positions in SPLITS
         known: list[str] = entry.meta["bands"]
@@ -40,6 +38,7 @@ class ImageDataset(Dataset):
         # All bands as a slice need no copy.
         self.columns = slice(None) if list(self.bands) == known else [known.index(band) for band in self.bands]
         self.split, self.transforms, self._entry = split, transforms, entry
+        self.shards: np.ndarray | None = None  # (n,) the order in which replicas own the items; None: any may draw any
         self.classes, self.checksum = tuple(entry.meta["classes"]), str(entry.meta["checksum"])  # of the source
         self.indices = np.flatnonzero(assigned == SPLITS.index(split))  # (n,) positions in the cache
         self.labels = np.asarray(entry.arrays["labels"])[self.indices]  # (n,) int64
@@ -117,10 +116,7 @@ def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Range) -
 
 
 def moments(pixels: np.ndarray, nodata: float | None, valid_range: Range) -> np.ndarray:
-    """Return count, sum and sum of squares of the valid pixels: (n, height, width, bands) to (n, 3, bands).
-
-    Mean and deviation of any split follow from them exactly, without reading images again.
-    """
+    """Return count, sum and sum of squares of valid pixels, (n, 3, bands): any split's mean and deviation follow."""
     values = pixels.reshape(len(pixels), -1, pixels.shape[-1]).astype(np.float64)
     count = np.full(values[:, :1].shape, values.shape[1])
     if not (valid := valid_pixels(pixels, nodata, valid_range).reshape(values.shape)).all():

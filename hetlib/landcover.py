@@ -112,10 +112,7 @@ def read_labels(labels: File, image: File, classes: Classes) -> tuple[np.ndarray
 
 
 def zones(shape: Shape, window: int, split_by: str, fractions: Sequence[float], block: int, seed: int) -> np.ndarray:
-    """Say which split may have a window centred on each pixel: (height, width) int8, -1 for none.
-
-    Windows lie within their zone, and zones are a window's width apart, so splits share no pixel.
-    """
+    """Return the split of windows centred on each pixel, (height, width) int8, -1 for none; splits share no pixel."""
     until = np.cumsum(fractions)
     if split_by == "columns":
         edges, deal = [[0, shape[0]], [0, *np.rint(until * shape[1]).astype(int)]], np.arange(3)

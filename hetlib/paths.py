@@ -7,8 +7,8 @@ ROOT = Path(__file__).resolve().parents[1]  # the clone
 DATA = ROOT / "data"  # embedded scenes
 NOTEBOOKS = ROOT / "notebooks"
 RESULTS = Path(os.environ.get("HETLIB_RESULTS", ROOT / "results")).resolve()
-_CACHES = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")  # of all programs
-CACHE = Path(os.environ.get("HETLIB_CACHE") or Path(_CACHES, "hetlib")).resolve()
+_CACHES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+CACHE = Path(os.environ.get("HETLIB_CACHE") or _CACHES / "hetlib").resolve()
 
 
 def extra_data() -> Path | None:

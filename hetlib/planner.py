@@ -1,7 +1,4 @@
-"""From a clock to a plan: time a model on every replica at once, then real steps of the few plans that may win.
-
-Replicas of one machine share its memory, and gradients take time to exchange: a helper can cost more than it gives.
-"""
+"""From a clock to a plan: time a model on every replica at once, then real steps of the few plans that may win."""
 
 import contextlib
 import json
@@ -23,6 +20,7 @@ from .datasets import load_dataset
 from .experiment import Experiment
 from .partition import Partition, left_out, partition
 from .platform import Platform, Replica
+from .progress import spending
 from .race import Task, capped, curve, gather, race
 from .records import environment
 from .replicas import Replicas
@@ -34,8 +32,8 @@ _HOPE = 1.25  # a plan whose modelled step is so many times that of the best is 
 
 
 def plan(
-    model: nn.Module, example_batch: Any, *, global_batch: int, seconds: float = 4,
-    accumulate: bool = False, store: Path | str | None = None, **replica: Any,
+    model: nn.Module, example_batch: Any, *, global_batch: int, seconds: float = 10, accumulate: bool = False,
+    store: Path | str | None = None, progress: bool | None = None, **replica: Any,
 ) -> Partition:  # fmt: skip
     """Plan a job of one's own: every rank times itself, all ranks get the same plan.
 
@@ -50,6 +48,7 @@ def plan(
         accumulate: Shares may exceed what fits: rank r takes its own in ``plan.passes[r]`` parts, the first ones under
             DDP's ``no_sync``.
         store: Folder of plans on rank 0's machine. One of the same model, shapes, replicas and versions is used again.
+        progress: Whether rank 0 shows a bar; by default on a terminal and in a notebook that is no batch run.
         replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits), ``multiple``.
     """
     inputs = example_batch if isinstance(example_batch, tuple) else (example_batch,)
@@ -66,8 +65,10 @@ def plan(
     if found := gather(path and _read(path))[0]:
         return found
     task = Task(own, model, loss_of, lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9))
-    found = _decide(capped(task), global_batch, seconds, accumulate=accumulate)
-    if path and not (dist.is_initialized() and dist.get_rank()):
+    leads = not (dist.is_initialized() and dist.get_rank())
+    with spending("planning", seconds, progress if leads else False):
+        found = _decide(capped(task), global_batch, seconds, accumulate=accumulate)
+    if path and leads:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(found)))
     return found
@@ -81,15 +82,21 @@ def _read(path: Path) -> Partition | None:
     return None
 
 
-def measure(experiment: Experiment, replicas: Replicas, *, seconds: float = 4) -> list[SpeedModel]:
-    """Measure the step of an experiment's model on every replica, all at the same time, in about ``seconds``."""
-    return replicas.run(_on_replica, experiment, replicas.platform, curve, seconds)
+def measure(
+    experiment: Experiment, replicas: Replicas, *, seconds: float = 10, progress: bool | None = None
+) -> list[SpeedModel]:  # fmt: skip
+    """Measure the step of an experiment's model on every replica, all at the same time, in at most ``seconds``."""
+    with spending("measuring", seconds, progress):
+        return replicas.run(_on_replica, experiment, replicas.platform, curve, seconds)
 
 
-def plan_experiment(experiment: Experiment, replicas: Any, *, seconds: float = 4, keep_all: bool = False) -> Partition:
+def plan_experiment(
+    experiment: Experiment, replicas: Any, *, seconds: float = 10, keep_all: bool = False, progress: bool | None = None
+) -> Partition:  # fmt: skip
     """Choose an experiment's shares by speed: measured for processes, nominal for virtual replicas."""
     if isinstance(replicas, Replicas):
-        return replicas.run(_on_replica, experiment, replicas.platform, _decide, seconds, keep_all)[0]
+        with spending("planning", seconds, progress):
+            return replicas.run(_on_replica, experiment, replicas.platform, _decide, seconds, keep_all)[0]
     models = [SpeedModel.constant(speed) for speed in replicas.platform.nominal_speeds]
     active = (len(models) if keep_all else 1, len(models))
     return partition(models, experiment.global_batch, active=active, **_limits(replicas.platform.replicas))
@@ -121,6 +128,7 @@ def _decide(task: Task, batch: int, seconds: float, keep_all: bool = False, accu
     if accumulate:
         curves, limits["caps"] = tuple(map(SpeedModel.repeated, curves, caps, repeat(batch))), None
     count, models = len(replicas), list(curves)
+    # Replicas share a machine's memory, and gradients take time to exchange: a helper can cost more than it gives.
     few = [] if keep_all else [(k, k) for k in sorted({1, 2, (count + 1) // 2, count})]
     numbers = [(count if keep_all else 1, count), *few]  # of active replicas: as the curves say, and a few to try
     first = partition(curves, batch, active=numbers[0], **limits)

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from .emulation import SlowDown
 from .memory import LossOf, fitting_batch
 from .platform import Replica
 from .speed import SpeedModel, batches_to_time, spread, time_step
+from .train import note
 
 Shares = tuple[int, ...]
 
@@ -68,14 +70,9 @@ def _stepper(task: Task, group: Any = ALONE, unused: bool = False) -> Callable[[
     options: Any = {"process_group": group, "find_unused_parameters": unused}
     model: Any = network if group is ALONE else DistributedDataParallel(network, **options)
 
-    def now() -> float:
-        slow.settle()
-        if task.replica.device != "cpu":
-            torch.cuda.synchronize(task.replica.device)
-        return time.perf_counter()
-
     def step(n: int) -> tuple[float, float]:
-        begin, ready = now(), [0.0]
+        stamp = partial(note, stamps := list[float](), slow, torch.device(task.replica.device))
+        stamp()
         *early, last = torch.arange(n).chunk(-(-n // (task.replica.max_batch or n)))
         for part in (*early, last):
             with contextlib.nullcontext() if part is last or model is network else model.no_sync():
@@ -84,14 +81,15 @@ def _stepper(task: Task, group: Any = ALONE, unused: bool = False) -> Callable[[
                 slow.settle()
                 slow.start("backward", len(part))
                 # Queued before DDP's own callback, which waits for the others' gradients.
-                loss.register_hook(lambda _: Variable._execution_engine.queue_callback(lambda: ready.append(now())))
+                loss.register_hook(lambda _: Variable._execution_engine.queue_callback(stamp))
                 loss.backward()
-        waited = now() - ready[-1]
+        stamp()
         slow.start("update", n)
         optimizer.step()
         optimizer.zero_grad()
-        taken = now() - begin
-        return taken, taken - waited
+        stamp()
+        begin, *_, computed, reduced, updated = stamps
+        return updated - begin, updated - begin - (reduced - computed)
 
     return step
 

@@ -48,9 +48,6 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __len__(self) -> int:
-        return len(self.platform)
-
     def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """Call ``function(rank, *arguments)`` in every replica and return the results by rank.
 
@@ -64,7 +61,7 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
         try:
             for _, pipe in self._workers:
                 pipe.send((function, arguments))
-            while len(results) < len(self):
+            while len(results) < len(self._workers):
                 for rank, kind, value in self._events():
                     if kind == "print":
                         print(value, flush=True)
@@ -72,11 +69,11 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
                         results[rank] = value
                     else:
                         name = self.platform.replicas[rank].name
-                        raise ReplicaError(f"replica {rank} of {len(self)} ({name}) {value}")
+                        raise ReplicaError(f"replica {rank} of {len(self.platform)} ({name}) {value}")
         except BaseException:
             self.close(force=True)
             raise
-        return [results[rank] for rank in range(len(self))]
+        return [results[rank] for rank in sorted(results)]
 
     def train(self, experiment: Any, **options: Any) -> Any:
         """Run an `Experiment` on these replicas; see `hetlib.runs.run`."""
@@ -106,7 +103,7 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
         context: Any = mp.get_context("forkserver" if sys.platform == "linux" else "spawn")
         context.set_forkserver_preload(_PRELOAD)
         self._folder = tempfile.mkdtemp(prefix="hetlib-")
-        for rank in range(len(self)):
+        for rank in range(len(self.platform)):
             here, there = context.Pipe()
             arguments = (rank, self.platform.replicas, Path(self._folder, "rendezvous").as_uri(), self.timeout, there)
             process = context.Process(target=_serve, args=arguments, name=f"hetlib-{rank}", daemon=True)

@@ -44,13 +44,13 @@ class VirtualReplicas:
 
 def run(
     experiment: Experiment, replicas: "Replicas | VirtualReplicas", *,
-    store: Path | None = None, plan_with: Partition | None = None, keep_weights: bool = False,
+    store: Path | None = None, plan_with: Partition | None = None, keep_weights: bool = False, seconds: float = 10,
 ) -> RunRecord:  # fmt: skip
     """Run an experiment, or return its record when the folder ``store`` holds one of the same fingerprint.
 
     ``plan_with`` is a measured plan for shares by speed; without it and without ``experiment.shares`` processes are
-    measured now, and virtual replicas are taken at their nominal speeds. ``keep_weights`` leaves the trained weights
-    of the first active replica in ``record.weights``.
+    measured now, in ``seconds``, and virtual replicas are taken at their nominal speeds. ``keep_weights`` leaves the
+    trained weights of the first active replica in ``record.weights``.
     """
     asked = time.perf_counter()
     platform, strategy = replicas.platform, STRATEGIES[experiment.strategy]
@@ -60,7 +60,7 @@ def run(
     if experiment.rebalance and not isinstance(replicas, Replicas):
         raise ValueError("`rebalance` needs step times, and virtual replicas have none; use a record's `plans`.")
     if strategy.shares == "speed" and experiment.shares is None and plan_with is None:
-        plan_with = plan_experiment(experiment, replicas)
+        plan_with = plan_experiment(experiment, replicas, seconds=seconds)
     speeds = platform.nominal_speeds
     if plan_with and all(plan_with.compute):
         speeds = tuple(n / t for n, t in zip(plan_with.shares, plan_with.compute, strict=True))
@@ -72,7 +72,7 @@ def run(
     name = fingerprint((RESULTS_VERSION, *decisive))[:16]
     if store is not None and not keep_weights and (found := RunRecord.load(store / f"{name}.json")):
         return found
-    models = measure(experiment, replicas) if experiment.rebalance else None  # type: ignore[arg-type]
+    models = measure(experiment, replicas, seconds=seconds) if experiment.rebalance else None  # type: ignore[arg-type]
     job = Job(experiment, platform, shares, speeds, keep_weights, models)
     results = [result for result in replicas.run(train, job) if result is not None]
     stamps, weights = np.stack([result.pop("stamps") for result in results]), results[0].pop("weights")

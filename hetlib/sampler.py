@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,15 +11,11 @@ import torch.distributed as dist
 from torch.utils._pytree import tree_map
 from torch.utils.data import Dataset, Sampler, default_collate
 
-if TYPE_CHECKING:
-    from .partition import Partition
+from .partition import Partition
 
 
 def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
-    """Split ``samples`` in proportion to ``shares``, by largest remainder.
-
-    A replica with a share gets at least one sample when there are enough for all. One count a replica, sum ``samples``.
-    """
+    """Split ``samples`` by ``shares`` (largest remainder); each share > 0 gets one at least, if there are enough."""
     weights = np.asarray(shares, dtype=np.int64)
     least = (weights > 0).astype(np.int64) if samples >= np.count_nonzero(weights) else np.zeros_like(weights)
     counts = np.maximum(weights * samples // weights.sum(), least)
@@ -51,7 +47,7 @@ class BalancedSampler(Sampler[list[int]]):
     """
 
     def __init__(
-        self, num_samples: int, plan: "Partition | Sequence[int]", *,
+        self, num_samples: int, plan: Partition | Sequence[int], *,
         rank: int | None = None, seed: int = 0, shuffle: bool = True, drop_last: bool = False,
         shards: Sequence[int] | np.ndarray | None = None,
     ) -> None:  # fmt: skip
@@ -73,8 +69,7 @@ class BalancedSampler(Sampler[list[int]]):
 
     def __len__(self) -> int:
         """Return the steps of an epoch."""
-        full, rest = divmod(self.num_samples, self.global_batch)
-        return full + (rest > 0 and not self.drop_last)
+        return (self.num_samples + (0 if self.drop_last else self.global_batch - 1)) // self.global_batch
 
     def set_epoch(self, epoch: int) -> None:
         """Start the next iteration at the first step of ``epoch``."""
@@ -85,7 +80,7 @@ class BalancedSampler(Sampler[list[int]]):
         shares = next(shares for first, shares in reversed(self.plans) if first <= self.epoch * len(self) + step)
         return deal(min(self.global_batch, self.num_samples - step * self.global_batch), shares)
 
-    def replan(self, plan: "Partition | Sequence[int]", step: int | None = None) -> None:
+    def replan(self, plan: Partition | Sequence[int], step: int | None = None) -> None:
         """Deal by other shares of the same global batch from ``step`` on: of all epochs; ``None`` is the next one read.
 
         All replicas must change at the same step; one that none has read, where DataLoaders read ahead differently.
@@ -137,10 +132,7 @@ class BalancedSampler(Sampler[list[int]]):
 
 
 def collate(data: Dataset[Any], merge: Callable[[list[Any]], Any] = default_collate) -> Callable[[list[Any]], Any]:
-    """Return a ``collate_fn`` that also takes the empty batch of a replica without samples in a step.
-
-    It gives tensors of the usual kind with no rows; ``merge`` is what a list of samples would go to otherwise.
-    """
+    """Return ``merge`` as a ``collate_fn`` that also takes an empty batch, which becomes tensors without rows."""
     return partial(_merge, data, merge)
 
 

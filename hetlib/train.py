@@ -109,7 +109,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             slow.settle()
             slow.start("backward", len(mine))
             # Called when this backward pass has computed its last gradient, before DDP waits for the others.
-            computed = partial(_stop, slow, device, stamp)
+            computed = partial(note, stamp, slow, device)
             loss.register_hook(lambda _, computed=computed: Variable._execution_engine.queue_callback(computed))
             loss.backward()
             stamp.append(time.perf_counter())
@@ -145,9 +145,8 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
 
 
 def build_network(experiment: Experiment, data: ImageDataset) -> nn.Module:
-    bands, size, _ = data.image_shape
-    options: dict[str, Any] = {"bands": bands, "classes": len(data.classes), "size": size, "seed": experiment.seed}
-    return build_model(experiment.model, **options, **experiment.model_options)
+    shape: dict[str, Any] = {"bands": len(data.bands), "classes": len(data.classes), "size": data.image_shape[1]}
+    return build_model(experiment.model, seed=experiment.seed, **shape, **experiment.model_options)
 
 
 def build_optimizer(experiment: Experiment, network: nn.Module, lr: float) -> torch.optim.Optimizer:
@@ -167,11 +166,12 @@ def _schedule(experiment: Experiment, optimizer: torch.optim.Optimizer, steps: i
     return kinds.CosineAnnealingLR(optimizer, steps) if cosine else kinds.ConstantLR(optimizer, factor=1.0)
 
 
-def _stop(slow: SlowDown, device: torch.device, stamp: list[float]) -> None:
+def note(stamps: list[float], slow: SlowDown, device: torch.device) -> None:
+    """Add the time at which all that was begun is computed and paid for."""
     slow.settle()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    stamp.append(time.perf_counter())
+    stamps.append(time.perf_counter())
 
 
 @torch.no_grad()

@@ -1,8 +1,13 @@
 """Plans from the clock, with real processes; how good they are is a matter of the benchmarks."""
 
+import re
+import sys
+import time
+
 import pytest
 
 import hetlib
+from hetlib.progress import spending
 from tests import workers_plan
 
 SMALL = hetlib.Experiment(global_batch=32, dataset_options={"per_class": 24})
@@ -30,7 +35,7 @@ def test_a_device_that_costs_time_is_left_out_and_kept_if_asked(pool):
 
 
 def test_measure_gives_a_rising_curve_of_every_replica(pool):
-    fast, slow = hetlib.measure(SMALL, pool, seconds=0.5)
+    fast, slow = hetlib.measure(SMALL, pool, seconds=2)
     assert fast.batches[-1] == 32  # the slow one may leave the large batches out
     assert 3 < slow.time(8) / fast.time(8) < 40
     assert 0 < fast.spread < 1
@@ -85,6 +90,54 @@ def test_virtual_replicas_are_planned_by_their_nominal_speeds():
     plan = hetlib.plan_experiment(SMALL, hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 3])))
     assert plan.shares == (24, 8)
     assert plan.times == "modelled"
+
+
+def test_a_bar_shows_the_seconds_spent_and_ends_with_its_block(capsys):
+    with spending("planning", 4, True):
+        time.sleep(1.3)
+    drawn = capsys.readouterr().err
+    spent = [int(n) for n in re.findall(r"planning: +\d+%\|.*?\| (\d) of 4 s", drawn)]
+    assert spent == sorted(spent)
+    assert {0, 1} <= set(spent) <= {0, 1, 2}
+    assert re.findall(r"planning: +(\d+)%", drawn)[:3] == ["0", "12", "25"]
+    with pytest.raises(ZeroDivisionError), spending("planning", 4, True):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("terminal", "kernel", "batch", "shown"),
+    [
+        (True, False, False, True),
+        (False, False, False, False),
+        (False, True, False, True),
+        (False, True, True, False),
+        (True, True, True, False),
+    ],
+)
+def test_a_bar_is_drawn_where_somebody_looks(monkeypatch, capsys, terminal, kernel, batch, shown):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    monkeypatch.delenv("HETLIB_BATCH", raising=False)
+    if kernel:
+        monkeypatch.setitem(sys.modules, "ipykernel", pytest)
+    if batch:
+        monkeypatch.setenv("HETLIB_BATCH", "1")
+    with spending("planning", 1, None):
+        pass
+    assert ("planning" in capsys.readouterr().err) == shown
+
+
+def test_planning_and_measuring_show_a_bar_where_they_were_called(pool, capsys):
+    for shown in (True, False, None):
+        hetlib.measure(SMALL, pool, seconds=0.1, progress=shown)
+        assert ("measuring:" in capsys.readouterr().err) == bool(shown)
+        hetlib.plan_experiment(SMALL, pool, seconds=0.1, progress=shown)
+        assert ("planning:" in capsys.readouterr().err) == bool(shown)
+
+
+def test_rank_0_alone_shows_the_bar_of_a_script_of_ones_own(pool):
+    assert pool.run(workers_plan.bars_drawn, True) == [True, False]
+    assert pool.run(workers_plan.bars_drawn, False) == [False, False]
 
 
 def test_one_replica_takes_the_batch():

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tomllib
 import types
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 import yaml
@@ -22,6 +24,7 @@ from hetlib.paths import NOTEBOOKS, ROOT
 from hetlib_bundle import heads
 from tests import bench
 from tests.bench import __main__ as bench_main
+from tests.bench import speedup
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA_NAMES = {"torch": "pytorch"}
@@ -218,6 +221,23 @@ def test_a_notebook_without_a_head_is_named(tmp_path: Path) -> None:
 
 
 # Benchmarks
+
+
+def test_the_best_of_a_sweep_is_compared_in_runs_that_did_not_choose_it() -> None:
+    """Splits of equal speed under noise: their minimum is too small, a ratio of fresh runs is not."""
+    rng, chosen, compared = np.random.default_rng(0), [], []
+    for _ in range(200):
+        splits = speedup.splits_of((100, 28))
+        assert list(splits) == ["plan", "equal", "0", "8", "16", "42"]
+        noisy = partial(rng.normal, 1.0, 0.05)
+        times = speedup.in_turns(lambda shares, noisy=noisy: noisy(), splits, 2)
+        best, ratios = speedup.over_best(lambda shares, noisy=noisy: noisy(), splits, times)
+        assert best not in ("plan", "equal")
+        assert len(ratios) == speedup.PAIRS
+        chosen.append(np.median(times["plan"] / times[best]))
+        compared.append(np.median(ratios))
+    assert np.mean(chosen) > 1.03
+    assert abs(np.mean(compared) - 1) < 0.01
 
 
 def test_benchmark_rows_become_a_file(

@@ -203,7 +203,7 @@ def test_processes_run_again_with_measured_speeds_and_replayed_plans() -> None:
     size = SMALL | {"max_steps": 6}
     with hetlib.Replicas(platform) as replicas:
         runs = [replicas.train(hetlib.Experiment(strategy="speed-weighted", **size), plan_with=plan)]
-        runs += [replicas.train(hetlib.Experiment(rebalance=True, **size), plan_with=plan)]
+        runs += [replicas.train(hetlib.Experiment(rebalance=True, **size), plan_with=plan, seconds=1)]
     for run in runs:
         found = rerun.again(run)
         assert (found.shares, found.speeds, found.plans) == (run.shares, run.speeds, run.plans)

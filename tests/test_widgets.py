@@ -36,9 +36,12 @@ def test_sliders_under_jupyter(monkeypatch):
     monkeypatch.setattr(psutil.Process, "parent", lambda _: Parent("jupyter-lab"))
     drawn = []
 
-    def draw(n=2):
-        drawn.append(n)
+    def draw(n=2, k=1):
+        drawn.append((n, k))
 
-    widget = interact(n=(1, 3))(draw).widget
-    assert isinstance(widget.children[0], ipywidgets.IntSlider)
-    assert drawn == [2]
+    widget = interact({"n": "local batch (samples)"}, n=(1, 3), k=[1, 5])(draw).widget
+    slider, choice = widget.children[:2]
+    assert isinstance(slider, ipywidgets.IntSlider)
+    assert (slider.description, choice.description) == ("local batch (samples)", "k")
+    slider.value, choice.value = 3, 5
+    assert drawn == [(2, 1), (3, 1), (3, 5)]

@@ -1,5 +1,8 @@
 """What replicas run in the tests of the planner."""
 
+import contextlib
+import io
+
 import torch
 
 import hetlib
@@ -40,6 +43,13 @@ class Branches(torch.nn.Module):
 
 def unused_parameters(rank: int) -> hetlib.Partition:
     return hetlib.plan(Branches(), torch.randn(4, 6), global_batch=16, seconds=0.1)
+
+
+def bars_drawn(rank: int, shown: bool) -> bool:
+    """Plan, and return whether this rank drew a bar."""
+    with contextlib.redirect_stderr(io.StringIO()) as drawn:
+        hetlib.plan(torch.nn.Linear(6, 3), torch.randn(4, 6), global_batch=16, seconds=0.1, progress=shown)
+    return "planning:" in drawn.getvalue()
 
 
 def little_memory(rank: int, most: tuple[int, ...]) -> hetlib.Partition:

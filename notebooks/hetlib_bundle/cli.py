@@ -103,7 +103,7 @@ def plan(
     model: Annotated[str, typer.Argument(help="Name in hetlib.models.MODELS")],
     platform: PlatformFile = None,
     global_batch: Annotated[int, typer.Option(help="Samples a step over all replicas")] = 128,
-    seconds: Annotated[float, typer.Option(help="Time for the measurement")] = 4.0,
+    seconds: Annotated[float, typer.Option(help="Time for the measurement")] = 10.0,
     out: Annotated[Path | None, typer.Option(help="YAML file to write the plan to")] = None,
 ) -> None:
     """Measure a model on all replicas at once and print the shares with the shortest step."""

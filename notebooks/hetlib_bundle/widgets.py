@@ -1,6 +1,7 @@
 """Sliders in a notebook that somebody looks at, nothing in one that runs by itself."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
@@ -8,15 +9,32 @@ import psutil
 __all__ = ["interact"]
 
 
-def interact(**controls: Any) -> Any:
-    """Return ``ipywidgets.interact(**controls)``, or in a batch run a decorator that draws nothing.
+def interact(labels: Mapping[str, str] | None = None, **controls: Any) -> Any:
+    """Return a decorator that draws a function beside its controls, or in a batch run one that draws nothing.
 
     There widgets are of no use, and nbclient at times waits for ever on them (jupyter/nbclient#312).
+
+    Args:
+        labels: What to write at a control, with its unit; by default its name.
+        controls: What `ipywidgets.interact` takes.
     """
     parent = psutil.Process().parent()
     command = " ".join(parent.cmdline()) if parent else ""
     if "HETLIB_BATCH" in os.environ or "papermill" in command or "nbconvert" in command:
         return lambda function: function
     import ipywidgets
+    from IPython.display import display
 
-    return ipywidgets.interact(**controls)
+    def draw(function: Any) -> Any:
+        widget = ipywidgets.interactive(function, **controls)
+        made = [child for child in widget.children if hasattr(child, "description")]
+        written = [(labels or {}).get(control.description, control.description) for control in made]
+        for control, label in zip(made, written, strict=True):
+            control.description = label
+            control.style.description_width = f"{max(map(len, written)) * 0.6 + 1:.1f}em"
+            control.layout.width = "36em"
+        function.widget = widget
+        display(widget)
+        return function
+
+    return draw
