@@ -163,6 +163,7 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
     if s.compiled == "outside":
         model = torch.compile(model, backend="aot_eager")
     scaler = torch.amp.GradScaler("cpu", init_scale=256, enabled=s.precision == "float16")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     results = []
     for indices in sampler:
         size = s.parts[rank] if s.parts else max(len(indices), 1)
@@ -174,7 +175,8 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
             last = k + 1 == len(parts)
             with contextlib.nullcontext() if last else model.no_sync(), autocast(s):
                 scaler.scale(loss_of(s, model, x, y)).backward()
-        scaler.unscale_(torch.optim.SGD(net.parameters(), lr=0.1))
+        scaler.unscale_(optimizer)
+        scaler.update()
         if s.clip:
             nn.utils.clip_grad_norm_(net.parameters(), s.clip)
         assert torch.isfinite(gradient(net)).all()
