@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .gradient import effective_batch
+from .gradient import LR_RULES, effective_batch
 from .models import MODELS
 from .sampler import deal
 
@@ -26,7 +26,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "single": Strategy("whole", "samples", False),  # one process, the whole batch: the reference
     "equal": Strategy("equal", "mean", False),  # equal shares, plain mean: what DDP does
     "uneven-plain": Strategy("speed", "mean", False),  # shares by speed, plain mean
-    "uneven-plain-retuned": Strategy("speed", "mean", True),  # for its effective batch: arXiv 1706.02677, 2205.10287
+    "uneven-plain-retuned": Strategy("speed", "mean", True),  # the same, learning rate for its effective batch
     "speed-weighted": Strategy("speed", "speed", False),  # shares by speed, weighted by speed
     "balanced": Strategy("speed", "samples", False),  # shares by speed, weighted by samples: the letter's
     "fastest-only": Strategy("fastest", "samples", False),  # the best device alone
@@ -105,4 +105,4 @@ def shares_for(experiment: Experiment, speeds: Sequence[float], planned: Sequenc
 def learning_rate(experiment: Experiment, shares: Sequence[int]) -> float:
     """Return the peak learning rate; a retuned strategy's follows B_eff: for SGD linearly, else by its square root."""
     ratio = effective_batch(shares) / experiment.global_batch if STRATEGIES[experiment.strategy].retuned else 1.0
-    return experiment.lr * (ratio if experiment.optimizer == "SGD" else math.sqrt(ratio))
+    return experiment.lr * LR_RULES["linear" if experiment.optimizer == "SGD" else "sqrt"](ratio)

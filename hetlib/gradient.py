@@ -9,11 +9,14 @@ One process on the whole global batch has the gradient with :math:`w_r = n_r / n
 :math:`w_r = 1 / P` (``"mean"``); weights by speed are :math:`w_r = s_r / \sum s` (``"speed"``).
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 WEIGHTINGS = ("samples", "mean", "speed")
+# How the learning rate follows the ratio of batches: Goyal et al., arXiv 1706.02677; Malladi et al., arXiv 2205.10287.
+LR_RULES: dict[str, Callable[[float], float]] = {"linear": lambda ratio: ratio, "sqrt": math.sqrt}
 
 
 def replica_weights(counts: Sequence[int], weighting: str, speeds: Sequence[float] | None = None) -> np.ndarray:

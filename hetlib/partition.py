@@ -139,8 +139,7 @@ def _fastest(curves: Curves, batch: int, bounds: Any, active: Any, limit: float 
     if (upper := choose(high)) is None:
         return None
     while high - low > 1e-11 * high:
-        middle = (low + high) / 2
-        found = choose(middle)
+        found = choose(middle := (low + high) / 2)
         low, high, upper = (middle, high, upper) if found is None else (low, middle, found)
     shares = np.where(upper > 0, lows, 0)
     for reach in (np.minimum(curves.largest(low, tops) // units * units, upper), upper):  # the slowest are lowered

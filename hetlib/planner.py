@@ -76,9 +76,8 @@ def plan(
 
 def _read(path: Path) -> Partition | None:
     with contextlib.suppress(FileNotFoundError, ValueError, TypeError):  # none, or of another version
-        stored = json.loads(path.read_text()).items()
-        fields: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored}
-        return Partition(**fields)
+        stored: Any = {k: tuple(x) if isinstance(x, list) else x for k, x in json.loads(path.read_text()).items()}
+        return Partition(**stored)
     return None
 
 

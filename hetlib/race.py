@@ -38,8 +38,7 @@ class Task(NamedTuple):
 
 def capped(task: Task) -> Task:
     """Return the task with a cap on its batch: the one given, or what fits into the memory that is free now."""
-    place = platform.node(), task.replica.device
-    sharing = gather(place).count(place)
+    sharing = gather(place := (platform.node(), task.replica.device)).count(place)
     if task.replica.max_batch is not None:
         return task
     fitting = fitting_batch(_alone(task.network), task.loss_of, torch.device(task.replica.device), sharing)

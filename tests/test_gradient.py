@@ -9,7 +9,7 @@ from torch import nn
 import hetlib
 from hetlib.ddp import scale_gradient
 from hetlib.experiment import Experiment, learning_rate
-from hetlib.gradient import effective_batch, noise_scale, replica_weights
+from hetlib.gradient import LR_RULES, effective_batch, noise_scale, replica_weights
 from tests import workers
 
 
@@ -108,6 +108,8 @@ def test_noise_scale_needs_two_replicas():
 
 
 def test_learning_rate_rules():
+    assert LR_RULES["linear"](0.25) == 0.25
+    assert LR_RULES["sqrt"](0.25) == 0.5
     shares = [24, 8]  # effective batch 24 of 32
     for optimizer, expected in (("SGD", 0.75), ("Adam", 0.75**0.5)):
         experiment = Experiment(strategy="uneven-plain-retuned", global_batch=32, optimizer=optimizer, lr=1.0)
