@@ -15,6 +15,7 @@ import pandas as pd
 from hetlib.paths import DATA, NOTEBOOKS, RESULTS, ROOT
 from hetlib_bundle.heads import read_heads
 from hetlib_bundle.recorded import read
+from hetlib_bundle.verdict import interval
 
 RECORDED = DATA / "recorded"
 # What is shown: of each folder of results, files that are taken into the folder of that name in data/recorded.
@@ -22,8 +23,9 @@ KEPT = {
     "quick": ["bundle.json", "tables/99_report.csv"],
     "standard": [
         *("bundle.json", "tables/99_report.csv", "tables/07_accuracy_table.csv", "tables/09_time.csv"),
-        "figures/09_timeline.png",
+        *("figures/09_timeline.png", "tables/14_differences.csv", "tables/14_own_rate.csv"),
     ],
+    "standard-eurosat": ["tables/07_accuracy_table.csv"],
     "standard-brandenburg-smallcnn-24": ["tables/07_accuracy_table.csv"],
 }
 RIVALS = ("balanced", "uneven-plain", "uneven-plain-retuned", "speed-weighted")
@@ -54,6 +56,20 @@ def _differences(table: pd.DataFrame) -> list[str]:
     return cells + [f"{by['OA - single'][n]:+.1f} ({by.low[n]:+.1f} to {by.high[n]:+.1f})" for n in RIVALS]
 
 
+def _settings() -> list[list[str]]:
+    """Return one row a setting of 14: its name, and the strategies' differences to single."""
+    table, own = (pd.read_csv(RECORDED / "standard" / f"14_{name}.csv") for name in ("differences", "own_rate"))
+    rows = []
+    for setting, part in pd.concat([table, own.assign(setting="base, own rate")]).groupby("setting", sort=False):
+        cells = []
+        for name in ("balanced", "uneven-plain"):
+            values = part[part.strategy == name]["OA - single"]
+            mean, half = interval(values) if len(values) else (0.0, 0.0)
+            cells.append(f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})" if len(values) else "")
+        rows.append([str(setting).replace("-", " "), *cells])
+    return rows
+
+
 def _verdicts(profile: str) -> str:
     report = pd.read_csv(RECORDED / profile / "99_report.csv")
     words = [
@@ -67,23 +83,27 @@ def _verdicts(profile: str) -> str:
 def results_text() -> str:
     """Return the results: accuracy, time and verdicts at the standard profile, and what the runs took."""
     accuracy, times = (pd.read_csv(RECORDED / "standard" / f"{n}.csv") for n in ("07_accuracy_table", "09_time"))
-    longer = pd.read_csv(RECORDED / "standard-brandenburg-smallcnn-24" / "07_accuracy_table.csv")
+    further = [pd.read_csv(RECORDED / name / "07_accuracy_table.csv") for name in KEPT if "standard-" in name]
     made = {name: read(RECORDED / name / "07_runs.jsonl")[2] for name in KEPT if name != "quick"}
     epochs = {name: str(runs[0].experiment["epochs"]) for name, runs in made.items()}
     seeds = len({run.experiment["seed"] for run in made["standard"]})
     shares = "/".join(map(str, made["standard"][0].experiment["shares"]))
     rows = [
         [f"{dataset}, {model}", epochs[name], *_differences(part)]
-        for name, table in zip(epochs, (accuracy, longer), strict=True)
+        for name, table in zip(epochs, (accuracy, *further), strict=True)
         for (dataset, model), part in table.groupby(["dataset", "model"], sort=False)
     ]
     parts = [
         f"Accuracy (`07_accuracy`: virtual replicas with shares {shares}, the same weights and sample order for every "
         f"strategy, {seeds} seeds, learning rate chosen on validation data): test OA of `single`, one process with the "
-        "whole batch (%), and paired differences to it in points, with 95 % intervals. The last row trains longer: "
-        "`papermill notebooks/07_accuracy.ipynb out.ipynb -p profile standard -p datasets brandenburg -p models "
-        "smallcnn -p epochs 24`.",
+        "whole batch (%), and paired differences to it in points, with 95 % intervals. EuroSAT is a part of its RGB "
+        "images, which is not in the clone (`-p datasets eurosat`). The last row trains longer: `papermill "
+        "notebooks/07_accuracy.ipynb out.ipynb -p profile standard -p datasets brandenburg -p models smallcnn -p "
+        "epochs 24`.",
         _table(["data set, CNN", "epochs", "single", *RIVALS], rows),
+        f"Other settings (`14_settings`: one thing changed at a time from the first row, {seeds} seeds), differences "
+        "to `single` in the same way; *own rate*: the plain mean's learning rate is searched for itself:",
+        _table(["setting", "balanced", "uneven-plain"], _settings()),
     ]
     rows = [
         [

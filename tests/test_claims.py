@@ -196,7 +196,9 @@ def test_what_is_missing_is_said_with_the_command(results: Path) -> None:
     )
     recorded = claims.report("quick-recorded")[0].set_index("claim").note
     assert recorded["C3.3"].endswith("hetlib reproduce --profile quick --source recorded --only 07")
-    assert recorded["C5.6"].endswith(" -p profile quick -p source recorded -p datasets eurosat")
+    assert recorded["C5.6"].endswith(
+        " -p profile quick -p datasets eurosat -p source computed, then hetlib record --profile quick"
+    )
     store(results, [run("single", 0)])
     (results / "quick" / "runs" / "single-0-wake.json").unlink()
     assert "records of 07_verdicts are missing" in claims.report("quick")[0].set_index("claim").note["C3.3"]

@@ -73,8 +73,10 @@ class Claim:
         if not (extra := self.source.get("run_with", {})):
             options = " ".join(f"--{name} {value}" for name, value in given.items())
             return f"hetlib reproduce {options} --only {self.source['notebook'][:2]}"
+        recorded = given.pop("source", "") == "recorded"  # what is not among the records has to be computed
         options = " ".join(f"-p {name} {value}" for name, value in (given | extra).items())
-        return f"papermill notebooks/{self.source['notebook']}.ipynb out.ipynb {options}"
+        command = f"papermill notebooks/{self.source['notebook']}.ipynb out.ipynb {options}"
+        return f"{command} -p source computed, then hetlib record --profile {given['profile']}" if recorded else command
 
 
 def load(path: Path = REGISTER) -> dict[str, Claim]:
