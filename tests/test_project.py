@@ -107,7 +107,8 @@ def test_every_dependency_is_used() -> None:
     files = [*ROOT.glob("hetlib/*.py"), *ROOT.glob("notebooks/**/*.py"), *ROOT.glob("notebooks/*.ipynb")]
     code = "\n".join(path.read_text(encoding="utf-8") for path in [*files, ROOT / "Makefile"])
     names = [re.match(r"[\w-]+", requirement)[0] for requirement in PROJECT["dependencies"]]  # type: ignore[index]
-    assert [n for n in names if not re.search(rf"(import|from|-m) {imported.get(n, n)}|{n}_launcher", code)] == []
+    ways = r"(import |from |-m |lazy\.load\(\")"
+    assert [n for n in names if not re.search(rf"{ways}{imported.get(n, n)}|{n}_launcher", code)] == []
 
 
 def test_binder_recipe_renders() -> None:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from hetlib.records import RunRecord
 
-from .figures import STYLES, _figure, ieee_style
+from .figures import STYLES, _figure, ieee_style, sns
 
 __all__ = ["convergence_figure", "cost_figure", "history"]
 

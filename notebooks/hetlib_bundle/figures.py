@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import lazy_loader as lazy
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
@@ -24,6 +24,7 @@ from hetlib.speed import SpeedModel
 from .products import runs_frame
 from .verdict import interval
 
+sns: Any = lazy.load("seaborn")  # which takes a second, and few notebooks draw with it
 mpl.rcParams["pdf.fonttype"] = 42  # read when a figure is saved: TrueType, which IEEE asks for
 # One colour (Okabe and Ito), marker and line a strategy, in every figure.
 STYLES: dict[str, dict[str, Any]] = {

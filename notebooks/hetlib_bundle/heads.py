@@ -3,13 +3,15 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import nbformat
+import lazy_loader as lazy
 
 from hetlib.paths import NOTEBOOKS
 
 __all__ = ["STATEMENTS", "Head", "claims_table", "notebooks_list", "read_heads"]
+
+nbformat: Any = lazy.load("nbformat")
 
 # Claim: statement and quantity, the letter's abstract in our words; data/claims.yaml takes them apart.
 STATEMENTS = {

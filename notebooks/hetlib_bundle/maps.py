@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
 import matplotlib.colors
 import numpy as np
-import seaborn as sns
 import torch
 from torch import nn
 
@@ -18,6 +18,8 @@ from hetlib.landcover import read_labels, read_scene, zones
 from hetlib.metrics import confusion_matrix
 
 __all__ = ["Scene", "class_colours", "confusion", "open_scene", "predict", "write_map"]
+
+sns: Any = lazy.load("seaborn")
 
 # Class: colour on maps. Others get one of a palette.
 COLOURS = {

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import nbformat
+import lazy_loader as lazy
 import pandas as pd
 
 from hetlib import paths
@@ -27,6 +27,7 @@ from .source import resolve, results_folder
 
 __all__ = ["Keeper", "keeper", "publish", "read"]
 
+nbformat: Any = lazy.load("nbformat")  # which takes more than a second, and a notebook itself needs none of it
 RECORDED = Path(os.environ.get("HETLIB_RECORDED", paths.DATA / "recorded")).resolve()
 LIMIT = 5_000_000  # bytes of all records of a profile: a clone carries them
 
