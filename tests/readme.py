@@ -14,7 +14,9 @@ import pandas as pd
 
 from hetlib.paths import DATA, NOTEBOOKS, RESULTS, ROOT
 from hetlib_bundle.heads import read_heads
+from hetlib_bundle.profiles import get_profile
 from hetlib_bundle.recorded import read
+from hetlib_bundle.settings import SETTINGS
 from hetlib_bundle.verdict import interval
 
 RECORDED = DATA / "recorded"
@@ -68,6 +70,37 @@ def _settings() -> list[list[str]]:
             cells.append(f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})" if len(values) else "")
         rows.append([str(setting).replace("-", " "), *cells])
     return rows
+
+
+def _hours(model: str, runs: int, classes: int) -> float:
+    """Return hours of training on one core at profile full, by the step times in the record of 03, at 16 x 16 pixels.
+
+    Nothing but training is counted, and every class has as many samples as the profile admits.
+    """
+    full, costs = (
+        get_profile("full"),
+        read(RECORDED / "standard" / "03_costs.jsonl")[1][0].set_index("model").loc[model],
+    )
+    samples = runs * full.epochs * classes * full.per_class
+    return samples * (costs["per sample (ms)"] + costs["fixed (ms)"] / 128) / 3.6e6
+
+
+def _full() -> str:
+    """Say what the profile full would take, which has not been run."""
+    full, runs = get_profile("full"), read(RECORDED / "standard" / "07_runs.jsonl")[2]
+    classes = {run.experiment["dataset"]: len(run.confusion) for run in runs}
+    searched, seeds, strategies = 3 * 2, len(full.seeds), 2 + len(RIVALS)
+    accuracy = sum(
+        _hours(model, searched + strategies * seeds, classes[name]) for name in full.datasets for model in full.models
+    )
+    each, own = searched + 3 * seeds, len(SETTINGS)
+    settings = _hours("smallcnn", each * own, classes["brandenburg"])
+    settings += sum(_hours(model, each, classes["brandenburg"]) for model in full.other_models)
+    return (
+        "The profile `full` (`make reproduce PROFILE=full`) is for a GPU and has not been run. By the step times of "
+        f"`03_models`, training alone would take at most {accuracy:,.0f} hours of one core in `07_accuracy` and "
+        f"{settings:,.0f} in `14_settings`; what a GPU needs was not measured."
+    )
 
 
 def _verdicts(profile: str) -> str:
@@ -130,6 +163,7 @@ def results_text() -> str:
         f"{quick['peak_pss_mb']:.0f} MB in all processes together, the standard profile {standard['seconds'] / 60:.0f} "
         f"minutes{before} and {standard['peak_pss_mb']:.0f} MB (Python {quick['versions']['python']}, torch "
         f"{quick['versions']['torch']}). The strategies are explained in `hetlib/experiment.py`.",
+        _full(),
     ]
     return "\n\n".join(parts)
 
