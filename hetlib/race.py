@@ -114,7 +114,7 @@ def race(task: Task, plans: Iterable[Shares], seconds: float) -> dict[Shares, tu
     pairs = zip(plans, groups, strict=True)
     steps = [_stepper(task, group, unused) if shares[rank] else None for shares, group in pairs]
     taken: list[list[tuple[float, float]]] = [[] for _ in plans]
-    begin, turns, elapsed, block = time.perf_counter(), 0, 0.0, 1
+    seconds, begin, turns, elapsed, block = max(gather(seconds)), time.perf_counter(), 0, 0.0, 1  # one budget for all
     while turns < 3 or elapsed < seconds:
         for shares, step, own in zip(plans, steps, taken, strict=True):
             gather(None)  # whoever stays out of a plan is idle until its steps are done
