@@ -112,11 +112,26 @@ def test_last_bits_of_the_layout_do_not_move_a_pixel(monkeypatch: pytest.MonkeyP
             where = axes.get_position(original=True).get_points()
             axes.set_position(Bbox(where + noise.uniform(-1e-12, 1e-12, where.shape)))
             axes.set_in_layout(True)
+        for part in figure.subfigs:
+            where = part.bbox_relative.get_points()
+            part.bbox_relative.set_points(where + noise.uniform(-1e-12, 1e-12, where.shape))
 
     noise, solved, drawn = np.random.default_rng(0), ConstrainedLayoutEngine.execute, []
     monkeypatch.setattr(ConstrainedLayoutEngine, "execute", execute)
+
+    def nested() -> Figure:
+        with figures.ieee_style():
+            figure = figures._figure(2.0)
+            for part in figure.subfigures(2, 1):
+                part.suptitle("Some")
+                part.subplots(1, 3)
+        return figure
+
     for _ in range(3):
-        figure = figures.shares_figure(NAMES, PLAN)
-        figure.canvas.draw()
-        drawn.append([axes.get_position(original=True).extents.tolist() for axes in figure.axes])
+        made = [figures.shares_figure(NAMES, PLAN), nested()]
+        for figure in made:
+            figure.draw_without_rendering()
+        places = [axes.get_position(original=True) for figure in made for axes in figure.axes]
+        places += [part.bbox_relative for part in made[1].subfigs]
+        drawn.append([place.extents.tolist() for place in places])
     assert drawn[0] == drawn[1] == drawn[2]

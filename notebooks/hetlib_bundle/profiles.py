@@ -5,7 +5,8 @@ two CNNs and five seeds. Its epochs and samples were then chosen to take at most
 of an epoch with its evaluation that were measured on one core of a 2-core virtual machine: smallcnn 1.0 (Brandenburg)
 and 0.6 (Wake), mobilenet_v3_small 5.4 and 4.0. The 36 runs of 8 epochs of each pair in `07_accuracy` then take some 53
 minutes, `09_time` with both CNNs some 10, and the others some 15. resnet18 takes 34 seconds an epoch there: for full.
-`14_settings` has further CNNs in full alone, as settings beside the others; its quick size has two settings.
+`14_settings` takes some 12 to 16 minutes beside `07_accuracy`. It has further CNNs in full alone, as settings beside
+the others; its quick size has two settings.
 """
 
 from collections.abc import Sequence
@@ -50,17 +51,7 @@ PROFILES = {
         (*range(5),), 8, 300, ("brandenburg", "wake"), ("smallcnn", "mobilenet_v3_small"), 6, 3, 8.0, 10000, 32, 1
     ),
     "full": Profile(
-        (*range(10),),
-        40,
-        2000,
-        ("brandenburg", "wake"),
-        ("smallcnn", "resnet18"),
-        15,
-        4,
-        20.0,
-        20000,
-        None,
-        1,
+        *((*range(10),), 40, 2000, ("brandenburg", "wake"), ("smallcnn", "resnet18"), 15, 4, 20.0, 20000, None, 1),
         other_models=("resnet18", "vgg11", "mobilenet_v3_small", "densenet121"),
     ),
 }
