@@ -55,6 +55,13 @@ def test_a_script_of_ones_own(pool):
     assert all(n > 0 for n in pool.run(workers_plan.one_step_each, (6, 2)))
 
 
+def test_a_race_tells_computing_from_waiting_and_has_one_budget(pool):
+    (steps, computes), other = pool.run(workers_plan.equal_shares_in_a_race, 12.0)
+    assert (steps, computes) == other
+    assert steps > 3  # those that every plan gets
+    assert computes[1] > 4 * computes[0]  # as long as each other if waiting counted
+
+
 def test_a_model_with_unused_parameters(pool):
     first, second = pool.run(workers_plan.unused_parameters)
     assert first == second

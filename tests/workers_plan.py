@@ -7,6 +7,8 @@ import torch
 
 import hetlib
 from hetlib.models import build_model
+from hetlib.platform import Replica
+from hetlib.race import Task, race
 
 
 def own_plan(rank: int, bounds: list[dict[str, int]]) -> tuple[hetlib.Partition, bool]:
@@ -28,6 +30,19 @@ def one_step_each(rank: int, shares: tuple[int, ...]) -> int:
     for indices in sampler:
         wrapped(torch.randn(len(indices), 4, 16, 16)).square().mean().backward()
     return sum(p.grad is not None for p in model.parameters())
+
+
+def equal_shares_in_a_race(rank: int, slowdown: float) -> tuple[int, list[float]]:
+    """Time one plan with a budget for rank 1 alone; return the steps taken and the compute times of both ranks."""
+    model = build_model("smallcnn", bands=4, classes=3, size=16)
+    task = Task(
+        Replica(slowdown=slowdown if rank else 1.0),
+        model,
+        lambda network, n: network(torch.randn(n, 4, 16, 16)).square().mean(),
+        lambda network: torch.optim.SGD(network.parameters(), lr=0.0),
+    )
+    seconds, computes = race(task, [(16, 16)], 0.5 * rank)[16, 16]
+    return len(seconds), computes
 
 
 class Branches(torch.nn.Module):
