@@ -102,8 +102,7 @@ def check_weights(model: nn.Module, group: dist.ProcessGroup | None = None) -> N
     kinds = {2: torch.int16, 4: torch.int32, 8: torch.int64}
     # Two numbers a tensor are reduced: the sum of its bit patterns, which no rounding hides, and minus that.
     sums = torch.stack([w.detach().view(kinds[w.element_size()]).sum(dtype=torch.int64) for w in named.values()])
-    bounds = torch.stack([sums, -sums])
-    bounds = bounds if dist.get_backend(group) == "nccl" else bounds.cpu()
+    bounds = torch.stack([sums, -sums]).to(sums.device if dist.get_backend(group) == "nccl" else "cpu")
     dist.all_reduce(bounds, dist.ReduceOp.MAX, group=group)
     if differing := [name for name, same in zip(named, (bounds[0] == -bounds[1]).tolist(), strict=True) if not same]:
         found = f"the replicas' weights differ in {len(differing)} of {len(named)} tensors, e.g. {differing[:3]}"

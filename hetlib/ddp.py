@@ -6,7 +6,9 @@ overlap and compression hooks stay as they are. For a mean loss over m of the n 
 is :math:`P\,m / n`; what the passes of a step add up to, on all replicas, is the gradient of the mean over all n.
 """
 
+import atexit
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +25,8 @@ from .sampler import BalancedSampler
 
 Module = TypeVar("Module", bound=nn.Module)
 Factor = Callable[[], float | torch.Tensor]
+# gloo's threads let go of the last backward pass a little later, and torch aborts a process that has ended by then.
+atexit.register(time.sleep, 0.1)
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -76,8 +80,7 @@ class _Announced:
 
     def __init__(self, model: DistributedDataParallel) -> None:
         self.group, self.replicas = model.process_group, dist.get_world_size(model.process_group)
-        nccl = dist.get_backend(self.group) == "nccl"
-        self.device = next(model.parameters()).device if nccl else torch.device("cpu")
+        self.device = next(model.parameters()).device if dist.get_backend(self.group) == "nccl" else torch.device("cpu")
         self.factors: deque[Factor] = deque()
 
     def announce(self, counts: tuple[float | torch.Tensor, ...]) -> None:
@@ -131,8 +134,7 @@ def balance(
     if sampler is not None and len(sampler.counts(0)) != replicas:
         raise ValueError(f"`sampler` deals to {len(sampler.counts(0))} replicas, but the model has {replicas}.")
     source: Callable[[int], Any] = _Announced(model) if sampler is None else _Dealt(sampler, passes)
-    if reduction == "sum":
-        source = lambda size: float(replicas)  # noqa: E731
+    source = source if reduction == "mean" else lambda size: float(replicas)
     watcher = SelfCheck(model) if check else None
     steps = itertools.count(1)
 

@@ -33,8 +33,7 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
     kept: dict[int, torch.UntypedStorage] = {}  # alive until all is counted, so that no memory is used twice
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
