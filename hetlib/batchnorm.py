@@ -112,8 +112,7 @@ class Normalize(torch.autograd.Function):
             return each.sum(0, True) if len(m) == 1 else each.new_zeros(len(m), t.shape[1]).index_add_(0, owner, each)
 
         def spread(t: torch.Tensor) -> torch.Tensor:  # and back
-            t = t.to(dtype)
-            return (t if len(t) == 1 else t.index_select(0, owner)).reshape(-1, t.shape[1], *[1] * len(space))
+            return (t if len(t) == 1 else t.index_select(0, owner)).to(dtype).reshape(-1, t.shape[1], *[1] * len(space))
 
         center = total(x) / m
         x = x - spread(center)  # so that a mean of many standard deviations costs no digits from here on

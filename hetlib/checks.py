@@ -77,9 +77,11 @@ class SelfCheck:
         layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, _BatchNorm)}
         for layer in layers.values():  # synchronised ones too: nobody else takes part in this pass
             layer.forward = partial(_BatchNorm.forward, layer)  # type: ignore[method-assign]
-        used = [p for p in self.model.module.parameters() if p.requires_grad]
-        copies = [p for p in network.parameters() if p.requires_grad]
-        (inputs, keywords), gradients = tree_map(partial(_joined, copies[0].device), *passes)
+        used, copies = ([p for p in m.parameters() if p.requires_grad] for m in (self.model.module, network))
+        (inputs, keywords), gradients = tree_map(
+            lambda *p: torch.cat(p).to(copies[0].device) if isinstance(p[0], torch.Tensor) and p[0].dim() else p[0],
+            *passes,
+        )
         with torch.enable_grad():
             outputs = differentiable(network(*inputs, **keywords))
             found = torch.autograd.grad(outputs, copies, gradients, materialize_grads=True)
@@ -107,10 +109,6 @@ def check_weights(model: nn.Module, group: dist.ProcessGroup | None = None) -> N
     if differing := [name for name, same in zip(named, (bounds[0] == -bounds[1]).tolist(), strict=True) if not same]:
         found = f"the replicas' weights differ in {len(differing)} of {len(named)} tensors, e.g. {differing[:3]}"
         raise RuntimeError(f"{found}; start all from the same, and let only the reduced gradient change them.")
-
-
-def _joined(device: torch.device, *parts: Any) -> Any:
-    return torch.cat(parts).to(device) if isinstance(parts[0], torch.Tensor) and parts[0].dim() else parts[0]
 
 
 def differentiable(outputs: Any) -> list[torch.Tensor]:

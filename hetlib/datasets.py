@@ -24,22 +24,20 @@ class EuroSAT(SceneFolder):
         *,
         version: str = "rgb",  # JPEG, or "ms": 13 bands
         download: bool = False,  # fetch the official archive (90 MB or 2 GB) into `root` when it is not there
-        checksum: bool = False,  # check the archive's MD5 after the download
         **options: Any,  # as for SceneFolder
     ):
         if version not in ("rgb", "ms"):
             raise ValueError(f"`version` must be 'rgb' or 'ms', got {version!r}.")
         known, root = _KNOWN["eurosat"][version], Path(root)
-        places = [root / folder for folder in known["folders"]]
-        if root.is_file() or any(root.glob(known["files"])):
-            places.append(root)
-        if download and not any(map(Path.exists, places)):
+        places = [*(root / folder for folder in known["folders"]), root]
+        found = [place for place in places if place.is_file() or any(place.glob(known["files"]))]
+        if not found and download:
             from torchvision.datasets.utils import download_and_extract_archive
 
-            download_and_extract_archive(known["url"], str(root), md5=known["md5"] if checksum else None)
-        if not (found := list(filter(Path.exists, places))):
-            remedy = "specify a different `root` or use `download=True` to fetch the dataset"
-            raise FileNotFoundError(f"Dataset not found in `root={str(root)!r}` and `download={download}`, {remedy}.")
+            download_and_extract_archive(known["url"], str(root), md5=known["md5"])
+            found = places
+        if not found:
+            raise FileNotFoundError(f"`root` is {str(root)!r}, without EuroSAT; give another, or `download=True`.")
         super().__init__(found[0], split, **{"band_names": known["band_names"]} | options)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from .gradient import LR_RULES, effective_batch
-from .models import MODELS
+from .models import BATCH, MODELS
 from .sampler import deal
 
 
@@ -106,3 +106,11 @@ def learning_rate(experiment: Experiment, shares: Sequence[int]) -> float:
     """Return the peak learning rate; a retuned strategy's follows B_eff: for SGD linearly, else by its square root."""
     ratio = effective_batch(shares) / experiment.global_batch if STRATEGIES[experiment.strategy].retuned else 1.0
     return experiment.lr * LR_RULES["linear" if experiment.optimizer == "SGD" else "sqrt"](ratio)
+
+
+def check_accumulation(experiment: Experiment) -> None:
+    """Raise ``ValueError`` where a share that is taken in several passes would not add up to what one pass gives."""
+    norm = experiment.model_options.get("norm") or next(iter(MODELS[experiment.model]), None)
+    if norm in BATCH or experiment.rebalance:
+        got = f"`norm` is {norm!r} and `rebalance` {experiment.rebalance}; allowed: 'group', or none, and False"
+        raise ValueError(f"{got}, where a share exceeds `max_batch`, and with `accumulate`.")

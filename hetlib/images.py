@@ -1,7 +1,6 @@
 """What every data set here is: labelled images in a memory-mapped cache, read one by one or gathered."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,8 +64,7 @@ class ImageDataset(Dataset):
     def gather(self, indices: Sequence[int] | np.ndarray | torch.Tensor, standardise: bool = True) -> Batch:
         """Read images (n, bands, height, width) float32, channels last in memory, and labels (n,) int64.
 
-        ``indices`` (n,) are positions within this split. Images are standardised by ``mean`` and ``std``, or raw;
-        ``transforms`` are not applied.
+        ``indices`` (n,) are positions in this split. Images are standardised or raw; ``transforms`` are not applied.
         """
         chosen = np.asarray(indices, dtype=np.int64)
         images = torch.empty((len(chosen), *self.image_shape), memory_format=torch.channels_last)
@@ -85,24 +83,6 @@ class ImageDataset(Dataset):
             if not self._clean:
                 np.copyto(part, np.float32(0) if standardise else self.mean, where=~valid_pixels(raw, *self._data))
         return images, torch.from_numpy(self.labels[chosen])
-
-    def plot(self, sample: dict[str, Any]) -> Any:
-        """Return a matplotlib figure of an item, in colour if red, green, blue or B04, B03, B02 are there."""
-        from matplotlib.figure import Figure
-
-        image = np.asarray(sample["image"], dtype=np.float32)[colour_bands(self.bands)].transpose(1, 2, 0)
-        low, high = np.percentile(image, (2, 98), axis=(0, 1))
-        axes = Figure(figsize=(2.5, 2.5), layout="constrained").add_subplot(title=self.classes[int(sample["label"])])
-        axes.imshow(np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1))
-        axes.axis("off")
-        return axes.figure
-
-
-def colour_bands(names: Sequence[str]) -> list[int]:
-    """Return the positions of red, green and blue (or B04, B03, B02), or three times the first band's."""
-    patterns = ("red|b04", "green|b03", "blue|b02")
-    found = [[i for i, name in enumerate(names) if re.search(pattern, name.lower())] for pattern in patterns]
-    return [positions[0] for positions in found] if all(found) else [0, 0, 0]
 
 
 def valid_pixels(pixels: np.ndarray, nodata: float | None, valid_range: Range) -> np.ndarray:

@@ -8,14 +8,14 @@ from torch import nn
 
 from .batchnorm import ALONE, convert_batchnorm
 
-_BATCH = ("batch", "balanced", "pooled")
+BATCH = ("batch", "balanced", "pooled")
 # Networks, and the norms that each offers (the first is the default).
 MODELS: Mapping[str, tuple[str, ...]] = {
-    "smallcnn": ("group", *_BATCH),
-    "resnet18": (*_BATCH, "group"),
+    "smallcnn": ("group", *BATCH),
+    "resnet18": (*BATCH, "group"),
     "vgg11": (),
-    "mobilenet_v3_small": (*_BATCH, "group"),
-    "densenet121": _BATCH,
+    "mobilenet_v3_small": (*BATCH, "group"),
+    "densenet121": BATCH,
 }
 _group_norm = partial(nn.GroupNorm, 8)
 

@@ -14,10 +14,11 @@ import torch.distributed as dist
 from torch import nn
 from torch.utils._pytree import tree_map
 
+from .batchnorm import BalancedBatchNorm
 from .cache import fingerprint
 from .checks import differentiable
 from .datasets import load_dataset
-from .experiment import Experiment
+from .experiment import Experiment, check_accumulation
 from .partition import Partition, left_out, partition
 from .platform import Platform, Replica
 from .progress import spending
@@ -51,6 +52,8 @@ def plan(
         progress: Whether rank 0 shows a bar; by default on a terminal and in a notebook that is no batch run.
         replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits), ``multiple``.
     """
+    if accumulate and any(isinstance(layer, BalancedBatchNorm) for layer in model.modules()):
+        raise ValueError("`accumulate` is True for a model with BalancedBatchNorm; allowed: False, or another norm.")
     inputs = example_batch if isinstance(example_batch, tuple) else (example_batch,)
 
     def loss_of(network: nn.Module, n: int) -> torch.Tensor:
@@ -90,15 +93,18 @@ def measure(
 
 
 def plan_experiment(
-    experiment: Experiment, replicas: Any, *, seconds: float = 10, keep_all: bool = False, progress: bool | None = None
+    experiment: Experiment, replicas: Any, *, seconds: float = 10, keep_all: bool = False, accumulate: bool = False,
+    progress: bool | None = None,
 ) -> Partition:  # fmt: skip
-    """Choose an experiment's shares by speed: measured for processes, nominal for virtual replicas."""
+    """Choose an experiment's shares by speed, as `plan` does: measured for processes, nominal for virtual replicas."""
+    if accumulate:
+        check_accumulation(experiment)
     if isinstance(replicas, Replicas):
         with spending("planning", seconds, progress):
-            return replicas.run(_on_replica, experiment, replicas.platform, _decide, seconds, keep_all)[0]
+            return replicas.run(_on_replica, experiment, replicas.platform, _decide, seconds, keep_all, accumulate)[0]
     models = [SpeedModel.constant(speed) for speed in replicas.platform.nominal_speeds]
-    active = (len(models) if keep_all else 1, len(models))
-    return partition(models, experiment.global_batch, active=active, **_limits(replicas.platform.replicas))
+    limits = _limits(replicas.platform.replicas) | ({"caps": None} if accumulate else {})
+    return partition(models, experiment.global_batch, active=(len(models) if keep_all else 1, len(models)), **limits)
 
 
 def _limits(replicas: Sequence[Replica]) -> dict[str, Any]:

@@ -86,8 +86,6 @@ class Platform:
         """Read a file such as ``replicas: [{device: cuda:0}, {device: cpu, threads: 8, count: 2}]``."""
         try:
             content = yaml.safe_load(Path(path).read_text())
-        except FileNotFoundError:
-            raise FileNotFoundError(f"platform file {str(path)!r} does not exist; check the path.") from None
         except yaml.YAMLError as error:
             raise ValueError(f"platform file {str(path)!r} is not valid YAML: {error}") from None
         if not isinstance(content, Mapping) or set(content) != {"replicas"} or not content["replicas"]:

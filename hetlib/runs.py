@@ -12,7 +12,7 @@ import torch
 
 from .cache import fingerprint
 from .datasets import load_dataset
-from .experiment import RESULTS_VERSION, STRATEGIES, Experiment, learning_rate, shares_for
+from .experiment import RESULTS_VERSION, STRATEGIES, Experiment, check_accumulation, learning_rate, shares_for
 from .partition import Partition
 from .planner import measure, plan_experiment
 from .platform import Platform
@@ -65,6 +65,11 @@ def run(
     if plan_with and all(plan_with.compute):
         speeds = tuple(n / t for n, t in zip(plan_with.shares, plan_with.compute, strict=True))
     shares = shares_for(experiment, speeds, plan_with.shares if plan_with else None)
+    passes = plan_with.passes if plan_with and plan_with.passes and plan_with.shares == shares else (1,) * len(shares)
+    parts = [-(-n // k) if k > 1 else experiment.global_batch for n, k in zip(shares, passes, strict=True)]
+    most = tuple(r.max_batch or part for r, part in zip(platform.replicas, parts, strict=True))
+    if np.greater([shares, *(later for _, later in experiment.plans)], most).any():
+        check_accumulation(experiment)
     # The data set is opened here first: bad input is an error before any worker starts, and the cache exists.
     data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
     mode, weighting_speeds = "virtual" if virtual else "processes", speeds if strategy.weighting == "speed" else ()
@@ -73,7 +78,7 @@ def run(
     if store is not None and not keep_weights and (found := RunRecord.load(store / f"{name}.json")):
         return found
     models = measure(experiment, replicas, seconds=seconds) if experiment.rebalance else None  # type: ignore[arg-type]
-    job = Job(experiment, platform, shares, speeds, keep_weights, models)
+    job = Job(experiment, platform, shares, speeds, most, keep_weights, models)
     results = [result for result in replicas.run(train, job) if result is not None]
     stamps, weights = np.stack([result.pop("stamps") for result in results]), results[0].pop("weights")
     known: Any = {"fingerprint": name, "experiment": settings, "platform": machines, "mode": mode}

@@ -1,5 +1,6 @@
 """The training loop on one page, for every strategy, in processes or with virtual replicas."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,7 @@ class Job:
     platform: Platform
     shares: tuple[int, ...]
     speeds: tuple[float, ...]
+    most: tuple[int, ...]  # samples of each replica's pass: a larger share is taken in several, accumulated
     keep_weights: bool
     models: Any = None  # step model of each replica, for rebalancing
 
@@ -59,7 +61,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     norm, team = experiment.model_options.get("norm"), ALONE if group is None else group
     device = torch.device("cpu" if rank is None else job.platform.replicas[rank].device)
     position = None if rank is None else active.index(rank)  # number among the active replicas
-    factor = 1 if rank is None else len(active)  # DDP divides by it
+    factor, most = (1, experiment.global_batch) if rank is None else (len(active), job.most[rank])  # DDP divides by P
     dtype = getattr(torch, experiment.dtype)
     data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
     held_out = load_dataset(experiment.dataset, experiment.evaluate_split, **experiment.dataset_options)
@@ -78,7 +80,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     drift.setdefault(0, 1.0 if rank is None else job.platform.replicas[rank].slowdown)
     slow = SlowDown(max(drift.values()), network)
     segments: list[int] = []
-    model: nn.Module = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
+    model: Any = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
     if group is not None:
         # In training nothing reads the buffers, so they are sent before an evaluation instead of at each step.
         options: Any = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
@@ -95,23 +97,28 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
         loss_sum = torch.zeros((), dtype=torch.float64)
         for counts, indices in islice(sampler.steps(), steps - len(stamps)):
             stamp = [time.perf_counter()]
-            part = slice(None) if position is None else slice(sum(counts[:position]), sum(counts[: position + 1]))
-            mine = indices[part]
+            own = slice(None) if position is None else slice(sum(counts[:position]), sum(counts[: position + 1]))
+            mine = indices[own]
             segments[:] = counts
             slow.factor = drift.get(len(stamps), slow.factor)
-            slow.start("forward", len(mine))
-            images, labels = data.gather(mine)
-            images, labels = images.to(device, dtype), labels.to(device)
             each = replica_weights(counts, STRATEGIES[experiment.strategy].weighting, speeds) / np.maximum(counts, 1)
-            scale = np.repeat(factor * each, counts)[part]
-            losses = F.cross_entropy(model(images), labels, reduction="none")
-            loss = (losses * torch.from_numpy(scale).to(device, dtype)).sum()
-            slow.settle()
-            slow.start("backward", len(mine))
-            # Called when this backward pass has computed its last gradient, before DDP waits for the others.
-            computed = partial(note, stamp, slow, device)
-            loss.register_hook(lambda _, computed=computed: Variable._execution_engine.queue_callback(computed))
-            loss.backward()
+            scale = torch.from_numpy(np.repeat(factor * each, counts)[own])
+            *early, last = np.array_split(np.arange(len(mine)), max(-(-len(mine) // most), 1))
+            total: Any = 0.0
+            for part in (*early, last):
+                with contextlib.nullcontext() if part is last or group is None else model.no_sync():
+                    slow.start("forward", len(part))
+                    images, labels = data.gather(mine[part])
+                    images, labels = images.to(device, dtype), labels.to(device)
+                    losses = F.cross_entropy(model(images), labels, reduction="none")
+                    loss = (losses * scale[part].to(device, dtype)).sum()
+                    total += losses.detach().sum()
+                    slow.settle()
+                    slow.start("backward", len(part))
+                    if part is last:  # called when all is computed, before DDP waits for the others
+                        computed = partial(note, stamp, slow, device)
+                        loss.register_hook(lambda _, done=computed: Variable._execution_engine.queue_callback(done))
+                    loss.backward()
             stamp.append(time.perf_counter())
             if rebalancer and (changed := rebalancer.exchange(counts, stamp[1] - stamp[0], group)):
                 sampler.replan(changed)
@@ -120,7 +127,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             optimizer.zero_grad()
             slow.settle()
             schedule.step()
-            loss_sum += losses.detach().sum().cpu()
+            loss_sum += total.cpu()
             stamps.append([*stamp, time.perf_counter()])
         if epoch == epochs or (experiment.evaluate_every and epoch % experiment.evaluate_every == 0):
             if norm == "pooled":  # one of the two finds something to pool

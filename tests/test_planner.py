@@ -1,10 +1,12 @@
 """Plans from the clock, with real processes; how good they are is a matter of the benchmarks."""
 
+import dataclasses
 import re
 import sys
 import time
 
 import pytest
+import torch
 
 import hetlib
 from hetlib.progress import spending
@@ -74,6 +76,28 @@ def test_more_than_fits_goes_through_in_parts(pool):
     assert sum(plan.shares) == 48
     assert plan.passes == tuple(max(-(-n // most), 1) for n, most in zip(plan.shares, (7, 9), strict=True))
     assert max(plan.passes) > 1
+
+
+def test_an_experiment_is_planned_for_more_than_fits(pool, monkeypatch):
+    experiment = dataclasses.replace(SMALL, global_batch=48)
+    monkeypatch.setattr(pool, "platform", hetlib.Platform.from_list([{"max_batch": 7}, {"max_batch": 9}]))
+    with pytest.raises(hetlib.ReplicaError, match="no choice of replicas takes exactly 48 samples"):
+        hetlib.plan_experiment(experiment, pool, seconds=0.1)
+    plan = hetlib.plan_experiment(experiment, pool, seconds=0.1, accumulate=True)
+    assert sum(plan.shares) == 48
+    assert plan.passes == tuple(max(-(-n // most), 1) for n, most in zip(plan.shares, (7, 9), strict=True))
+    assert pool.train(experiment, plan_with=plan).shares == list(plan.shares)
+    virtual = hetlib.VirtualReplicas(pool.platform)
+    assert hetlib.plan_experiment(experiment, virtual, accumulate=True).shares == (24, 24)
+    batches = dataclasses.replace(experiment, model_options={"norm": "balanced"})
+    with pytest.raises(ValueError, match="`norm` is 'balanced'"):
+        hetlib.plan_experiment(batches, pool, accumulate=True)
+
+
+def test_passes_and_the_statistics_of_a_global_batch_exclude_each_other():
+    model = hetlib.convert_batchnorm(torch.nn.BatchNorm1d(4))
+    with pytest.raises(ValueError, match="`accumulate` is True for a model with BalancedBatchNorm"):
+        hetlib.plan(model, torch.randn(4, 4), global_batch=8, accumulate=True)
 
 
 def test_a_stored_plan_is_used_again(pool, tmp_path):

@@ -201,7 +201,7 @@ def weights_equal(a, b):
 
 def test_a_log_of_plans_replays_the_run_to_the_bit_and_changes_no_result(pool):
     fast = dataclasses.replace(SETTINGS, dtype="float32", drift=((3, (8, 1)),), max_steps=25, epochs=9)
-    job = Job(dataclasses.replace(fast, rebalance=True), pool.platform, (40, 24), (1.0, 1.0), True, CONSTANT)
+    job = Job(dataclasses.replace(fast, rebalance=True), pool.platform, (40, 24), (1.0, 1.0), (64, 64), True, CONSTANT)
     live = pool.run(train, job)[0]
     assert len(live["plans"]) > 1
     assert live["plans"][-1][1][0] < 40

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import hetlib
 from hetlib.datasets import load_dataset
 from hetlib.experiment import STRATEGIES, Experiment, learning_rate, shares_for
 from hetlib.records import RunRecord
+from hetlib.train import Job
 from hetlib_bundle.products import runs_frame
+from tests import workers
 
 # 8 classes of 20 windows: 160 samples, so steps of 64, 64 and 32 an epoch; 20 steps are 7 epochs.
 SETTINGS = Experiment(
@@ -69,6 +72,42 @@ def test_balanced_equals_one_process_and_plain_does_not(pool):
     assert difference(balanced, single) < 1e-10
     assert balanced.confusion == single.confusion
     assert difference(plain, single) > 0.01
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "uneven-plain"])
+def test_shares_beyond_what_fits_are_accumulated(pool, strategy, monkeypatch):
+    """Uneven numbers of passes: 45 samples in five, 13 in two, 6 in one."""
+    experiment = dataclasses.replace(SETTINGS, strategy=strategy)
+    whole = hetlib.VirtualReplicas(PLATFORM).train(experiment, keep_weights=True)
+    monkeypatch.setattr(pool, "platform", hetlib.Platform.from_list([{"max_batch": n} for n in (10, 7, 10)]))
+    real = pool.train(experiment, keep_weights=True)
+    assert difference(whole, real) < 1e-10
+    assert real.epochs[-1]["loss"] == pytest.approx(whole.epochs[-1]["loss"], rel=1e-9)
+    job = Job(dataclasses.replace(experiment, max_steps=1), pool.platform, (45, 13, 6), (1, 1, 1), (10, 7, 10), False)
+    assert pool.run(workers.pass_sizes, job) == [[9] * 5, [7, 6], [6]]
+
+
+def test_a_plan_with_passes_is_trained_in_them(pool):
+    experiment = dataclasses.replace(SETTINGS, shares=None, max_steps=2)
+    plan = hetlib.Partition((45, 13, 6), (1.0, 1.0, 1.0), 0.0, None, None, ("",) * 3, passes=(3, 1, 2))
+    with mock.patch.object(pool, "run", side_effect=pool.run) as run:
+        pool.train(experiment, plan_with=plan)
+    assert run.call_args.args[1].most == (15, 64, 3)
+
+
+def test_accumulation_is_refused_where_it_would_change_the_result(pool, monkeypatch):
+    monkeypatch.setattr(pool, "platform", hetlib.Platform.from_list([{"max_batch": n} for n in (44, 64, 64)]))
+    for replicas in (pool, hetlib.VirtualReplicas(pool.platform)):
+        for norm in ("batch", "pooled", "balanced"):
+            with pytest.raises(ValueError, match=rf"`norm` is '{norm}'.*'group'"):
+                replicas.train(dataclasses.replace(SETTINGS, model_options={"norm": norm}))
+        with pytest.raises(ValueError, match="`norm` is 'batch'"):
+            replicas.train(dataclasses.replace(SETTINGS, model="resnet18"))
+    with pytest.raises(ValueError, match="`rebalance` True"):
+        pool.train(dataclasses.replace(SETTINGS, rebalance=True))
+    later = dataclasses.replace(SETTINGS, shares=(44, 14, 6), plans=((1, (45, 13, 6)),))
+    with pytest.raises(ValueError, match="`norm` is 'batch'"):
+        pool.train(dataclasses.replace(later, model_options={"norm": "batch"}))
 
 
 def test_balanced_statistics_make_batchnorm_equal_one_process(pool):

@@ -2,6 +2,7 @@
 
 import os
 import time
+from unittest import mock
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
+from hetlib.images import ImageDataset
 from hetlib.models import build_model
+from hetlib.train import Job, train
 
 
 def make_data(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,6 +102,13 @@ def fail(rank: int, victim: int) -> None:
 
 def square(rank: int, number: int) -> int:
     return rank + number**2
+
+
+def pass_sizes(rank: int, job: Job) -> list[int]:
+    """Train, and return how many samples went through this replica at a time."""
+    with mock.patch.object(ImageDataset, "gather", autospec=True, side_effect=ImageDataset.gather) as gather:
+        train(rank, job)
+    return [len(call.args[1]) for call in gather.call_args_list if call.args[0].split == "train"]
 
 
 def process_id(rank: int) -> int:

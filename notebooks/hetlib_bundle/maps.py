@@ -1,7 +1,8 @@
 """A scene as a map: which pixel belongs to which split, what a network says of each, written as a GeoTIFF."""
 
 import inspect
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ import torch
 from torch import nn
 
 from hetlib.datasets import DATASETS, LandCoverScene
-from hetlib.images import SPLITS, ImageDataset, colour_bands, valid_pixels
+from hetlib.images import SPLITS, ImageDataset, valid_pixels
 from hetlib.landcover import read_labels, read_scene, zones
 from hetlib.metrics import confusion_matrix
 
-__all__ = ["Scene", "class_colours", "confusion", "open_scene", "predict", "write_map"]
+__all__ = ["Scene", "class_colours", "colour_bands", "confusion", "open_scene", "predict", "write_map"]
 
 sns: Any = lazy.load("seaborn")
 
@@ -165,3 +166,10 @@ def write_map(path: Path, predicted: np.ndarray, scene: Scene, **tags: str) -> P
         raster.set_band_description(1, f"land cover of {scene.name}, predicted")
         raster.update_tags(**{f"CLASS_{number}": name for number, name in scene.classes.items()}, **tags)
     return path
+
+
+def colour_bands(names: Sequence[str]) -> list[int]:
+    """Return the positions of red, green and blue (or B04, B03, B02), or three times the first band's."""
+    patterns = ("red|b04", "green|b03", "blue|b02")
+    found = [[i for i, name in enumerate(names) if re.search(pattern, name.lower())] for pattern in patterns]
+    return [positions[0] for positions in found] if all(found) else [0, 0, 0]

@@ -9,10 +9,10 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hetlib.images import ImageDataset, colour_bands
+from hetlib.images import ImageDataset
 
 from .figures import _figure, ieee_style
-from .maps import COLOURS, Scene, class_colours
+from .maps import COLOURS, Scene, class_colours, colour_bands
 
 __all__ = ["land_cover_figure", "samples_figure", "spectra_figure", "splits_figure"]
 

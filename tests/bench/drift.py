@@ -137,7 +137,7 @@ def run() -> list[Row]:
         rows = on_traces(models, noises) + in_phases(models)
 
         short = replace(experiment, max_steps=200)
-        job = Job(short, replicas.platform, plan.shares, (1.0, 1.0), False, models)
+        job = Job(short, replicas.platform, plan.shares, (1.0, 1.0), (128, 128), False, models)
         waits = [fraction for fractions in replicas.run(timed, job) for fraction in fractions]
         rows.append(row("time in the exchange over that of the step", waits, at_most=0.005))
         plain = replace(job, models=None)
@@ -156,7 +156,10 @@ def run() -> list[Row]:
         reached, found = [], []
         for _ in range(5):
             live = replicas.run(
-                train, Job(replace(slow, rebalance=True), replicas.platform, plan.shares, (1.0, 1.0), False, models)
+                train,
+                Job(
+                    replace(slow, rebalance=True), replicas.platform, plan.shares, (1.0, 1.0), (128, 128), False, models
+                ),
             )
             known = replicas.train(replace(slow, plans=((40, target.shares),)), plan_with=plan)
             after = slice(40 + AFTER, None)

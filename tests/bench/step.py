@@ -84,7 +84,7 @@ def ours(rank: int, case: Case) -> float:
         dataset_options=options(case),
     )
     halves = (case.batch // 2, case.batch // 2)
-    result = train(rank, Job(experiment, hetlib.Platform.emulated([1, 1]), halves, (1.0, 1.0), False))
+    result = train(rank, Job(experiment, hetlib.Platform.emulated([1, 1]), halves, (1.0, 1.0), halves, False))
     return float(np.median(np.diff(result["stamps"][:, 3])))
 
 
