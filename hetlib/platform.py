@@ -86,8 +86,8 @@ class Platform:
         """Read a file such as ``replicas: [{device: cuda:0}, {device: cpu, threads: 8, count: 2}]``."""
         try:
             content = yaml.safe_load(Path(path).read_text())
-        except yaml.YAMLError as error:
-            raise ValueError(f"platform file {str(path)!r} is not valid YAML: {error}") from None
+        except (OSError, yaml.YAMLError) as error:
+            raise ValueError(f"platform file {str(path)!r} is no file of valid YAML ({error}); mend it.") from None
         if not isinstance(content, Mapping) or set(content) != {"replicas"} or not content["replicas"]:
             raise ValueError(f"platform file {str(path)!r} needs the one key `replicas` with a list under it.")
         return cls.from_list(content["replicas"])

@@ -83,7 +83,7 @@ def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
         ("train data.yaml", "got an unexpected keyword argument 'per_clas'"),
         ("train model.yaml", "got an unexpected keyword argument 'depth'"),
         ("train optimizer.yaml", "got an unexpected keyword argument 'momentums'"),
-        ("train e.yaml --platform none.yaml", "platform file 'none.yaml' does not exist"),
+        ("train e.yaml --platform none.yaml", "platform file 'none.yaml' is no file of valid YAML"),
         ("train e.yaml --platform devices.yaml", "replica 0 has unknown fields ['devise']"),
         ("train e.yaml --platform three.yaml", "the platform has 3 replicas"),
         ("train e.yaml --out e.yaml", "File exists: 'e.yaml'"),
@@ -91,7 +91,7 @@ def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
         ("train e.yaml --plan three_shares.yaml", "`shares` is (8, 4, 4), but the platform has 2 replicas"),
         ("plan alexnet", "`model` is 'alexnet'; allowed are "),
         ("plan smallcnn --global-batch 0", "`global_batch` is 0"),
-        ("plan smallcnn --platform none.yaml", "platform file 'none.yaml' does not exist"),
+        ("plan smallcnn --platform none.yaml", "platform file 'none.yaml' is no file of valid YAML"),
     ],
 )
 def test_a_wrong_argument_is_one_line(command: str, message: str) -> None:
