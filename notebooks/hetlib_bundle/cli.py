@@ -1,6 +1,7 @@
 """The command ``hetlib``. Commands import what they need inside, so that ``--help`` answers at once."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -80,7 +81,10 @@ def train(
     virtual: Annotated[bool, typer.Option("--virtual", help="Compute all replicas in one process, untimed")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the record")] = Path("results/records"),
 ) -> None:
-    """Train an experiment, write its record, print its scores and its median step."""
+    """Train an experiment, write its record, print its scores and its median step.
+
+    Under torchrun the job's processes are the replicas, on any number of machines.
+    """
     import numpy as np
 
     with plain_errors():
@@ -89,8 +93,10 @@ def train(
         if virtual:
             record = hetlib.VirtualReplicas(replicas_of).train(settings)
         else:
-            with hetlib.Replicas(replicas_of) as replicas:
+            with start(replicas_of) as replicas:
                 record = replicas.train(settings)
+    if not leads():
+        return
     oa, aa, kappa = record.scores.values()
     typer.echo(f"OA {oa:.4f}  AA {aa:.4f}  kappa {kappa:.4f}  shares {'/'.join(map(str, record.shares))}")
     step = "" if virtual else f"median step {1e3 * np.median(record.step_seconds[1:]):.1f} ms"
@@ -104,16 +110,20 @@ def plan(
     platform: PlatformFile = None,
     global_batch: Annotated[int, typer.Option(help="Samples a step over all replicas")] = 128,
     seconds: Annotated[float, typer.Option(help="Time for the measurement")] = 10.0,
+    accumulate: Annotated[bool, typer.Option("--accumulate", help="Let shares exceed max_batch, in passes")] = False,
     out: Annotated[Path | None, typer.Option(help="YAML file to write the plan to")] = None,
 ) -> None:
-    """Measure a model on all replicas at once and print the shares with the shortest step."""
+    """Measure a model on all replicas at once and print the shares with the shortest step; under torchrun, too."""
     import dataclasses
 
     import yaml
 
-    with plain_errors(), hetlib.Replicas(read_platform(platform)) as replicas:
+    with plain_errors(), start(read_platform(platform)) as replicas:
         experiment = hetlib.Experiment(model=model, global_batch=global_batch)
-        found = hetlib.plan_experiment(experiment, replicas, seconds=seconds)
+        shown = None if leads() else False
+        found = hetlib.plan_experiment(experiment, replicas, seconds=seconds, accumulate=accumulate, progress=shown)
+        if not leads():
+            return
         if out:
             out.write_text(yaml.safe_dump(dataclasses.asdict(found), sort_keys=False))
     typer.echo(found.explain().to_string(index=False, float_format="{:.1f}".format))
@@ -121,7 +131,20 @@ def plan(
 
 
 def read_platform(path: Path | None) -> "hetlib.Platform":
-    return hetlib.Platform.from_yaml(path) if path else hetlib.Platform.emulated([1, 1])
+    count = int(os.environ.get("WORLD_SIZE", "2"))
+    return hetlib.Platform.from_yaml(path) if path else hetlib.Platform.emulated([1] * count)
+
+
+def start(platform: "hetlib.Platform") -> "hetlib.Replicas":
+    """Return replicas: processes of this machine, or those of the job that this process belongs to."""
+    from .job import JobReplicas, in_job
+
+    return JobReplicas(platform) if in_job() else hetlib.Replicas(platform)
+
+
+def leads() -> bool:
+    """Say whether this process prints and writes."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def read_experiment(path: Path, plan: Path | None = None) -> "hetlib.Experiment":

@@ -1,0 +1,90 @@
+"""The replicas of a job that torchrun started, on one machine or several, used as `hetlib.Replicas` are.
+
+Every process of the job calls the same methods; all get the same results. A process that fails ends the job: torchrun
+stops the others.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+import hetlib
+from hetlib.records import environment
+
+__all__ = ["JobReplicas", "in_job", "one_clock"]
+
+FOREVER = timedelta(days=30)  # replicas without a share wait for the end of a run
+
+
+def in_job() -> bool:
+    """Say whether torchrun, or whoever sets the same variables, started this process."""
+    return {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
+
+
+class JobReplicas(hetlib.Replicas):
+    """One replica of a platform for each process of the job, by rank; ``timeout`` is in seconds."""
+
+    def __init__(self, platform: hetlib.Platform, *, timeout: float = 600.0) -> None:
+        self.rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        if len(platform) != size:
+            raise ValueError(f"the platform has {len(platform)} replicas, but the job {size} processes; give one each.")
+        own = platform.replicas[self.rank]
+        super().__init__(hetlib.Platform((own,)), timeout=timeout)  # which looks for this machine's GPU
+        self.platform = platform
+        torch.set_num_threads(own.threads)
+        if own.device.startswith("cuda"):
+            torch.cuda.set_device(own.device)
+        if os.environ.get("LOCAL_WORLD_SIZE") == str(size):  # one machine
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        kinds = {replica.device.partition(":")[0] for replica in platform.replicas}
+        dist.init_process_group("nccl" if kinds == {"cuda"} else "gloo", timeout=timedelta(seconds=timeout))
+        self._all: Any = dist.new_group(backend="gloo", timeout=FOREVER)
+
+    def _gather(self, item: Any) -> list[Any]:
+        items = [item] * len(self.platform)
+        dist.all_gather_object(items, item, group=self._all)
+        return items
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call ``function(rank, *arguments)`` in every process and return the results by rank."""
+        return one_clock(self._gather(function(self.rank, *arguments)), self.rank)
+
+    def train(self, experiment: hetlib.Experiment, **options: Any) -> hetlib.RunRecord:
+        """Run an `Experiment`; the record tells the machine of each rank. A ``store`` has to be the same for all."""
+        record: hetlib.RunRecord = super().train(experiment, **options)
+        hosts = self._gather(socket.gethostname())
+        threads = [replica.threads * (replica.device == "cpu") for replica in self.platform.replicas]
+        here = sum(n for n, host in zip(threads, hosts, strict=True) if host == hosts[self.rank])
+        machine = environment()
+        record.environment["contended"] = any(self._gather(here > machine["cores"]))
+        kept = {name: machine[name] for name in ("processor", "gpu", "cores")}
+        record.environment["machines"] = self._gather(kept | {"number": hosts.index(hosts[self.rank])})
+        if not record.shares[self.rank]:  # measured from this process's call, on a clock that it may not share
+            record.started = {}
+        return record
+
+    def close(self, *, force: bool = False) -> None:
+        """Leave the job."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+            time.sleep(0.1)  # as in `hetlib.ddp`: gloo's threads let go of the last backward pass a little later
+
+
+def one_clock(results: list[Any], rank: int) -> list[Any]:
+    """Shift the time stamps in the results of `hetlib.train.train` to this rank's clock, or the first active one's.
+
+    Each machine's clock counts from its own start. All replicas leave the exchange of gradients at the same time.
+    """
+    trained = [result for result in results if isinstance(result, dict) and "stamps" in result]
+    if trained:
+        clock = (results[rank] or trained[0])["stamps"][:, 2].copy()
+        for result in trained:
+            result["stamps"] = result["stamps"] - np.median(result["stamps"][:, 2] - clock)
+    return results
