@@ -228,8 +228,8 @@ def test_the_best_of_a_sweep_is_compared_in_runs_that_did_not_choose_it() -> Non
     """Splits of equal speed under noise: their minimum is too small, a ratio of fresh runs is not."""
     rng, chosen, compared = np.random.default_rng(0), [], []
     for _ in range(200):
-        splits = speedup.splits_of((100, 28))
-        assert list(splits) == ["plan", "equal", "0", "8", "16", "42"]
+        splits = speedup.splits_of((100, 28), slowdown=4)
+        assert list(splits) == ["plan", "equal", *(f"{slow}" for slow in range(0, 42, 4) if slow != 28)]
         noisy = partial(rng.normal, 1.0, 0.05)
         times = speedup.in_turns(lambda shares, noisy=noisy: noisy(), splits, 2)
         best, ratios = speedup.over_best(lambda shares, noisy=noisy: noisy(), splits, times)
@@ -239,6 +239,18 @@ def test_the_best_of_a_sweep_is_compared_in_runs_that_did_not_choose_it() -> Non
         compared.append(np.median(ratios))
     assert np.mean(chosen) > 1.03
     assert abs(np.mean(compared) - 1) < 0.01
+
+
+def test_a_sweep_is_refined_around_its_best_split() -> None:
+    def train(shares: tuple[int, ...]) -> float:
+        return 1 + abs(shares[1] - 13.9) / 100
+
+    splits = speedup.splits_of((100, 28), slowdown=4)
+    times = speedup.in_turns(train, splits, 2)
+    assert speedup.best_of(splits, times) == "12"
+    finer, more = speedup.refined(train, splits, times, 2)
+    assert finer.keys() - splits.keys() == {"10", "14"}
+    assert speedup.best_of(finer, more) == "14"
 
 
 def test_benchmark_rows_become_a_file(

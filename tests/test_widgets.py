@@ -34,14 +34,15 @@ def test_nothing_is_drawn_by_the_bundle(monkeypatch):
 def test_sliders_under_jupyter(monkeypatch):
     monkeypatch.delenv("HETLIB_BATCH", raising=False)
     monkeypatch.setattr(psutil.Process, "parent", lambda _: Parent("jupyter-lab"))
-    drawn = []
+    shown = []
+    monkeypatch.setattr(ipywidgets.widgets.interaction, "display", shown.append)
 
     def draw(n=2, k=1):
-        drawn.append((n, k))
+        return (n, k)
 
     widget = interact({"n": "local batch (samples)"}, n=(1, 3), k=[1, 5])(draw).widget
     slider, choice = widget.children[:2]
     assert isinstance(slider, ipywidgets.IntSlider)
     assert (slider.description, choice.description) == ("local batch (samples)", "k")
     slider.value, choice.value = 3, 5
-    assert drawn == [(2, 1), (3, 1), (3, 5)]
+    assert shown == [(2, 1), (3, 1), (3, 5)]  # what the function returns, and again at each move

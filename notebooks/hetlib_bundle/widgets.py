@@ -26,7 +26,7 @@ def interact(labels: Mapping[str, str] | None = None, **controls: Any) -> Any:
     from IPython.display import display
 
     def draw(function: Any) -> Any:
-        widget = ipywidgets.interactive(function, **controls)
+        widget = ipywidgets.interactive(function, {"auto_display": True}, **controls)  # show what the function returns
         made = [child for child in widget.children if hasattr(child, "description")]
         written = [(labels or {}).get(control.description, control.description) for control in made]
         for control, label in zip(made, written, strict=True):

@@ -15,7 +15,13 @@ from hetlib.segments import segment_batchnorm
 from tests.bench import Row
 from tests.bench._measure import row
 
-CASES = (("smallcnn", 13, 16, 41), ("resnet18", 13, 16, 7))  # model, bands, pixels, pairs
+# Model, bands, pixels, pairs, and by how much the shares are larger.
+CASES = (
+    ("smallcnn", 13, 16, 41, 1),
+    ("smallcnn", 13, 16, 21, 2),
+    ("smallcnn", 13, 16, 15, 4),
+    ("resnet18", 13, 16, 7, 1),
+)
 SEGMENTS = [*[1] * 40, *[2] * 12, *[4] * 8, *[8] * 4]  # 64 replicas, 128 samples
 
 
@@ -33,19 +39,20 @@ def run() -> list[Row]:
     torch.set_num_threads(1)
     try:
         rows = []
-        for name, bands, size, pairs in CASES:
-            images = torch.randn(sum(SEGMENTS), bands, size, size).contiguous(memory_format=torch.channels_last)
+        for name, bands, size, pairs, times_larger in CASES:
+            shares = [times_larger * n for n in SEGMENTS]
+            images = torch.randn(sum(shares), bands, size, size).contiguous(memory_format=torch.channels_last)
             labels = torch.randint(0, 8, (len(images),))
             plain = build_model(name, bands=bands, classes=8, size=size, norm="batch")
             plain = plain.to(memory_format=torch.channels_last)
-            virtual = segment_batchnorm(copy.deepcopy(plain), list(SEGMENTS))
+            virtual = segment_batchnorm(copy.deepcopy(plain), shares)
             steps = [(m, torch.optim.SGD(m.parameters(), lr=0.01), images, labels) for m in (virtual, plain, plain)]
             times = []
             for turn in range(pairs + 3):  # each begins as often: the caches are as the last one left them
                 order = [(turn + place) % 3 for place in range(3)]
                 times.append([taken for _, taken in sorted((k, step(*steps[k])) for k in order)])
             times = times[3:]
-            title = f"{name}, {size} px, {len(SEGMENTS)} replicas of {len(images)} samples"
+            title = f"{name}, {size} px, {len(shares)} replicas of {len(images)} samples"
             rows.append(row(f"{title}: virtual / plain", [a / b for a, b, _ in times], at_most=1.05))
             rows.append(row(f"{title}: plain / plain", [b / c for _, b, c in times]))
         return rows
