@@ -29,10 +29,10 @@ def interact(labels: Mapping[str, str] | None = None, **controls: Any) -> Any:
         widget = ipywidgets.interactive(function, {"auto_display": True}, **controls)  # show what the function returns
         made = [child for child in widget.children if hasattr(child, "description")]
         written = [(labels or {}).get(control.description, control.description) for control in made]
+        wide = max(map(len, written)) * 0.6 + 1  # em
         for control, label in zip(made, written, strict=True):
             control.description = label
-            control.style.description_width = f"{max(map(len, written)) * 0.6 + 1:.1f}em"
-            control.layout.width = "36em"
+            control.style.description_width, control.layout.width = f"{wide:.1f}em", f"{wide + 24:.1f}em"
         function.widget = widget
         display(widget)
         return function
