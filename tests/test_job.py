@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from hetlib_bundle import cli
 from hetlib_bundle.job import one_clock
 
 EXPERIMENT = {"global_batch": 16, "epochs": 2, "lr": 0.02, "dataset_options": {"per_class": 12}}
@@ -59,6 +60,43 @@ def test_a_job_plans_and_a_replica_without_share_waits_for_the_others(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "shares 0/16" in done.stdout
     assert record(tmp_path / "job")["started"] == {}  # rank 0 did not train
+
+
+WAITING = """
+import time
+import hetlib
+from hetlib_bundle.job import JobReplicas
+
+def work(rank):
+    time.sleep(6 * rank)
+    return rank
+
+with JobReplicas(hetlib.Platform.emulated([1, 1]), timeout=3) as replicas:
+    print(replicas.run(work))
+    try:
+        replicas.train(hetlib.Experiment(), store="here")
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_whoever_is_done_waits_longer_than_a_collective_may_take(tmp_path):
+    (tmp_path / "waiting.py").write_text(WAITING)
+    job = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "waiting.py"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    line = [sys.executable, *job]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=200, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("[0, 1]") == 2
+    assert done.stdout.count("`store` is 'here'; let rank 0 of a job keep the record") == 2
+
+
+@pytest.mark.parametrize("variables", [{"RANK": "1"}, {"WORLD_SIZE": "3"}])
+def test_a_single_variable_makes_no_job(monkeypatch, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert cli.leads()
+    assert len(cli.read_platform(None)) == 2
 
 
 def test_a_platform_of_another_size_is_named(tmp_path):

@@ -15,7 +15,7 @@ __all__ = ["app", "main"]
 
 summary = "Balanced gradients for distributed training on devices of different speed."
 app = typer.Typer(help=summary, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-PlatformFile = Annotated[Path | None, typer.Option(help="YAML file; two equal CPU replicas without it")]
+PlatformFile = Annotated[Path | None, typer.Option(help="YAML file; equal CPU replicas without it")]
 
 
 @contextlib.contextmanager
@@ -131,20 +131,27 @@ def plan(
 
 
 def read_platform(path: Path | None) -> "hetlib.Platform":
-    count = int(os.environ.get("WORLD_SIZE", "2"))
+    count = int(os.environ["WORLD_SIZE"]) if in_job() else 2
     return hetlib.Platform.from_yaml(path) if path else hetlib.Platform.emulated([1] * count)
+
+
+def in_job() -> bool:
+    """Say whether torchrun, or whoever sets the same variables, started this process."""
+    return {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
 def start(platform: "hetlib.Platform") -> "hetlib.Replicas":
     """Return replicas: processes of this machine, or those of the job that this process belongs to."""
-    from .job import JobReplicas, in_job
+    if not in_job():
+        return hetlib.Replicas(platform)
+    from .job import JobReplicas
 
-    return JobReplicas(platform) if in_job() else hetlib.Replicas(platform)
+    return JobReplicas(platform)
 
 
 def leads() -> bool:
     """Say whether this process prints and writes."""
-    return os.environ.get("RANK", "0") == "0"
+    return not in_job() or os.environ["RANK"] == "0"
 
 
 def read_experiment(path: Path, plan: Path | None = None) -> "hetlib.Experiment":

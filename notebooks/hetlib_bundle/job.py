@@ -18,14 +18,9 @@ import torch.distributed as dist
 import hetlib
 from hetlib.records import environment
 
-__all__ = ["JobReplicas", "in_job", "one_clock"]
+__all__ = ["JobReplicas", "one_clock"]
 
 FOREVER = timedelta(days=30)  # replicas without a share wait for the end of a run
-
-
-def in_job() -> bool:
-    """Say whether torchrun, or whoever sets the same variables, started this process."""
-    return {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
 class JobReplicas(hetlib.Replicas):
@@ -57,7 +52,11 @@ class JobReplicas(hetlib.Replicas):
         return one_clock(self._gather(function(self.rank, *arguments)), self.rank)
 
     def train(self, experiment: hetlib.Experiment, **options: Any) -> hetlib.RunRecord:
-        """Run an `Experiment`; the record tells the machine of each rank. A ``store`` has to be the same for all."""
+        """Run an `Experiment`; the record, the same for all ranks, tells the machine of each."""
+        if options.get("store"):  # ranks that find other records there would wait for each other
+            raise ValueError(
+                f"`store` is {options['store']!r}; let rank 0 of a job keep the record: record.save(folder)."
+            )
         record: hetlib.RunRecord = super().train(experiment, **options)
         hosts = self._gather(socket.gethostname())
         threads = [replica.threads * (replica.device == "cpu") for replica in self.platform.replicas]
