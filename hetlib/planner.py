@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,12 @@ from .experiment import Experiment, check_accumulation
 from .partition import Partition, left_out, partition
 from .platform import Platform, Replica
 from .progress import spending
-from .race import Task, capped, curve, gather, race
+from .race import WORTH, Task, capped, curve, gather, race
 from .records import environment
 from .replicas import Replicas
 from .speed import SpeedModel, spread
-from .train import build_network, build_optimizer
+from .train import DDP_OPTIONS, build_network, build_optimizer
 
-_WORTH = 0.02  # relative gain of a step below which further replicas are left out
 _HOPE = 1.25  # a plan whose modelled step is so many times that of the best is not tried
 
 
@@ -45,7 +45,7 @@ def plan(
         model: The model on this rank's device, not yet wrapped in DDP.
         example_batch: Its inputs, a tensor or a tuple of them, ``(n, ...)`` with any n >= 1, on the same device.
         global_batch: Samples a step over all replicas.
-        seconds: Budget of the timing; each plan that may win is timed for three steps whatever they take.
+        seconds: Budget of the timing; each plan that may win takes three to seven steps in any case.
         accumulate: Shares may exceed what fits: rank r takes its own in ``plan.passes[r]`` parts, the first ones under
             DDP's ``no_sync``.
         store: Folder of plans on rank 0's machine. One of the same model, shapes, replicas and versions is used again.
@@ -64,9 +64,13 @@ def plan(
     sizes = [[name, w.shape, str(w.dtype), w.requires_grad] for name, w in model.named_parameters()]
     known = [str(model), sizes, str(tree_map(lambda x: (x.shape, x.dtype), inputs)), asdict(own), environment()]
     name = fingerprint([global_batch, accumulate, gather(known)])[:16]
-    path = store and Path(store, f"{name}.json")
-    if found := gather(path and _read(path))[0]:
-        return found
+    path, stored = store and Path(store, f"{name}.json"), None
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):  # none, or of another version
+        content = json.loads(path.read_text() if path else "{}")
+        fields: Any = {field: tuple(x) if isinstance(x, list) else x for field, x in content.items()}
+        stored = Partition(**fields)
+    if stored := gather(stored)[0]:
+        return stored
     task = Task(own, model, loss_of, lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9))
     leads = not (dist.is_initialized() and dist.get_rank())
     with spending("planning", seconds, progress if leads else False):
@@ -75,13 +79,6 @@ def plan(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(found)))
     return found
-
-
-def _read(path: Path) -> Partition | None:
-    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):  # none, or of another version
-        stored: Any = {k: tuple(x) if isinstance(x, list) else x for k, x in json.loads(path.read_text()).items()}
-        return Partition(**stored)
-    return None
 
 
 def measure(
@@ -122,7 +119,7 @@ def _on_replica(rank: int, experiment: Experiment, platform: Platform, function:
         images, labels = data.gather(np.arange(n) % len(data))
         return nn.functional.cross_entropy(network(images.to(device, dtype)), labels.to(device))
 
-    task = Task(platform.replicas[rank], network, loss_of, lambda network: build_optimizer(experiment, network, 0.0))
+    task = Task(platform.replicas[rank], network, loss_of, lambda n: build_optimizer(experiment, n, 0.0), DDP_OPTIONS)
     return function(capped(task), experiment.global_batch, *more)
 
 
@@ -139,30 +136,32 @@ def _decide(task: Task, batch: int, seconds: float, keep_all: bool = False, accu
     first = partition(curves, batch, active=numbers[0], **limits)
     if count == 1:
         return replace(first, passes=(-(-batch // caps[0]),))
-    exposed: dict[int, float] = {}  # seconds that the exchange adds to a step, by number of active replicas
-    for budget in (0.2 * seconds, 0.3 * seconds):
-        known = sorted(exposed)
-        rising = np.maximum.accumulate([exposed[k] for k in known])
-        limits["communication"] = lambda k, x=known, y=rising: float(np.interp(k, x, y)) if x else 0.0
+    exposed = {1: 0.0}  # seconds that the exchange adds to a step, by number of active replicas
+    for budget, most in ((0.2 * seconds, 3), (0.3 * seconds, 7)):
+        known, added = zip(*sorted(exposed.items()), strict=True)
+        limits["communication"] = partial(np.interp, xp=known, fp=np.maximum.accumulate(added))
         found = []
         for active in numbers:
             with contextlib.suppress(ValueError):  # so few replicas cannot take the batch, or so many have no work
                 found.append(partition(models, batch, active=active, **limits))
         plans = {plan.shares: plan for plan in found if plan.step < _HOPE * min(other.step for other in found)}
-        timed = race(task, plans, budget)
+        taken = race(task, plans, budget, most)  # (ranks, steps, 2) of each
+        seen = {shares: times[..., 0].max(0) for shares, times in taken.items()}
+        computes = {shares: np.median(times[..., 1], axis=1).tolist() for shares, times in taken.items()}
         for shares in sorted(plans, key=np.count_nonzero):  # a replica's speed is that beside the most others
-            seen, compute = timed[shares]
-            exposed[int(np.count_nonzero(shares))] = float(np.median(seen)) - max(compute)
+            exposed[int(np.count_nonzero(shares))] = float(np.median(seen[shares])) - max(computes[shares])
             for r in np.flatnonzero(shares):
-                models[r] = curves[r].slowed(compute[r] / curves[r].time(shares[r]))
-    steps = {shares: float(np.median(seen)) for shares, (seen, _) in timed.items()}
-    fewest_first, best = sorted(steps, key=np.count_nonzero), timed[min(steps, key=steps.__getitem__)][0]
-    chosen = next(shares for shares in fewest_first if np.median(timed[shares][0] / best) < 1 + _WORTH)
-    step, (seen, compute), reasons = steps[chosen], timed[chosen], list(plans[chosen].reasons)
+                models[r] = curves[r].slowed(computes[shares][r] / curves[r].time(shares[r]))
+    steps = {shares: float(np.median(times)) for shares, times in seen.items()}
+    # Those that stood aside have fewer steps; of the others each step has its rival in the same turn.
+    last = [shares for shares in plans if len(seen[shares]) == max(map(len, seen.values()))]
+    best = seen[min(last, key=steps.__getitem__)]
+    chosen = next(k for k in sorted(last, key=np.count_nonzero) if np.median(seen[k] / best) < 1 + WORTH)
+    step, compute, reasons = steps[chosen], computes[chosen], list(plans[chosen].reasons)
     for r in np.flatnonzero(np.equal(chosen, 0)):
         if rivals := [steps[shares] for shares in plans if shares[r]]:
             reasons[r] = left_out(first.names[r], min(rivals), step, "measured")
     alone = min((steps[shares] for shares in plans if np.count_nonzero(shares) == 1), default=first.alone_step)
-    plan = replace(plans[chosen], compute=tuple(compute), communication=max(step - max(compute), 0.0), times="measured")
     passes = tuple(max(-(-n // cap), 1) for n, cap in zip(chosen, caps, strict=True))
-    return replace(plan, alone_step=alone, reasons=tuple(reasons), uncertainty=spread(seen.tolist()), passes=passes)
+    plan = replace(plans[chosen], compute=tuple(compute), communication=max(step - max(compute), 0.0), times="measured")
+    return replace(plan, alone_step=alone, reasons=tuple(reasons), passes=passes, uncertainty=spread(seen[chosen]))

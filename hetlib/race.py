@@ -5,7 +5,7 @@ import copy
 import gc
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from .speed import SpeedModel, batches_to_time, spread, time_step
 from .train import note
 
 Shares = tuple[int, ...]
+WORTH = 0.02  # relative gain of a step below which further replicas are left out
 
 
 class Task(NamedTuple):
@@ -34,6 +35,7 @@ class Task(NamedTuple):
     network: nn.Module
     loss_of: LossOf
     optimizer_of: Callable[[nn.Module], torch.optim.Optimizer]
+    ddp: Mapping[str, Any] = {}  # options of `DistributedDataParallel`
 
 
 def capped(task: Task) -> Task:
@@ -62,16 +64,21 @@ def gather(item: Any) -> list[Any]:
     return items
 
 
-def _stepper(task: Task, group: Any = ALONE, unused: bool = False) -> Callable[[int], tuple[float, float]]:
+def _stepper(task: Task, group: Any = ALONE, **more: Any) -> Callable[[int], tuple[float, float]]:
     """Return a training step of a copy of the network on n samples; it returns its seconds and those of compute."""
     network = _alone(task.network, group)
     slow, optimizer = SlowDown(task.replica.slowdown, network), task.optimizer_of(network)
-    options: Any = {"process_group": group, "find_unused_parameters": unused}
-    model: Any = network if group is ALONE else DistributedDataParallel(network, **options)
+    more = {"process_group": group, **more, **task.ddp}
+    model: Any = network if group is ALONE else DistributedDataParallel(network, **more)
 
     def step(n: int) -> tuple[float, float]:
         stamp = partial(note, stamps := list[float](), slow, torch.device(task.replica.device))
         stamp()
+        # The update of the step before: a step ends where the replicas meet, or each waits for the slowest one's twice.
+        slow.start("update", n)
+        optimizer.step()
+        optimizer.zero_grad()
+        slow.settle()
         *early, last = torch.arange(n).chunk(-(-n // (task.replica.max_batch or n)))
         for part in (*early, last):
             with contextlib.nullcontext() if part is last or model is network else model.no_sync():
@@ -83,12 +90,8 @@ def _stepper(task: Task, group: Any = ALONE, unused: bool = False) -> Callable[[
                 loss.register_hook(lambda _: Variable._execution_engine.queue_callback(stamp))
                 loss.backward()
         stamp()
-        slow.start("update", n)
-        optimizer.step()
-        optimizer.zero_grad()
-        stamp()
-        begin, *_, computed, reduced, updated = stamps
-        return updated - begin, updated - begin - (reduced - computed)
+        begin, *_, computed, reduced = stamps
+        return reduced - begin, computed - begin
 
     return step
 
@@ -97,35 +100,41 @@ def curve(task: Task, global_batch: int, seconds: float) -> SpeedModel:
     """Time this rank's steps without communication while all others time theirs, until all are sure or time is up."""
     step, taken = _stepper(task), dict[int, list[float]]()
     sizes = batches_to_time(global_batch, len(gather(None)), task.replica.max_batch)
-    for _ in range(4):
+    end, unsure = time.perf_counter() + seconds, 1.0
+    while unsure > 0.005:
         time_step(lambda n: step(n)[0], sizes, seconds / 4, taken)
-        if max(gather(max(map(spread, taken.values())))) < 0.005:
-            break
+        unsure = max(gather(max(map(spread, taken.values())) * (time.perf_counter() < end)))
     return SpeedModel.measured(taken)
 
 
-def race(task: Task, plans: Iterable[Shares], seconds: float) -> dict[Shares, tuple[np.ndarray, list[float]]]:
-    """Time real steps of each plan in turns; return its seconds, ``(steps,)``, and the median compute of each rank."""
-    rank = dist.get_rank()
-    groups = [dist.new_group(np.flatnonzero(n).tolist()) if np.count_nonzero(n) > 1 else ALONE for n in plans]
+def race(task: Task, plans: Iterable[Shares], seconds: float, most: int = 3) -> dict[Shares, np.ndarray]:
+    """Time real steps of plans in turns; return the seconds of each step and of its compute, ``(ranks, steps, 2)``.
+
+    Whatever the budget, each plan takes three steps, and those that have been near the fastest take ``most``.
+    """
+    rank, taken = dist.get_rank(), {shares: list[np.ndarray]() for shares in plans}
+    groups = {n: dist.new_group(np.flatnonzero(n).tolist()) if np.count_nonzero(n) > 1 else ALONE for n in plans}
     probe = _alone(task.network)
     task.loss_of(probe, 2).backward()
     unused = any(gather(any(w.requires_grad and w.grad is None for w in probe.parameters())))
-    pairs = zip(plans, groups, strict=True)
-    steps = [_stepper(task, group, unused) if shares[rank] else None for shares, group in pairs]
-    taken: list[list[tuple[float, float]]] = [[] for _ in plans]
+    steps = {n: _stepper(task, g, find_unused_parameters=unused) if n[rank] else None for n, g in groups.items()}
     seconds, begin, turns, elapsed, block = max(gather(seconds)), time.perf_counter(), 0, 0.0, 1  # one budget for all
-    while turns < 3 or elapsed < seconds:
-        for shares, step, own in zip(plans, steps, taken, strict=True):
+    while turns < 4 or elapsed < seconds or (len(steps) > 1 and turns <= most):
+        found: dict[Shares, list[tuple[float, float]]] = {}
+        for shares, step in steps.items():
             gather(None)  # whoever stays out of a plan is idle until its steps are done
-            found = [step(shares[rank]) if step else (0.0, 0.0) for _ in range(block)]
-            own.extend(found[block // 4 :])  # the first of four finds the caches as another plan left them
-        turns, elapsed = turns + 1, max(gather(time.perf_counter() - begin))
+            found[shares] = [step(shares[rank]) if step else (0.0, 0.0) for _ in range(block)]
+        spent, results = zip(*gather((time.perf_counter() - begin, found)), strict=True)
+        for shares in steps if turns else ():  # in the first turn memory is new, in the first of four steps caches cold
+            taken[shares].append(np.array([result[shares][block // 4 :] for result in results]))
+        turns, elapsed = turns + 1, max(spent)
         block = 4 if 12 * elapsed < seconds * turns else block
-    times = np.array(gather(taken))  # (ranks, plans, steps, 2)
-    del steps, step
+        if turns > 3 and elapsed > seconds:
+            seen = {shares: np.concatenate(taken[shares], axis=1)[..., 0].max(0) for shares in steps}
+            near = (1 + WORTH) * min(map(np.median, seen.values()))
+            steps = {shares: step for shares, step in steps.items() if np.quantile(seen[shares], 0.1) <= near}
+    steps, step = {}, None
     gc.collect()  # a DDP object that outlives its process group can abort the process
-    for group in groups:
+    for group in groups.values():
         dist.destroy_process_group(group)
-    computes = np.median(times[..., 1], axis=2).T.tolist()
-    return dict(zip(plans, zip(times[..., 0].max(0), computes, strict=True), strict=True))
+    return {shares: np.concatenate(times, axis=1) for shares, times in taken.items()}

@@ -1,5 +1,6 @@
 """Run records with their provenance."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -59,10 +60,9 @@ class RunRecord:
     @classmethod
     def load(cls, path: Path) -> "RunRecord | None":
         """Read a record; ``None`` when there is none, or not one of this version."""
-        try:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError, TypeError):
             return cls(**json.loads(path.read_text()))
-        except (FileNotFoundError, json.JSONDecodeError, TypeError):
-            return None
+        return None
 
 
 def environment() -> dict[str, Any]:

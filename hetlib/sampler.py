@@ -20,10 +20,9 @@ def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
     least = (weights > 0).astype(np.int64) if samples >= np.count_nonzero(weights) else np.zeros_like(weights)
     counts = np.maximum(weights * samples // weights.sum(), least)
     wanted = weights * samples / weights.sum()
-    while counts.sum() < samples:
-        counts[np.argmax(np.where(weights > 0, wanted - counts, -np.inf))] += 1
-    while counts.sum() > samples:
-        counts[np.argmax(np.where(counts > least, counts - wanted, -np.inf))] -= 1
+    while sign := np.sign(samples - counts.sum()):
+        able = weights > 0 if sign > 0 else counts > least
+        counts[np.argmax(np.where(able, sign * (wanted - counts), -np.inf))] += sign
     return tuple(counts.tolist())
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import tarfile
 import warnings
 import zipfile
@@ -18,6 +19,7 @@ from .images import File, ImageDataset, Names, Range, Transforms, check, moments
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)
+is_image = re.compile(rf"(.*/)?[^./][^/]*({'|'.join(map(re.escape, SUFFIXES))})", re.IGNORECASE | re.DOTALL).fullmatch
 COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
 CHUNK = 64  # images decoded before they are written
 # Looking for side-car files and coordinate systems, and GDAL's block cache, take most of the time on small files.
@@ -82,10 +84,6 @@ def open_tree(root: Path) -> tuple[list[str], dict[str, Path], Read]:
     tar = tarfile.open(root)  # noqa: SIM115
     members = {member.name: member for member in tar if member.isfile() and is_image(member.name)}
     return sorted(members), {"": root}, lambda name: tar.extractfile(members[name]).read()  # type: ignore
-
-
-def is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not PurePosixPath(name).name.startswith(".")
 
 
 def class_names(root: Path, names: Sequence[str], classes: Names) -> list[str]:

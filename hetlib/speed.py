@@ -95,7 +95,7 @@ def batches_to_time(global_batch: int, replicas: int, max_batch: int | None = No
     return [*halves[::-1], largest]
 
 
-def spread(times: Sequence[float]) -> float:
+def spread(times: Sequence[float] | np.ndarray) -> float:
     """Return the relative standard error of the median of ``times``, from their median absolute deviation."""
     middle = np.median(times)
     return float(1.86 * np.median(np.abs(np.asarray(times) - middle)) / np.sqrt(len(times)) / middle)

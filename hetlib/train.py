@@ -29,7 +29,9 @@ from .replicas import report
 from .sampler import BalancedSampler
 from .segments import pool_segments, segment_batchnorm
 
-_SYNC_BUFFERS = "forward_sync_buffers" if torch.__version__ >= "2.14" else "broadcast_buffers"  # renamed then
+_SYNC = "forward_sync_buffers" if torch.__version__ >= "2.14" else "broadcast_buffers"  # renamed then
+# In training nothing reads the buffers, so they are sent before an evaluation instead of at each step.
+DDP_OPTIONS: dict[str, Any] = {_SYNC: False, "gradient_as_bucket_view": True}
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,7 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     segments: list[int] = []
     model: Any = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
     if group is not None:
-        # In training nothing reads the buffers, so they are sent before an evaluation instead of at each step.
-        options: Any = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
-        model = DistributedDataParallel(network, process_group=group, **options)
+        model = DistributedDataParallel(network, process_group=group, **DDP_OPTIONS)
     optimizer = build_optimizer(experiment, network, learning_rate(experiment, shares))
     steps = min(experiment.max_steps or 10**9, experiment.epochs * len(sampler))
     epochs = -(-steps // len(sampler))

@@ -12,8 +12,8 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from hetlib.paths import DATA, NOTEBOOKS, RESULTS, ROOT
 from hetlib_bundle.heads import read_heads
+from hetlib_bundle.paths import DATA, NOTEBOOKS, RESULTS, ROOT
 from hetlib_bundle.profiles import get_profile
 from hetlib_bundle.recorded import read
 from hetlib_bundle.settings import SETTINGS

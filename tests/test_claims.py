@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from hetlib import paths
 from hetlib.datasets import DATASETS
 from hetlib.models import MODELS
 from hetlib.records import RunRecord
-from hetlib_bundle import claims, recorded
+from hetlib_bundle import claims, paths, recorded
 
 GOOD: dict[str, Any] = {
     "id": "C9.1",

@@ -11,9 +11,8 @@ import pytest
 
 import hetlib
 import hetlib.runs
-from hetlib import paths
-from hetlib.paths import NOTEBOOKS
-from hetlib_bundle import costs, recorded, runner
+from hetlib_bundle import costs, paths, recorded, runner
+from hetlib_bundle.paths import NOTEBOOKS
 
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 # The first test to run waits for the whole runner.

@@ -64,6 +64,19 @@ def test_a_race_tells_computing_from_waiting_and_has_one_budget(pool):
     assert computes[1] > 4 * computes[0]  # as long as each other if waiting counted
 
 
+def test_plans_that_are_near_each_other_take_more_steps(pool):
+    seconds = {(20, 12): 0.05, (21, 11): 0.0503, (16, 16): 0.09}
+    (steps, other) = pool.run(workers_plan.plans_of_known_times, seconds)
+    assert steps == other == {(20, 12): 7, (21, 11): 7, (16, 16): 3}
+    seconds = {(20, 12): 0.02, (16, 16): 0.05}
+    assert pool.run(workers_plan.plans_of_known_times, seconds)[0] == {(20, 12): 3, (16, 16): 3}
+
+
+def test_a_step_ends_where_the_replicas_meet(pool):
+    step, _ = pool.run(workers_plan.a_slow_pass_beside_a_slow_update, 0.2)
+    assert 0.2 < step < 0.3  # not 0.4: the one computes while the other updates
+
+
 def test_a_model_with_unused_parameters(pool):
     first, second = pool.run(workers_plan.unused_parameters)
     assert first == second

@@ -20,8 +20,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from hetlib.paths import NOTEBOOKS, ROOT
 from hetlib_bundle import heads
+from hetlib_bundle.paths import NOTEBOOKS, ROOT
 from tests import bench
 from tests.bench import __main__ as bench_main
 from tests.bench import speedup

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hetlib.paths import ROOT
+from hetlib_bundle.paths import ROOT
 from tests import readme
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

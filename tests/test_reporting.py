@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hetlib.paths import DATA, NOTEBOOKS
 from hetlib_bundle import page, reporting
+from hetlib_bundle.paths import DATA, NOTEBOOKS
 
 TABLE = pd.DataFrame(
     [

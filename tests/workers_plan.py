@@ -2,13 +2,21 @@
 
 import contextlib
 import io
+import time
+from typing import Any
+from unittest import mock
 
+import numpy as np
 import torch
 
 import hetlib
 from hetlib.models import build_model
 from hetlib.platform import Replica
 from hetlib.race import Task, race
+
+
+def plain(network: torch.nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(network.parameters(), lr=0.0)
 
 
 def own_plan(rank: int, bounds: list[dict[str, int]]) -> tuple[hetlib.Partition, bool]:
@@ -39,10 +47,39 @@ def equal_shares_in_a_race(rank: int, slowdown: float) -> tuple[int, list[float]
         Replica(slowdown=slowdown if rank else 1.0),
         model,
         lambda network, n: network(torch.randn(n, 4, 16, 16)).square().mean(),
-        lambda network: torch.optim.SGD(network.parameters(), lr=0.0),
+        plain,
     )
-    seconds, computes = race(task, [(16, 16)], 0.5 * rank)[16, 16]
-    return len(seconds), computes
+    times = race(task, [(16, 16)], 0.5 * rank)[16, 16]
+    return times.shape[1], np.median(times[..., 1], axis=1).tolist()
+
+
+def plans_of_known_times(rank: int, seconds: dict[tuple[int, int], float]) -> dict[tuple[int, int], int]:
+    """Race plans whose steps sleep, without a budget, for seven steps at most; return how many each took."""
+    task = Task(Replica(), torch.nn.Linear(2, 1), lambda network, n: network(torch.ones(n, 2)).mean(), plain)
+    asleep = {shares[rank]: slept for shares, slept in seconds.items()}
+
+    def step(n: int) -> tuple[float, float]:
+        time.sleep(asleep[n])
+        return asleep[n], asleep[n]
+
+    with mock.patch("hetlib.race._stepper", return_value=step):
+        return {shares: times.shape[1] for shares, times in race(task, seconds, 0.0, 7).items()}
+
+
+def a_slow_pass_beside_a_slow_update(rank: int, slept: float) -> float:
+    """Time a plan in which rank 0 computes for the seconds in which rank 1 updates; return its median step."""
+
+    def loss_of(network: torch.nn.Module, n: int) -> torch.Tensor:
+        time.sleep(0.0 if rank else slept)
+        return network(torch.ones(n, 2)).mean()
+
+    class Slow(torch.optim.SGD):
+        def step(self, *arguments: Any) -> None:
+            time.sleep(slept if rank else 0.0)
+            super().step(*arguments)
+
+    task = Task(Replica(), torch.nn.Linear(2, 1), loss_of, lambda network: Slow(network.parameters(), lr=0.0))
+    return float(np.median(race(task, [(8, 8)], 0.0)[8, 8][..., 0].max(0)))
 
 
 class Branches(torch.nn.Module):

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from hetlib import paths
 from hetlib.experiment import STRATEGIES
 from hetlib.records import RunRecord
+from hetlib_bundle import paths
 
 from .verdict import DIRECTIONS, Verdict, verdict
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import hetlib
-from hetlib import paths
+from hetlib_bundle import paths
 
 __all__ = ["app", "main"]
 

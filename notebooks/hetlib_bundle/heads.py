@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import lazy_loader as lazy
 
-from hetlib.paths import NOTEBOOKS
+from hetlib_bundle.paths import NOTEBOOKS
 
 __all__ = ["STATEMENTS", "Head", "claims_table", "notebooks_list", "read_heads"]
 

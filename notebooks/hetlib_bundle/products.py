@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hetlib import paths
 from hetlib.records import RunRecord
+from hetlib_bundle import paths
 
 from .recorded import Keeper
 

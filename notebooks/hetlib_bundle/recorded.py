@@ -17,8 +17,8 @@ from typing import Any
 import lazy_loader as lazy
 import pandas as pd
 
-from hetlib import paths
 from hetlib.records import RunRecord, environment
+from hetlib_bundle import paths
 
 from . import claims
 from .codec import decode, encode

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hetlib import paths
+from hetlib_bundle import paths
 
 __all__ = ["COLUMNS", "beside", "load_reported", "markdown", "other_load", "others", "rows", "summary"]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 import hetlib
-from hetlib import paths
 from hetlib.records import RunRecord
+from hetlib_bundle import paths
 
 from . import recorded
 

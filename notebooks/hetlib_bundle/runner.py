@@ -27,7 +27,7 @@ from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 from traitlets.config import Config
 
-from hetlib.paths import DATA, NOTEBOOKS, RESULTS, ROOT
+from hetlib_bundle.paths import DATA, NOTEBOOKS, RESULTS, ROOT
 
 from . import page
 from .source import resolve, results_folder

@@ -6,7 +6,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
-from hetlib.paths import RESULTS
+from hetlib_bundle.paths import RESULTS
 from tests import bench
 from tests.bench import Row
 

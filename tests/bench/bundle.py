@@ -4,7 +4,7 @@ import json
 import time
 
 import hetlib
-from hetlib import paths
+from hetlib_bundle import paths
 from tests.bench import Row
 from tests.bench._measure import row
 
