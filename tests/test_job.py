@@ -17,13 +17,16 @@ from hetlib_bundle.job import one_clock
 EXPERIMENT = {"global_batch": 16, "epochs": 2, "lr": 0.02, "dataset_options": {"per_class": 12}}
 
 
-def command(folder: Path, *arguments: str, processes: int = 0, **files: object) -> subprocess.CompletedProcess[str]:
-    """Run ``hetlib`` as it is, or with so many processes of a job."""
+def command(
+    folder: Path, *arguments: str, processes: int = 0, cores: int | None = None, **files: object
+) -> subprocess.CompletedProcess[str]:
+    """Run ``hetlib`` as it is, or with so many processes of a job, on so many of this machine's cores."""
     for name, content in files.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
     job = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes else []
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    line = [sys.executable, *job, "-m", "hetlib_bundle", *arguments]
+    few = ["taskset", "--cpu-list", ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))] if cores else []
+    line = [*few, sys.executable, *job, "-m", "hetlib_bundle", *arguments]
     return subprocess.run(line, capture_output=True, text=True, timeout=200, env=environment, cwd=folder)
 
 
@@ -45,6 +48,7 @@ def test_a_job_trains_as_replicas_do(tmp_path):
     machines = found["environment"]["machines"]
     assert [machine["number"] for machine in machines] == [0, 0]
     assert machines[0]["cores"] == found["environment"]["cores"]
+    assert found["environment"]["contended"] == (machines[0]["cores"] < 2)
     assert min(found["started"].values()) > 0
 
 
@@ -56,10 +60,11 @@ def test_a_job_plans_and_a_replica_without_share_waits_for_the_others(tmp_path):
     assert len(re.findall("leaving replica 0", done.stdout)) == 1
     assert yaml.safe_load((tmp_path / "plan.yaml").read_text())["shares"] == [0, 16]
     arguments = ("e.yaml", "--platform", "p.yaml", "--plan", "plan.yaml", "--out", "job")
-    done = command(tmp_path, "train", *arguments, processes=2)
+    done = command(tmp_path, "train", *arguments, processes=2, cores=1)
     assert done.returncode == 0, done.stderr
     assert "shares 0/16" in done.stdout
     assert record(tmp_path / "job")["started"] == {}  # rank 0 did not train
+    assert record(tmp_path / "job")["environment"]["contended"]  # two threads on one core
 
 
 WAITING = """
