@@ -4,7 +4,6 @@ import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -138,8 +137,8 @@ def _decide(task: Task, batch: int, seconds: float, keep_all: bool = False, accu
         return replace(first, passes=(-(-batch // caps[0]),))
     exposed = {1: 0.0}  # seconds that the exchange adds to a step, by number of active replicas
     for budget, most in ((0.2 * seconds, 3), (0.3 * seconds, 7)):
-        known, added = zip(*sorted(exposed.items()), strict=True)
-        limits["communication"] = partial(np.interp, xp=known, fp=np.maximum.accumulate(added))
+        known, rising = sorted(exposed), np.maximum.accumulate([exposed[k] for k in sorted(exposed)])
+        limits["communication"] = lambda k, x=known, y=rising: float(np.interp(k, x, y))
         found = []
         for active in numbers:
             with contextlib.suppress(ValueError):  # so few replicas cannot take the batch, or so many have no work
