@@ -10,6 +10,7 @@ import torch
 
 import hetlib
 from hetlib.progress import spending
+from hetlib.train import DDP_OPTIONS
 from tests import workers_plan
 
 SMALL = hetlib.Experiment(global_batch=32, dataset_options={"per_class": 24})
@@ -75,6 +76,12 @@ def test_plans_that_are_near_each_other_take_more_steps(pool):
 def test_a_step_ends_where_the_replicas_meet(pool):
     step, _ = pool.run(workers_plan.a_slow_pass_beside_a_slow_update, 0.2)
     assert 0.2 < step < 0.3  # not 0.4: the one computes while the other updates
+
+
+def test_a_plan_is_timed_as_it_will_be_trained(pool):
+    first, second = pool.run(workers_plan.wrapped_for_a_plan, SMALL)
+    assert first == second == [DDP_OPTIONS | {"find_unused_parameters": False}] * len(first)
+    assert first
 
 
 def test_a_model_with_unused_parameters(pool):

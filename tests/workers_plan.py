@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import hetlib
+from hetlib import planner
 from hetlib.models import build_model
 from hetlib.platform import Replica
 from hetlib.race import Task, race
@@ -80,6 +81,15 @@ def a_slow_pass_beside_a_slow_update(rank: int, slept: float) -> float:
 
     task = Task(Replica(), torch.nn.Linear(2, 1), loss_of, lambda network: Slow(network.parameters(), lr=0.0))
     return float(np.median(race(task, [(8, 8)], 0.0)[8, 8][..., 0].max(0)))
+
+
+def wrapped_for_a_plan(rank: int, experiment: hetlib.Experiment) -> list[dict[str, Any]]:
+    """Plan an experiment, and return the options with which its model was wrapped."""
+    wrap = mock.Mock(wraps=torch.nn.parallel.DistributedDataParallel)
+    platform = hetlib.Platform.emulated([1, 1])
+    with mock.patch("hetlib.race.DistributedDataParallel", wrap):
+        planner._on_replica(rank, experiment, platform, planner._decide, 0.1, True)
+    return [{name: value for name, value in call.kwargs.items() if name != "process_group"} for call in wrap.mock_calls]
 
 
 class Branches(torch.nn.Module):
