@@ -154,6 +154,8 @@ def results_text() -> str:
     quick, standard = _bundle("quick"), _bundle("standard")
     accuracy_seconds = next(n["seconds"] for n in standard["notebooks"] if n["name"] == "07_accuracy")
     before = "" if accuracy_seconds > 600 else " (with the runs of `07_accuracy` there from before)"
+    if abs(standard["seconds"] - sum(n["seconds"] for n in standard["notebooks"])) < 1:  # see `runner._summary`
+        before += " (notebooks run at different times, added up)"
     parts += [
         "Time (`09_time`: measured on two real processes, one slowed down four times; mean and 95 % interval over "
         "repeats):",

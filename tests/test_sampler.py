@@ -48,6 +48,9 @@ def test_last_step_in_proportion():
     assert deal(64, (90, 26, 9, 3)) == (45, 13, 5, 1)
     assert deal(2, (90, 26, 9, 3)) == (2, 0, 0, 0)
     assert deal(8, (90, 26, 9, 3)) == (5, 1, 1, 1)
+    # What the small shares got beyond theirs comes from whoever is furthest above its own.
+    assert deal(5, (1764, 324, 196, 1600)) == (2, 1, 1, 1)
+    assert deal(6, (1, 3, 41, 28)) == (1, 1, 3, 1)
 
 
 @given(st.integers(1, 300), shares_lists, st.data())
