@@ -64,9 +64,7 @@ def plan(
     known = [str(model), sizes, str(tree_map(lambda x: (x.shape, x.dtype), inputs)), asdict(own), environment()]
     name = fingerprint([global_batch, accumulate, gather(known)])[:16]
     path, stored = store and Path(store, f"{name}.json"), None
-    with contextlib.suppress(
-        FileNotFoundError, ValueError, TypeError
-    ):  # no store, no plan in it, or one of another version
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):  # no plan, or one of another version
         content = json.loads(path.read_text() if path else "{}")
         fields: Any = {field: tuple(x) if isinstance(x, list) else x for field, x in content.items()}
         stored = Partition(**fields)
