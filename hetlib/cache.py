@@ -11,11 +11,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from os import getenv
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+CACHE = Path(getenv("HETLIB_CACHE") or Path(getenv("XDG_CACHE_HOME") or "~/.cache", "hetlib")).expanduser().resolve()
 FORMAT = 2  # part of every fingerprint: raise it when the content of an entry changes
 Build = Callable[[Path], tuple[dict, dict[str, np.ndarray]]]
 

@@ -1,5 +1,6 @@
 """Data sets by name: the two embedded scenes, and image folders that the user has."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ import yaml
 
 from .images import File, ImageDataset
 from .landcover import LandCoverScene
-from .paths import DATA, extra_data
 from .scenefolder import SceneFolder
 
+DATA = Path(__file__).resolve().parents[1] / "data"  # embedded scenes
 _KNOWN = yaml.safe_load(Path(__file__).with_name("known.yaml").read_text())
 
 
@@ -56,8 +57,8 @@ def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDatase
         raise ValueError(f"`name` must be one of {sorted(DATASETS)}, got {name!r}; other data: SceneFolder.")
     kind, settings, places = DATASETS[name]
     if places and options.get("root") is None:
-        extra = extra_data()
-        if not (found := [extra / place for place in places if (extra / place).exists()] if extra else []):
+        extra = os.getenv("HETLIB_DATA")
+        if not (found := [Path(extra, place) for place in places if Path(extra, place).exists()] if extra else []):
             raise FileNotFoundError(f"{name} needs `root=`, or one of {places} in the folder HETLIB_DATA names.")
         options["root"] = found[0]
     return kind(split=split, **settings | options)

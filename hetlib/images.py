@@ -47,8 +47,7 @@ class ImageDataset(Dataset):
         self._data = entry.meta["nodata"], entry.meta["valid_range"]
         count, total, squares = moments[assigned == 0].sum(0)[:, self.columns]
         if not count.all():
-            empty = self.bands[count.argmin()]
-            raise ValueError(f"Band {empty!r} has no valid pixel in training; leave it out with `bands=`.")
+            raise ValueError(f"Band {self.bands[count.argmin()]!r} has no valid training pixel; omit it with `bands=`.")
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
         std[std <= 1e-6 * np.abs(mean)] = 1

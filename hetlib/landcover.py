@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from . import cache as store
-from . import paths
 from .images import SPLITS, File, ImageDataset, Names, Range, Transforms, check, moments, valid_pixels
 
 Classes = Sequence[str] | Mapping[int, str] | None
@@ -38,7 +37,7 @@ class LandCoverScene(ImageDataset):
         valid_range: Range = None,
         seed: int = 0,  # draws windows and blocks
         transforms: Transforms = None,
-        cache: File = paths.CACHE,
+        cache: File = store.CACHE,
     ):
         check(split, fractions)
         if min(numbers := (window, per_class, stride)) < 1:

@@ -28,15 +28,13 @@ class Replica:
 
     def __post_init__(self) -> None:
         slows = isinstance(self.slowdown, (int, float)) and 1 <= self.slowdown < math.inf
-        faster = "to make one replica faster than the rest, slow the others down"
-        cpu_only = f"1 on {self.device!r}, as only a CPU replica can be slowed"
+        factors = "a finite number >= 1 (only a CPU replica can be slowed; to make one faster, slow the others down)"
         for name, right, allowed in (
             ("device", re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)), "'cpu', 'cuda' and 'cuda:<index>'"),
             ("threads", _is_count(self.threads), "a whole number >= 1"),
             ("multiple", _is_count(self.multiple), "a whole number >= 1"),
             ("max_batch", self.max_batch is None or _is_count(self.max_batch), "None or a whole number >= 1"),
-            ("slowdown", slows, f"a finite number >= 1 (1: full speed); {faster}"),
-            ("slowdown", self.slowdown == 1 or self.device == "cpu", cpu_only),
+            ("slowdown", slows and (self.slowdown == 1 or self.device == "cpu"), factors),
         ):
             if not right:
                 raise ValueError(f"`{name}` is {getattr(self, name)!r}; allowed: {allowed}.")

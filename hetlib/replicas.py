@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 
 from .platform import Platform, Replica
+from .records import RunRecord
 
 # All that a worker needs before its first step; the first optimizer would import torch._dynamo.
 _PRELOAD = ["torch._dynamo", "torch.nn.parallel.distributed", "hetlib.datasets", "hetlib.runs"]
@@ -75,7 +76,7 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
             raise
         return [results[rank] for rank in sorted(results)]
 
-    def train(self, experiment: Any, **options: Any) -> Any:
+    def train(self: Any, experiment: Any, **options: Any) -> RunRecord:
         """Run an `Experiment` on these replicas; see `hetlib.runs.run`."""
         from .runs import run
 

@@ -37,9 +37,7 @@ class VirtualReplicas:
             torch.set_num_threads(self.platform.replicas[0].threads)
             return [function(None, *arguments)]
 
-    def train(self, experiment: Experiment, **options: Any) -> RunRecord:
-        """Run an `Experiment` on these replicas; see `run`."""
-        return run(experiment, self, **options)
+    train = Replicas.train  # the same, for these
 
 
 def run(

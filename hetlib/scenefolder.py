@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from . import cache as store
-from . import paths
 from .images import File, ImageDataset, Names, Range, Transforms, check, moments
 
 TIFF = (".tif", ".tiff")
@@ -48,7 +47,7 @@ class SceneFolder(ImageDataset):
         valid_range: Range = None,
         seed: int = 0,  # draws the splits
         transforms: Transforms = None,
-        cache: File = paths.CACHE,
+        cache: File = store.CACHE,
     ):
         check(split, fractions)
         source, folder = Path(root).resolve(), Path(cache).resolve()

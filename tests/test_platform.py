@@ -7,9 +7,9 @@ import torch
 
 from hetlib.emulation import SlowDown
 from hetlib.models import build_model
-from hetlib.paths import DATA
 from hetlib.platform import Platform, Replica
 from hetlib.replicas import Replicas
+from hetlib_bundle.paths import DATA
 from tests import workers
 
 

@@ -44,7 +44,7 @@ def exchanged(rank: int, seconds: list[list[float]], shares: tuple[int, ...]) ->
     rebalancer = hetlib.Rebalancer(models, shares)
     seen: list[list[float]] = []
     observe = rebalancer.observe
-    rebalancer.observe = lambda counts, values: (seen.extend(values.tolist()), observe(counts, values))[1]  # type: ignore[method-assign]
+    rebalancer.observe = lambda counts, values: (seen.extend(values), observe(counts, values))[1]  # type: ignore[method-assign]
     decided = []
     for row in seconds:
         decided.append(rebalancer.exchange(rebalancer.shares, row[rank]))

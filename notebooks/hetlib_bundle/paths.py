@@ -3,8 +3,7 @@
 from os import getenv
 from pathlib import Path
 
-from hetlib.paths import DATA
-
-ROOT = DATA.parent  # the clone
+ROOT = Path(__file__).resolve().parents[2]  # the clone
+DATA = ROOT / "data"
 NOTEBOOKS = ROOT / "notebooks"
 RESULTS = Path(getenv("HETLIB_RESULTS", ROOT / "results")).resolve()

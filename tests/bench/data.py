@@ -1,6 +1,7 @@
 """Reading 13-band GeoTIFFs: images per second beside torchgeo's EuroSAT, and memory of two processes."""
 
 import multiprocessing
+import os
 import tarfile
 import tempfile
 import time
@@ -17,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from hetlib.datasets import SceneFolder
-from hetlib.paths import DATA, extra_data
+from hetlib_bundle.paths import DATA
 
 from . import Row
 
@@ -30,8 +31,8 @@ LAYOUT = "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"  # where torchg
 def patches() -> Iterator[Path]:
     """Give a folder of 64 x 64 uint16 GeoTIFFs as torchgeo wants it, real or cut from the embedded scene."""
     with tempfile.TemporaryDirectory() as temporary:
-        root, extra = Path(temporary), extra_data()
-        archive = extra / "sentinel2_l1c_13band_patches.tar" if extra else None
+        root, extra = Path(temporary), os.getenv("HETLIB_DATA")
+        archive = Path(extra, "sentinel2_l1c_13band_patches.tar") if extra else None
         if archive and archive.is_file():
             with tarfile.open(archive) as tar:
                 for member in (m for m in tar if m.isfile()):
