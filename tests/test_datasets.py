@@ -25,9 +25,8 @@ from hetlib.images import SPLITS
 from hetlib.landcover import zones
 
 UTM = CRS.from_epsg(32633)
-real = pytest.mark.skipif(
-    not Path(os.getenv("HETLIB_DATA", "none")).is_dir(), reason="HETLIB_DATA names no folder with real data"
-)
+extra = Path(os.getenv("HETLIB_DATA", "none"))
+real = pytest.mark.skipif(not extra.is_dir(), reason="HETLIB_DATA names no folder with real data")
 
 
 def write_tif(path: Path, pixels: np.ndarray, names: tuple[str, ...] = (), **options: Any) -> Path:
