@@ -163,6 +163,13 @@ def test_noise_of_many_replicas_changes_nothing_and_one_slow_among_them_is_found
     assert 10 <= rebalancer.shares[0] <= 24
 
 
+def test_usual_speeds_are_those_of_late():
+    rebalancer = hetlib.Rebalancer(CONSTANT, (64, 64))
+    factors = np.repeat([(1.0, 1.0), (3.0, 3.0), (3.25, 3.0)], 400, axis=0)
+    assert play(rebalancer, factors, 1200) == {}  # 4 % lost: too little now, worth a change at the first speeds
+    assert play(hetlib.Rebalancer(CONSTANT, (64, 64), band=0.05 / 3, cost=10 / 3), [3.25, 3.0], 1200)
+
+
 def test_it_recovers_from_one_sample():
     rebalancer = hetlib.Rebalancer(CURVED, (64, 64))
     play(rebalancer, [100, 1], 50)
