@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import hetlib
+from hetlib import race
 from hetlib.progress import spending
 from hetlib.train import DDP_OPTIONS
 from tests import workers_plan
@@ -194,3 +195,18 @@ def test_rank_0_alone_shows_the_bar_of_a_script_of_ones_own(pool):
 def test_one_replica_takes_the_batch():
     with hetlib.Replicas(hetlib.Platform.emulated([1])) as alone:
         assert hetlib.plan_experiment(SMALL, alone, seconds=0.2).shares == (32,)
+
+
+def test_the_first_step_that_counts_asks_for_no_memory():
+    made: list[torch.optim.Optimizer] = []
+
+    def optimizer_of(network: torch.nn.Module) -> torch.optim.Optimizer:
+        made.append(torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9))
+        return made[-1]
+
+    def loss_of(network: torch.nn.Module, n: int) -> torch.Tensor:
+        return network(torch.ones(n, 3)).square().mean()
+
+    step = race._stepper(race.Task(hetlib.Replica(), torch.nn.Linear(3, 2), loss_of, optimizer_of))
+    step(4)  # the turn that does not count
+    assert len(made[0].state) == 2  # the momentum of weight and bias
