@@ -1,4 +1,4 @@
-r"""Batch statistics that are right under uneven local batches, on any device.
+r"""Batch statistics that are right under uneven local batches, in processes on any device and in virtual replicas.
 
 A replica's BatchNorm sees its local batch alone, and under DDP only rank 0's running statistics survive. With m_r
 values a channel on replica r, of mean :math:`\mu_r` and variance :math:`v_r`, all m together have
@@ -8,7 +8,8 @@ values a channel on replica r, of mean :math:`\mu_r` and variance :math:`v_r`, a
 (law of total variance; Chan, Golub, LeVeque 1983). A weighted mean of the v_r alone loses the second term.
 """
 
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -33,12 +34,8 @@ class BalancedBatchNorm(_BatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
-        y, mean, var = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group)
-        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean[0].to(self.running_mean), rate)
-            self.running_var.lerp_(var[0].to(self.running_var), rate)
+        track = partial(track_running, [buffer[None] for buffer in self.buffers()], self.momentum)
+        y = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group, track)
         return y.to(input.dtype)
 
 
@@ -78,6 +75,47 @@ def pool_batchnorm(model: nn.Module, process_group: Any = None, *, samples: floa
     torch._foreach_copy_([*both[0], *both[1]], torch.cat(pooled).split([layer.num_features for layer in layers] * 2))
 
 
+def segment_batchnorm(model: nn.Module, segments: list[int]) -> nn.Module:
+    """Make each BatchNorm layer take its training statistics per segment, and rank 0's for evaluation.
+
+    ``segments`` is the caller's list of local batches, to be filled before each step; while it is empty the whole batch
+    is one. A `BalancedBatchNorm` stays as it is: it takes the statistics of the whole batch.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and not isinstance(module, BalancedBatchNorm):
+            # The layer's weights and buffers stay where they are, so that checkpoints fit.
+            module.forward = partial(_forward, module, segments, [])  # type: ignore[method-assign]
+    return model
+
+
+def pool_segments(model: nn.Module, shares: Sequence[int]) -> None:
+    """Do for virtual replicas what `pool_batchnorm` does for processes: pool the running statistics by ``shares``."""
+    for module in model.modules():
+        if isinstance(module.forward, partial) and (kept := module.forward.args[2]):
+            counts = torch.tensor(shares, dtype=torch.float64)[:, None]
+            for rows, pooled in zip(kept, total_variance(counts, kept[0].double(), kept[1].double()), strict=False):
+                rows.copy_(pooled.expand_as(rows))
+
+
+def _forward(layer: _BatchNorm, segments: list[int], kept: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """``kept``: running mean and variance ``(P, channels)`` and batches ``(P,)`` of all replicas, once known."""
+    counts = tuple(filter(None, segments))
+    if not layer.training or not counts:
+        return type(layer).forward(layer, x)
+    if not kept:
+        for name, buffer in layer.named_buffers():
+            kept.append(torch.stack([buffer] * len(segments)))
+            setattr(layer, name, kept[-1][0])  # what DDP keeps: rank 0's, which saw its own samples alone
+    used = None if len(counts) == len(segments) else torch.tensor(segments) > 0
+    running = kept if used is None else [rows[used] for rows in kept]
+    track = partial(track_running, running, layer.momentum)
+    y = Normalize.apply(x, layer.weight, layer.bias, counts, layer.eps, ALONE, track)
+    if used is not None:
+        for rows, new in zip(kept, running, strict=True):
+            rows[used] = new
+    return y
+
+
 def _pooled(count: Any, mean: torch.Tensor, var: torch.Tensor, group: Any) -> tuple[torch.Tensor, ...]:
     """Return each replica's count, and mean and variance of all values, in float64."""
     rows = mean.new_zeros(dist.get_world_size(group), 1 + 2 * len(mean), dtype=torch.float64)
@@ -92,62 +130,79 @@ def total_variance(counts: torch.Tensor, means: torch.Tensor, variances: torch.T
     return mean, (counts * (variances + (means - mean).square())).sum(0) / counts.sum()
 
 
+def track_running(running: Any, momentum: float | None, mean: torch.Tensor, var: torch.Tensor) -> None:
+    """Update running means and variances ``(P, channels)`` and numbers of batches ``(P,)``, if there are any."""
+    if running:
+        means, variances, batches = running
+        batches += 1
+        rate = 1 / batches[:, None].to(means) if momentum is None else momentum
+        means.lerp_(mean.to(means), rate)
+        variances.lerp_(var.to(means), rate)
+
+
 @lru_cache(maxsize=64)  # layers of one size share it, step after step
-def _layout(counts: tuple[int, ...], pixels: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
-    """Return the segment of each sample ``(n,)``, and the values a channel of each segment, or 1, ``(segments, 1)``."""
-    samples = torch.tensor(counts, device=device)
-    return torch.repeat_interleave(samples), (samples * pixels).clamp(min=1)[:, None].to(dtype)
+def _layout(counts: tuple[int, ...], size: torch.Size, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:
+    """Return what depends on the segments alone; of the values a channel the fewest, and m, -m, m / (m - 1)."""
+    samples, pixels, whole = torch.tensor(counts, device=device), size[2:].numel(), len(counts) == 1
+    owner, number = torch.repeat_interleave(samples), torch.arange(size[0], device=device)
+    over, shape = tuple(range(2, len(size))), (-1, size[1], *[1] * (len(size) - 2))
+
+    def total(t: torch.Tensor) -> torch.Tensor:  # (n, channels, ...) to (segments, channels)
+        each = t.sum(over) if over else t
+        return each.sum(0, True) if whole else torch.embedding_bag(each, number, first)[0]
+
+    def spread(t: torch.Tensor) -> torch.Tensor:  # and back
+        return (t if whole else t.index_select(0, owner)).view(shape)
+
+    first, m = samples.cumsum(0) - samples, (samples * pixels).clamp(min=1)[:, None].to(dtype)
+    return shape, total, spread, min(counts) * pixels, m, -m, m / (m - 1)
 
 
 class Normalize(torch.autograd.Function):
-    """Normalise (Ioffe, Szegedy, arXiv 1502.03167) each segment by itself, or the one segment by its whole group."""
+    """Normalise (Ioffe, Szegedy, arXiv 1502.03167) each segment by itself, or the one segment by its whole group.
+
+    ``track`` is given mean and unbiased variance. With small segments each line costs as much as a pass over the data.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: Any, bias: Any, counts: Any, eps: float, group: Any) -> Any:
-        space, pixels, dtype = tuple(range(2, x.dim())), x.shape[2:].numel(), x.dtype
-        owner, m = _layout(counts, pixels, x.device, dtype)
-
-        def total(t: torch.Tensor) -> torch.Tensor:  # (n, channels, ...) to (segments, channels)
-            each = t.sum(space) if space else t
-            return each.sum(0, True) if len(m) == 1 else each.new_zeros(len(m), t.shape[1]).index_add_(0, owner, each)
-
-        def spread(t: torch.Tensor) -> torch.Tensor:  # and back
-            return (t if len(t) == 1 else t.index_select(0, owner)).to(dtype).reshape(-1, t.shape[1], *[1] * len(space))
-
-        center = total(x) / m
-        x = x - spread(center)  # so that a mean of many standard deviations costs no digits from here on
-        y = x.square()
-        offset, var = total(x) / m, total(y) / m  # offset: what rounding left of the mean
-        mean = center + offset
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, counts: Any, eps: float, group: Any, track: Any) -> Any:
+        shape, total, spread, fewest, m, minus_m, unbiased = _layout(counts, x.shape, x.device, x.dtype)
+        mean = total(x).div_(m)
+        center = spread(mean)
+        y = (x - center).square_()
+        var = total(y).div_(m)
         if group is not ALONE:
-            values, *both = _pooled(counts[0] * pixels, center[0].double() + offset[0], var[0], group)
-            m, mean, var = values.sum().reshape(1, 1), both[0][None], both[1][None]
-            offset = mean - center
-        if min(counts) * pixels < 2 and m.min() < 2:  # in this order a GPU need not be waited for
+            values, *both = _pooled(fewest, mean[0], var[0], group)
+            m = values.sum().reshape(1, 1)
+            mean, var, minus_m, unbiased = both[0].to(x)[None], both[1].to(x)[None], -m, m / (m - 1)
+            center = spread(mean)
+        if fewest < 2 and m.min() < 2:  # in this order a GPU need not be waited for
             raise ValueError(f"BatchNorm got {m.min():g} value a channel (local batches {[*counts]}); use larger ones.")
-        invstd = torch.rsqrt(var + eps)
+        invstd = (var + eps).rsqrt_()
         scale = invstd if weight is None else invstd * weight
-        shift = -offset * scale if bias is None else bias - offset * scale
-        ctx.save_for_backward(x, offset, invstd, scale, wide := spread(scale))
-        ctx.total, ctx.spread, ctx.group, ctx.m = total, spread, group, m
-        var = var * (m / (m - 1))  # unbiased
-        ctx.mark_non_differentiable(mean, var)
-        return torch.addcmul(spread(shift), x, wide, out=y), mean, var
+        wide = spread(scale)
+        shift = torch.addcmul(center.new_zeros(()) if bias is None else bias.view(shape), center, wide, value=-1)
+        ctx.save_for_backward(x, center, invstd, scale, wide)
+        ctx.kept = total, spread, minus_m, group
+        track(mean, var.mul_(unbiased))
+        return torch.addcmul(shift, x, wide, out=y)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, offset, invstd, scale, wide = ctx.saved_tensors
-        sum_dy = ctx.total(dy)
-        dx = dy * x
-        sum_dy_xhat = (ctx.total(dx) - offset * sum_dy) * invstd
+    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, center, invstd, scale, wide = ctx.saved_tensors
+        total, spread, minus_m, group = ctx.kept
+        sum_dy = total(dy)
+        dx = (x - center).mul_(dy)  # so that a mean of many standard deviations costs no digits
+        sum_dy_xhat = total(dx).mul_(invstd)
         own = sum_dy_xhat.sum(0), sum_dy.sum(0)
-        if ctx.group is not ALONE:
-            sum_dy, sum_dy_xhat = sums = torch.stack([sum_dy, sum_dy_xhat]).double()
-            dist.all_reduce(sums, group=ctx.group)
-        per_value = scale / -ctx.m
-        of_x = per_value * invstd * sum_dy_xhat
-        constant = per_value * sum_dy - of_x * offset
-        torch.addcmul(ctx.spread(constant), x, ctx.spread(of_x), out=dx).addcmul_(dy, wide)
-        wanted = (g if needed else None for g, needed in zip((dx, *own), ctx.needs_input_grad, strict=False))
-        return *wanted, None, None, None
+        if group is not ALONE:
+            sums = torch.stack([sum_dy, sum_dy_xhat]).double()
+            dist.all_reduce(sums, group=group)
+            sum_dy, sum_dy_xhat = sums.to(x)
+        per_value = scale / minus_m
+        of_x = spread(sum_dy_xhat.mul_(per_value).mul_(invstd))
+        constant = spread(sum_dy.mul_(per_value)).addcmul_(of_x, center, value=-1)
+        dx = torch.addcmul(constant, x, of_x, out=dx).addcmul_(dy, wide)
+        _, of_weight, of_bias, *_ = ctx.needs_input_grad
+        return dx, own[0] if of_weight else None, own[1] if of_bias else None, None, None, None, None

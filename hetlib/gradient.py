@@ -51,12 +51,8 @@ def noise_scale(counts: Sequence[int], local: Sequence[float], reduced: float) -
 
     With :math:`L = \sum_r (n_r / B) |g_r|^2` and :math:`T = |g|^2` of the balanced gradient, over P replicas with
     samples: :math:`|G|^2 \approx (P T - L) / (P - 1)` and :math:`\mathrm{tr}\,C \approx B (L - T) / (P - 1)`. The noise
-    scale is their averages' ratio; for equal shares, McCandlish et al., arXiv 1812.06162, appendix A.
-
-    Args:
-        counts: Samples of each replica in this step.
-        local: Squared norm of each replica's mean gradient, before the reduction.
-        reduced: Squared norm of the balanced gradient.
+    scale is their averages' ratio; for equal shares, McCandlish et al., arXiv 1812.06162, appendix A. ``local`` are the
+    squared norms of the replicas' mean gradients, before the reduction, ``reduced`` that of the balanced gradient.
     """
     n = np.asarray(counts, dtype=np.float64)
     replicas = int(np.count_nonzero(n))

@@ -37,16 +37,14 @@ def plan(
 ) -> Partition:  # fmt: skip
     """Plan a job of one's own: every rank times itself, all ranks get the same plan.
 
-    Times training steps of copies of the model, with an SGD update: on all ranks at once without communication,
-    then under DDP. Every rank has to call it.
+    Times SGD steps of copies of the model, on all ranks at once, alone and then under DDP. Every rank has to call it.
 
     Args:
         model: The model on this rank's device, not yet wrapped in DDP.
         example_batch: Its inputs, a tensor or a tuple of them, ``(n, ...)`` with any n >= 1, on the same device.
         global_batch: Samples a step over all replicas.
         seconds: Budget of the timing; each plan that may win takes three to seven steps in any case.
-        accumulate: Shares may exceed what fits: rank r takes its own in ``plan.passes[r]`` parts, the first ones under
-            DDP's ``no_sync``.
+        accumulate: Shares may exceed what fits: rank r takes its own in ``plan.passes[r]`` parts, under ``no_sync``.
         store: Folder of plans on rank 0's machine. One of the same model, shapes, replicas and versions is used again.
         progress: Whether rank 0 shows a bar; by default on a terminal and in a notebook that is no batch run.
         replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits), ``multiple``.

@@ -144,16 +144,18 @@ def report(line: str) -> None:
     print(line, flush=True) if _pipe is None else _pipe.send(("print", line))
 
 
+def keep_freed_memory() -> None:
+    """Keep large blocks, which glibc gives back: each step then pays page faults for all of them, up to 20 % of it."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        for threshold, size in ((-3, 32 << 20), (-1, 2**31 - 1)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+            ctypes.CDLL("libc.so.6").mallopt(threshold, size)
+
+
 def _serve(rank: int, replicas: tuple[Replica, ...], rendezvous: str, timeout: float, pipe: Connection) -> None:
     global _pipe  # noqa: PLW0603
     _pipe = pipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller stops its replicas itself
-    with contextlib.suppress(OSError, AttributeError):
-        # Keep freed memory: glibc gives large blocks back, and each step then pays a page fault for every page of
-        # its activations, up to 9 % of the step. (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD)
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 32 << 20)
-        libc.mallopt(-1, 2**31 - 1)
+    keep_freed_memory()
     try:
         torch.set_num_threads(replicas[rank].threads)
         if replicas[rank].device.startswith("cuda"):

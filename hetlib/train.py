@@ -15,7 +15,7 @@ from torch import nn
 from torch.autograd.variable import Variable
 from torch.nn.parallel import DistributedDataParallel
 
-from .batchnorm import ALONE, convert_batchnorm, pool_batchnorm
+from .batchnorm import ALONE, convert_batchnorm, pool_batchnorm, pool_segments, segment_batchnorm
 from .datasets import load_dataset
 from .emulation import SlowDown
 from .experiment import STRATEGIES, Experiment, learning_rate
@@ -27,7 +27,6 @@ from .platform import Platform
 from .rebalance import Rebalancer
 from .replicas import report
 from .sampler import BalancedSampler
-from .segments import pool_segments, segment_batchnorm
 
 _SYNC = "forward_sync_buffers" if torch.__version__ >= "2.14" else "broadcast_buffers"  # renamed then
 # In training nothing reads the buffers, so they are sent before an evaluation instead of at each step.

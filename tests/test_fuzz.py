@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 import hetlib
+from hetlib.batchnorm import segment_batchnorm
 from hetlib.ddp import _Dealt
 from hetlib.gradient import replica_weights
-from hetlib.segments import segment_batchnorm
 from tests import workers_ddp as workers
 
 ALLOWED = {torch.float64: 1e-11, torch.float32: 2e-4}
