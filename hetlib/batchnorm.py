@@ -182,7 +182,7 @@ class Normalize(torch.autograd.Function):
         scale = invstd if weight is None else invstd * weight
         wide = spread(scale)
         shift = torch.addcmul(center.new_zeros(()) if bias is None else bias.view(shape), center, wide, value=-1)
-        ctx.save_for_backward(x, center, invstd, scale, wide)
+        ctx.save_for_backward(x, mean, invstd, scale, wide)
         ctx.kept = total, spread, minus_m, group
         track(mean, var.mul_(unbiased))
         return torch.addcmul(shift, x, wide, out=y)
@@ -190,19 +190,19 @@ class Normalize(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, center, invstd, scale, wide = ctx.saved_tensors
+        x, mean, invstd, scale, wide = ctx.saved_tensors
         total, spread, minus_m, group = ctx.kept
         sum_dy = total(dy)
-        dx = (x - center).mul_(dy)  # so that a mean of many standard deviations costs no digits
-        sum_dy_xhat = total(dx).mul_(invstd)
+        dx = dy * x
+        sum_dy_xhat = total(dx).addcmul_(mean, sum_dy, value=-1).mul_(invstd)
         own = sum_dy_xhat.sum(0), sum_dy.sum(0)
         if group is not ALONE:
             sums = torch.stack([sum_dy, sum_dy_xhat]).double()
             dist.all_reduce(sums, group=group)
             sum_dy, sum_dy_xhat = sums.to(x)
         per_value = scale / minus_m
-        of_x = spread(sum_dy_xhat.mul_(per_value).mul_(invstd))
-        constant = spread(sum_dy.mul_(per_value)).addcmul_(of_x, center, value=-1)
-        dx = torch.addcmul(constant, x, of_x, out=dx).addcmul_(dy, wide)
+        of_x = sum_dy_xhat.mul_(per_value).mul_(invstd)
+        constant = sum_dy.mul_(per_value).addcmul_(of_x, mean, value=-1)
+        dx = torch.addcmul(spread(constant), x, spread(of_x), out=dx).addcmul_(dy, wide)
         _, of_weight, of_bias, *_ = ctx.needs_input_grad
         return dx, own[0] if of_weight else None, own[1] if of_bias else None, None, None, None, None

@@ -87,5 +87,5 @@ def test_a_mean_of_1000_standard_deviations_is_as_good_as_in_torch(memory_format
     torchs = numbers(copy.deepcopy(layer), apart, torch.float32)
     ours = numbers(segment_batchnorm(layer, counts), nn.Module.__call__, torch.float32)
     for mine, plain, right in zip(ours, torchs, exact, strict=True):
-        # A mean of 1000 in float32 may be off by 3e-5 standard deviations.
-        assert (mine - right).norm() <= 3 * (plain - right).norm() + 2e-7 * right.norm()
+        # Rounding such values to float32 moves them by 3e-5 standard deviations; torch is off by up to 4e-4.
+        assert (mine - right).norm() <= max(2 * (plain - right).norm(), 4e-4 * right.norm())
