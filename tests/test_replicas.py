@@ -1,5 +1,6 @@
 """Real processes: results by rank, warm workers, and every way to die."""
 
+import platform
 import signal
 import threading
 import time
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 import hetlib
+from hetlib import runs
 from hetlib.experiment import Experiment
 from hetlib.replicas import ReplicaError, Replicas
 from tests import workers
@@ -65,6 +67,14 @@ def test_a_missed_collective_ends_as_an_error_within_the_time_out():
     impatient = Replicas(hetlib.Platform.emulated([1, 1]), timeout=3)
     with impatient, pytest.raises(ReplicaError, match=r"(?i)replica 0 of 2(.|\n)*time"):
         impatient.run(workers.miss_a_collective_and_stay)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has other thresholds")
+def test_freed_memory_is_used_again_without_page_faults(pool, monkeypatch):
+    assert max(pool.run(workers.page_faults)) < 1_000  # of 240,000 pages
+    virtual, asked = hetlib.VirtualReplicas(pool.platform), []
+    monkeypatch.setattr(runs, "keep_freed_memory", lambda: asked.append("virtual"))
+    assert virtual.run(lambda _: list(asked)) == [["virtual"]]  # before the job, in a heap that other tests have shaped
 
 
 def test_functions_of_a_notebook_cell_are_refused():

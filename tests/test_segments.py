@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from hetlib.batchnorm import segment_batchnorm
+from hetlib.memory import saved_bytes
+from hetlib.models import build_model
 
 
 def separate_passes(layer, x, counts):
@@ -89,3 +91,10 @@ def test_a_mean_of_1000_standard_deviations_is_as_good_as_in_torch(memory_format
     for mine, plain, right in zip(ours, torchs, exact, strict=True):
         # Rounding such values to float32 moves them by 3e-5 standard deviations; torch is off by up to 4e-4.
         assert (mine - right).norm() <= max(2 * (plain - right).norm(), 4e-4 * right.norm())
+
+
+def test_segments_keep_little_more_for_the_backward_pass_than_one_batch():
+    images = torch.randn(128, 13, 16, 16).contiguous(memory_format=torch.channels_last)
+    plain = build_model("smallcnn", bands=13, classes=8, size=16, norm="batch").to(memory_format=torch.channels_last)
+    segmented = segment_batchnorm(copy.deepcopy(plain), [2] * 64)
+    assert saved_bytes(lambda: segmented(images)) < 1.1 * saved_bytes(lambda: plain(images))

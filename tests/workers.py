@@ -1,6 +1,7 @@
 """Functions that the tests run in replicas; a new process has to be able to import them."""
 
 import os
+import resource
 import time
 from unittest import mock
 
@@ -109,6 +110,21 @@ def pass_sizes(rank: int, job: Job) -> list[int]:
     with mock.patch.object(ImageDataset, "gather", autospec=True, side_effect=ImageDataset.gather) as gather:
         train(rank, job)
     return [len(call.args[1]) for call in gather.call_args_list if call.args[0].split == "train"]
+
+
+def page_faults(rank: int | None) -> int:
+    """Return the page faults of ten steps that ask for 96 MB each and free it."""
+
+    def step() -> None:
+        blocks = [torch.ones(2**21) for _ in range(12)]
+        blocks.clear()
+
+    for _ in range(3):
+        step()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def process_id(rank: int) -> int:
