@@ -98,3 +98,11 @@ def test_segments_keep_little_more_for_the_backward_pass_than_one_batch():
     plain = build_model("smallcnn", bands=13, classes=8, size=16, norm="batch").to(memory_format=torch.channels_last)
     segmented = segment_batchnorm(copy.deepcopy(plain), [2] * 64)
     assert saved_bytes(lambda: segmented(images)) < 1.1 * saved_bytes(lambda: plain(images))
+
+
+def test_a_second_derivative_is_refused():
+    x = torch.randn(4, 2, 3, 3, requires_grad=True)
+    y = segment_batchnorm(nn.BatchNorm2d(2), [3, 1])(x)
+    (gradient,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
