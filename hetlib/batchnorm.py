@@ -34,8 +34,8 @@ class BalancedBatchNorm(_BatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
-        track = partial(track_running, [buffer[None] for buffer in self.buffers()], self.momentum)
-        y = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group, track)
+        then = partial(track, [buffer[None] for buffer in self.buffers()], self.momentum)
+        y = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group, then)
         return y.to(input.dtype)
 
 
@@ -108,8 +108,7 @@ def _forward(layer: _BatchNorm, segments: list[int], kept: list[torch.Tensor], x
             setattr(layer, name, kept[-1][0])  # what DDP keeps: rank 0's, which saw its own samples alone
     used = None if len(counts) == len(segments) else torch.tensor(segments) > 0
     running = kept if used is None else [rows[used] for rows in kept]
-    track = partial(track_running, running, layer.momentum)
-    y = Normalize.apply(x, layer.weight, layer.bias, counts, layer.eps, ALONE, track)
+    y = Normalize.apply(x, layer.weight, layer.bias, counts, layer.eps, ALONE, partial(track, running, layer.momentum))
     if used is not None:
         for rows, new in zip(kept, running, strict=True):
             rows[used] = new
@@ -130,7 +129,7 @@ def total_variance(counts: torch.Tensor, means: torch.Tensor, variances: torch.T
     return mean, (counts * (variances + (means - mean).square())).sum(0) / counts.sum()
 
 
-def track_running(running: Any, momentum: float | None, mean: torch.Tensor, var: torch.Tensor) -> None:
+def track(running: Any, momentum: float | None, mean: torch.Tensor, var: torch.Tensor) -> None:
     """Update running means and variances ``(P, channels)`` and numbers of batches ``(P,)``, if there are any."""
     if running:
         means, variances, batches = running
@@ -159,13 +158,11 @@ def _layout(counts: tuple[int, ...], size: torch.Size, device: torch.device, dty
 
 
 class Normalize(torch.autograd.Function):
-    """Normalise (Ioffe, Szegedy, arXiv 1502.03167) each segment by itself, or the one segment by its whole group.
-
-    ``track`` is given mean and unbiased variance. With small segments each line costs as much as a pass over the data.
-    """
+    """Normalise (Ioffe, Szegedy, arXiv 1502.03167) each segment by itself, or the one segment by its whole group."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any, counts: Any, eps: float, group: Any, track: Any) -> Any:
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, counts: Any, eps: float, group: Any, then: Any) -> Any:
+        # With small segments each line costs as much as a pass over the data.
         shape, total, spread, fewest, m, minus_m, unbiased = _layout(counts, x.shape, x.device, x.dtype)
         mean = total(x).div_(m)
         center = spread(mean)
@@ -184,25 +181,29 @@ class Normalize(torch.autograd.Function):
         shift = torch.addcmul(center.new_zeros(()) if bias is None else bias.view(shape), center, wide, value=-1)
         ctx.save_for_backward(x, mean, invstd, scale, wide)
         ctx.kept = total, spread, minus_m, group
-        track(mean, var.mul_(unbiased))
+        then(mean, var.mul_(unbiased))
         return torch.addcmul(shift, x, wide, out=y)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, mean, invstd, scale, wide = ctx.saved_tensors
-        total, spread, minus_m, group = ctx.kept
-        sum_dy = total(dy)
-        dx = dy * x
-        sum_dy_xhat = total(dx).addcmul_(mean, sum_dy, value=-1).mul_(invstd)
-        own = sum_dy_xhat.sum(0), sum_dy.sum(0)
-        if group is not ALONE:
-            sums = torch.stack([sum_dy, sum_dy_xhat]).double()
-            dist.all_reduce(sums, group=group)
-            sum_dy, sum_dy_xhat = sums.to(x)
-        per_value = scale / minus_m
-        of_x = sum_dy_xhat.mul_(per_value).mul_(invstd)
-        constant = sum_dy.mul_(per_value).addcmul_(of_x, mean, value=-1)
-        dx = torch.addcmul(spread(constant), x, spread(of_x), out=dx).addcmul_(dy, wide)
-        _, of_weight, of_bias, *_ = ctx.needs_input_grad
-        return dx, own[0] if of_weight else None, own[1] if of_bias else None, None, None, None, None
+    def backward(ctx: Any, dy: torch.Tensor) -> Any:
+        # The refusal of second derivatives takes 0.5 % of a small step, so only where one may be asked for.
+        return once_differentiable(_gradients)(ctx, dy) if torch.is_grad_enabled() else _gradients(ctx, dy)
+
+
+def _gradients(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    x, mean, invstd, scale, wide = ctx.saved_tensors
+    total, spread, minus_m, group = ctx.kept
+    sum_dy = total(dy)
+    dx = dy * x
+    sum_dy_xhat = total(dx).addcmul_(mean, sum_dy, value=-1).mul_(invstd)
+    own = sum_dy_xhat.sum(0), sum_dy.sum(0)
+    if group is not ALONE:
+        sums = torch.stack([sum_dy, sum_dy_xhat]).double()
+        dist.all_reduce(sums, group=group)
+        sum_dy, sum_dy_xhat = sums.to(x)
+    per_value = scale / minus_m
+    of_x = sum_dy_xhat.mul_(per_value).mul_(invstd)
+    constant = sum_dy.mul_(per_value).addcmul_(of_x, mean, value=-1)
+    dx = torch.addcmul(spread(constant), x, spread(of_x), out=dx).addcmul_(dy, wide)
+    _, of_weight, of_bias, *_ = ctx.needs_input_grad
+    return dx, own[0] if of_weight else None, own[1] if of_bias else None, None, None, None, None

@@ -78,8 +78,7 @@ def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:
 
 def checksum(files: Mapping[str, Path], cache: Path) -> str:
     """Return one SHA-256 over names, sizes and contents of ``files``, cached until a size or time of change differs."""
-    # Status before content: a change while reading then shows next time.
-    stats = {name: path.stat() for name, path in files.items()}
+    stats = {name: path.stat() for name, path in files.items()}  # before content: a change meanwhile shows next time
     states = {name: (str(files[name]), status.st_size, status.st_mtime_ns) for name, status in stats.items()}
 
     def read(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
