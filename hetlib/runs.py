@@ -17,7 +17,7 @@ from .partition import Partition
 from .planner import measure, plan_experiment
 from .platform import Platform
 from .records import PHASES, RunRecord, environment
-from .replicas import Replicas, keep_freed_memory
+from .replicas import Replicas
 from .train import Job, train
 
 
@@ -32,7 +32,6 @@ class VirtualReplicas:
 
     def run(self, function: Any, *arguments: Any) -> list[Any]:
         """Call ``function(None, *arguments)`` once, for all replicas, with the first one's threads."""
-        keep_freed_memory()
         with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as stack:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(self.platform.replicas[0].threads)

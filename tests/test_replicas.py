@@ -10,7 +10,6 @@ import psutil
 import pytest
 
 import hetlib
-from hetlib import runs
 from hetlib.experiment import Experiment
 from hetlib.replicas import ReplicaError, Replicas
 from tests import workers
@@ -70,11 +69,8 @@ def test_a_missed_collective_ends_as_an_error_within_the_time_out():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has other thresholds")
-def test_freed_memory_is_used_again_without_page_faults(pool, monkeypatch):
+def test_freed_memory_is_used_again_without_page_faults(pool):
     assert max(pool.run(workers.page_faults)) < 1_000  # of 240,000 pages
-    virtual, asked = hetlib.VirtualReplicas(pool.platform), []
-    monkeypatch.setattr(runs, "keep_freed_memory", lambda: asked.append("virtual"))
-    assert virtual.run(lambda _: list(asked)) == [["virtual"]]  # before the job, in a heap that other tests have shaped
 
 
 def test_functions_of_a_notebook_cell_are_refused():

@@ -112,7 +112,7 @@ def pass_sizes(rank: int, job: Job) -> list[int]:
     return [len(call.args[1]) for call in gather.call_args_list if call.args[0].split == "train"]
 
 
-def page_faults(rank: int | None) -> int:
+def page_faults(rank: int) -> int:
     """Return the page faults of ten steps that ask for 96 MB each and free it."""
 
     def step() -> None:

@@ -41,7 +41,7 @@ def run() -> list[Row]:
     """Return the step time with 64 segments over the plain one-process step."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    keep_freed_memory()  # as virtual replicas do
+    keep_freed_memory()  # page faults come and go with what else has run, and take up to 20 % of a step
     try:
         rows = []
         for name, bands, size, pairs, times_larger in CASES:
