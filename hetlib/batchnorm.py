@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 ALONE: Any = dist.GroupMember.NON_GROUP_MEMBER  # as the process group: no other replica
+_RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class BalancedBatchNorm(_BatchNorm):
@@ -34,9 +35,9 @@ class BalancedBatchNorm(_BatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
-        then = partial(track, [buffer[None] for buffer in self.buffers()], self.momentum)
-        y = Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group, then)
-        return y.to(input.dtype)
+        running = [] if self.running_mean is None else [getattr(self, name)[None] for name in _RUNNING]
+        then = partial(track, running, self.momentum)
+        return Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group, then).to(input.dtype)
 
 
 _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -102,9 +103,9 @@ def _forward(layer: _BatchNorm, segments: list[int], kept: list[torch.Tensor], x
     counts = tuple(filter(None, segments))
     if not layer.training or not counts:
         return type(layer).forward(layer, x)
-    if not kept:
-        for name, buffer in layer.named_buffers():
-            kept.append(torch.stack([buffer] * len(segments)))
+    if not kept and layer.running_mean is not None:
+        for name in _RUNNING:
+            kept.append(torch.stack([getattr(layer, name)] * len(segments)))
             setattr(layer, name, kept[-1][0])  # what DDP keeps: rank 0's, which saw its own samples alone
     used = None if len(counts) == len(segments) else torch.tensor(segments) > 0
     running = kept if used is None else [rows[used] for rows in kept]
@@ -194,7 +195,7 @@ def _gradients(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     x, mean, invstd, scale, wide = ctx.saved_tensors
     total, spread, minus_m, group = ctx.kept
     sum_dy = total(dy)
-    dx = dy * x
+    dx = dy * x  # not x - mean, a further pass: a mean of k standard deviations costs log10(k) digits, as in rounding x
     sum_dy_xhat = total(dx).addcmul_(mean, sum_dy, value=-1).mul_(invstd)
     own = sum_dy_xhat.sum(0), sum_dy.sum(0)
     if group is not ALONE:
