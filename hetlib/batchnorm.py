@@ -1,11 +1,13 @@
 r"""Batch statistics that are right under uneven local batches, in processes on any device and in virtual replicas.
 
-A replica's BatchNorm sees its local batch alone, and under DDP only rank 0's running statistics survive. With m_r
-values a channel on replica r, of mean :math:`\mu_r` and variance :math:`v_r`, all m together have
+A replica's BatchNorm sees its local batch alone, and under DDP only rank 0's running statistics
+survive. With m_r values a channel on replica r, of mean :math:`\mu_r` and variance :math:`v_r`, all
+m together have
 
 .. math:: \mu = \sum_r m_r \mu_r / m, \quad v = \sum_r m_r (v_r + (\mu_r - \mu)^2) / m
 
-(law of total variance; Chan, Golub, LeVeque 1983). A weighted mean of the v_r alone loses the second term.
+(law of total variance; Chan, Golub, LeVeque 1983). A weighted mean of the v_r alone loses the
+second term.
 """
 
 from collections.abc import Sequence
@@ -31,30 +33,43 @@ class BalancedBatchNorm(_BatchNorm):
         return self.__dict__ | {"process_group": None}  # a group can be neither copied nor pickled
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not self.training or not dist.is_initialized() or dist.get_world_size(self.process_group) < 2:
+        if (
+            not self.training
+            or not dist.is_initialized()
+            or dist.get_world_size(self.process_group) < 2
+        ):
             return super().forward(input)
         self._check_input_dim(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
-        running = [] if self.running_mean is None else [getattr(self, name)[None] for name in _RUNNING]
+        running = (
+            [] if self.running_mean is None else [getattr(self, name)[None] for name in _RUNNING]
+        )
         then = partial(track, running, self.momentum)
-        return Normalize.apply(x, self.weight, self.bias, (len(x),), self.eps, self.process_group, then).to(input.dtype)
+        return Normalize.apply(
+            x, self.weight, self.bias, (len(x),), self.eps, self.process_group, then
+        ).to(input.dtype)
 
 
 _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_BALANCED: dict[Any, Any] = {kind: type(f"Balanced{kind.__name__}", (BalancedBatchNorm, kind), {}) for kind in _PLAIN}
+_BALANCED: dict[Any, Any] = {
+    kind: type(f"Balanced{kind.__name__}", (BalancedBatchNorm, kind), {}) for kind in _PLAIN
+}
 BalancedBatchNorm1d, BalancedBatchNorm2d, BalancedBatchNorm3d = _BALANCED.values()
 
 
 def convert_batchnorm(model: nn.Module, process_group: Any = None) -> nn.Module:
     """Make each BatchNorm layer of ``model`` a `BalancedBatchNorm`, in place (parameters, buffers, hooks stay).
 
-    All replicas run the same layers in the same order. The loss is the mean over the replica's own samples, under
-    `hetlib.balance`; gradients of the layer's parameters are local sums, for DDP to reduce. ``process_group`` may be
-    DDP's; ``None`` is the default one. Raises ``TypeError`` for a layer that is not torch's own 1d, 2d or 3d.
+    All replicas run the same layers in the same order. The loss is the mean over the replica's own
+    samples, under `hetlib.balance`; gradients of the layer's parameters are local sums, for DDP to
+    reduce. ``process_group`` may be DDP's; ``None`` is the default one. Raises ``TypeError`` for a
+    layer that is not torch's own 1d, 2d or 3d.
     """
     for name, layer in [(n, m) for n, m in model.named_modules() if isinstance(m, _BatchNorm)]:
         if type(layer) not in (*_BALANCED, *_BALANCED.values()):
-            raise TypeError(f"layer {name!r} is a {type(layer).__name__}; use torch's own BatchNorm1d, 2d or 3d there.")
+            raise TypeError(
+                f"layer {name!r} is a {type(layer).__name__}; use torch's own BatchNorm1d, 2d or 3d there."
+            )
         layer.__class__ = _BALANCED.get(type(layer), type(layer))
         layer.process_group = process_group
     return model
@@ -63,24 +78,33 @@ def convert_batchnorm(model: nn.Module, process_group: Any = None) -> nn.Module:
 def pool_batchnorm(model: nn.Module, process_group: Any = None, *, samples: float = 1.0) -> None:
     """Give all replicas of ``model`` the running statistics of all samples, by one collective that every rank joins.
 
-    ``samples`` is the weight of this replica: its share, or the samples that it saw. Raises ``ValueError`` on every
-    rank when a weight is negative or not finite, or all are 0.
+    ``samples`` is the weight of this replica: its share, or the samples that it saw. Raises
+    ``ValueError`` on every rank when a weight is negative or not finite, or all are 0.
     """
-    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
+    layers = [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None
+    ]
     if not layers or not dist.is_initialized() or dist.get_world_size(process_group) < 2:
         return
     both: Any = [[layer.running_mean for layer in layers], [layer.running_var for layer in layers]]
     counts, *pooled = _pooled(samples, torch.cat(both[0]), torch.cat(both[1]), process_group)
     if not (counts.isfinite() & (counts >= 0)).all() or not counts.any():
-        raise ValueError(f"`samples` by rank is {counts.tolist()}; each must be finite and >= 0, and one > 0.")
-    torch._foreach_copy_([*both[0], *both[1]], torch.cat(pooled).split([layer.num_features for layer in layers] * 2))
+        raise ValueError(
+            f"`samples` by rank is {counts.tolist()}; each must be finite and >= 0, and one > 0."
+        )
+    torch._foreach_copy_(
+        [*both[0], *both[1]], torch.cat(pooled).split([layer.num_features for layer in layers] * 2)
+    )
 
 
 def segment_batchnorm(model: nn.Module, segments: list[int]) -> nn.Module:
     """Make each BatchNorm layer take its training statistics per segment, and rank 0's for evaluation.
 
-    ``segments`` is the caller's list of local batches, to be filled before each step; while it is empty the whole batch
-    is one. A `BalancedBatchNorm` stays as it is: it takes the statistics of the whole batch.
+    ``segments`` is the caller's list of local batches, to be filled before each step; while it is
+    empty the whole batch is one. A `BalancedBatchNorm` stays as it is: it takes the statistics of
+    the whole batch.
     """
     for module in model.modules():
         if isinstance(module, _BatchNorm) and not isinstance(module, BalancedBatchNorm):
@@ -94,11 +118,15 @@ def pool_segments(model: nn.Module, shares: Sequence[int]) -> None:
     for module in model.modules():
         if isinstance(module.forward, partial) and (kept := module.forward.args[2]):
             counts = torch.tensor(shares, dtype=torch.float64)[:, None]
-            for rows, pooled in zip(kept, total_variance(counts, kept[0].double(), kept[1].double()), strict=False):
+            for rows, pooled in zip(
+                kept, total_variance(counts, kept[0].double(), kept[1].double()), strict=False
+            ):
                 rows.copy_(pooled.expand_as(rows))
 
 
-def _forward(layer: _BatchNorm, segments: list[int], kept: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+def _forward(
+    layer: _BatchNorm, segments: list[int], kept: list[torch.Tensor], x: torch.Tensor
+) -> torch.Tensor:
     """``kept``: running mean and variance ``(P, channels)`` and batches ``(P,)`` of all replicas, once known."""
     counts = tuple(filter(None, segments))
     if not layer.training or not counts:
@@ -106,25 +134,39 @@ def _forward(layer: _BatchNorm, segments: list[int], kept: list[torch.Tensor], x
     if not kept and layer.running_mean is not None:
         for name in _RUNNING:
             kept.append(torch.stack([getattr(layer, name)] * len(segments)))
-            setattr(layer, name, kept[-1][0])  # what DDP keeps: rank 0's, which saw its own samples alone
+            # what DDP keeps: rank 0's, which saw its own samples alone
+            setattr(layer, name, kept[-1][0])
     used = None if len(counts) == len(segments) else torch.tensor(segments) > 0
     running = kept if used is None else [rows[used] for rows in kept]
-    y = Normalize.apply(x, layer.weight, layer.bias, counts, layer.eps, ALONE, partial(track, running, layer.momentum))
+    y = Normalize.apply(
+        x,
+        layer.weight,
+        layer.bias,
+        counts,
+        layer.eps,
+        ALONE,
+        partial(track, running, layer.momentum),
+    )
     if used is not None:
         for rows, new in zip(kept, running, strict=True):
             rows[used] = new
     return y
 
 
-def _pooled(count: Any, mean: torch.Tensor, var: torch.Tensor, group: Any) -> tuple[torch.Tensor, ...]:
+def _pooled(
+    count: Any, mean: torch.Tensor, var: torch.Tensor, group: Any
+) -> tuple[torch.Tensor, ...]:
     """Return each replica's count, and mean and variance of all values, in float64."""
     rows = mean.new_zeros(dist.get_world_size(group), 1 + 2 * len(mean), dtype=torch.float64)
     rows[dist.get_rank(group)] = torch.cat([rows.new_tensor([count]), mean, var])
-    dist.all_reduce(rows, group=group)  # of rows that are 0 elsewhere: a gather that gloo has for CUDA tensors too
+    # of rows that are 0 elsewhere: a gather that gloo has for CUDA tensors too
+    dist.all_reduce(rows, group=group)
     return rows[:, 0], *total_variance(rows[:, :1], *rows[:, 1:].tensor_split(2, dim=1))
 
 
-def total_variance(counts: torch.Tensor, means: torch.Tensor, variances: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def total_variance(
+    counts: torch.Tensor, means: torch.Tensor, variances: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
     """Return mean and variance of all values from the replicas' ``(P, channels)``; counts are ``(P, 1)``."""
     mean = (counts * means).sum(0) / counts.sum()
     return mean, (counts * (variances + (means - mean).square())).sum(0) / counts.sum()
@@ -141,7 +183,9 @@ def track(running: Any, momentum: float | None, mean: torch.Tensor, var: torch.T
 
 
 @lru_cache(maxsize=64)  # layers of one size share it, step after step
-def _layout(counts: tuple[int, ...], size: torch.Size, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:
+def _layout(
+    counts: tuple[int, ...], size: torch.Size, device: torch.device, dtype: torch.dtype
+) -> tuple[Any, ...]:
     """Return what depends on the segments alone; of the values a channel the fewest, and m, -m, m / (m - 1)."""
     samples, pixels, whole = torch.tensor(counts, device=device), size[2:].numel(), len(counts) == 1
     owner, number = torch.repeat_interleave(samples), torch.arange(size[0], device=device)
@@ -162,9 +206,13 @@ class Normalize(torch.autograd.Function):
     """Normalise (Ioffe, Szegedy, arXiv 1502.03167) each segment by itself, or the one segment by its whole group."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any, counts: Any, eps: float, group: Any, then: Any) -> Any:
+    def forward(
+        ctx: Any, x: Any, weight: Any, bias: Any, counts: Any, eps: float, group: Any, then: Any
+    ) -> Any:
         # With small segments each line costs as much as a pass over the data.
-        shape, total, spread, fewest, m, minus_m, unbiased = _layout(counts, x.shape, x.device, x.dtype)
+        shape, total, spread, fewest, m, minus_m, unbiased = _layout(
+            counts, x.shape, x.device, x.dtype
+        )
         mean = total(x).div_(m)
         center = spread(mean)
         y = (x - center).square_()
@@ -175,11 +223,15 @@ class Normalize(torch.autograd.Function):
             mean, var, minus_m, unbiased = both[0].to(x)[None], both[1].to(x)[None], -m, m / (m - 1)
             center = spread(mean)
         if fewest < 2 and m.min() < 2:  # in this order a GPU need not be waited for
-            raise ValueError(f"BatchNorm got {m.min():g} value a channel (local batches {[*counts]}); use larger ones.")
+            raise ValueError(
+                f"BatchNorm got {m.min():g} value a channel (local batches {[*counts]}); use larger ones."
+            )
         invstd = (var + eps).rsqrt_()
         scale = invstd if weight is None else invstd * weight
         wide = spread(scale)
-        shift = torch.addcmul(center.new_zeros(()) if bias is None else bias.view(shape), center, wide, value=-1)
+        shift = torch.addcmul(
+            center.new_zeros(()) if bias is None else bias.view(shape), center, wide, value=-1
+        )
         ctx.save_for_backward(x, mean, invstd, scale, wide)
         ctx.kept = total, spread, minus_m, group
         then(mean, var.mul_(unbiased))
@@ -187,15 +239,22 @@ class Normalize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> Any:
-        # The refusal of second derivatives takes 0.5 % of a small step, so only where one may be asked for.
-        return once_differentiable(_gradients)(ctx, dy) if torch.is_grad_enabled() else _gradients(ctx, dy)
+        # The refusal of second derivatives takes 0.5 % of a small step, so only where one may be
+        # asked for.
+        return (
+            once_differentiable(_gradients)(ctx, dy)
+            if torch.is_grad_enabled()
+            else _gradients(ctx, dy)
+        )
 
 
 def _gradients(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     x, mean, invstd, scale, wide = ctx.saved_tensors
     total, spread, minus_m, group = ctx.kept
     sum_dy = total(dy)
-    dx = dy * x  # not x - mean, a further pass: a mean of k standard deviations costs log10(k) digits, as in rounding x
+    # not x - mean, a further pass: a mean of k standard deviations costs log10(k) digits, as in
+    # rounding x
+    dx = dy * x
     sum_dy_xhat = total(dx).addcmul_(mean, sum_dy, value=-1).mul_(invstd)
     own = sum_dy_xhat.sum(0), sum_dy.sum(0)
     if group is not ALONE:

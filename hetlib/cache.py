@@ -1,7 +1,8 @@
 """Arrays decoded once and memory-mapped by every process that needs them.
 
-An entry is a folder of ``.npy`` files and a ``meta.json``, named by the fingerprint of what it was made from. It is
-written beside its place and renamed: a killed writer leaves no half entry, two writers do no harm.
+An entry is a folder of ``.npy`` files and a ``meta.json``, named by the fingerprint of what it was
+made from. It is written beside its place and renamed: a killed writer leaves no half entry, two
+writers do no harm.
 """
 
 import contextlib
@@ -17,7 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-CACHE = Path(getenv("HETLIB_CACHE") or Path(getenv("XDG_CACHE_HOME") or "~/.cache", "hetlib")).expanduser().resolve()
+CACHE = (
+    Path(getenv("HETLIB_CACHE") or Path(getenv("XDG_CACHE_HOME") or "~/.cache", "hetlib"))
+    .expanduser()
+    .resolve()
+)
 FORMAT = 2  # part of every fingerprint: raise it when the content of an entry changes
 Build = Callable[[Path], tuple[dict, dict[str, np.ndarray]]]
 
@@ -42,17 +47,24 @@ def load(folder: Path) -> Entry:
     """Map an entry; ``FileNotFoundError`` where there is none or it is damaged (:func:`fetch` then makes it again)."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        return Entry({name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in meta["arrays"]}, meta, folder)
+        return Entry(
+            {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in meta["arrays"]},
+            meta,
+            folder,
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         remedy = "open the data set again, with free space there or another `cache=`"
-        raise FileNotFoundError(f"The cache entry {folder} is missing or damaged ({error}); {remedy}.") from error
+        raise FileNotFoundError(
+            f"The cache entry {folder} is missing or damaged ({error}); {remedy}."
+        ) from error
 
 
 def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:
     """Map the entry made from ``content``, and make it first where it is missing; ``cache`` is the folder of all.
 
-    ``content`` is the checksum of the source and every option that changes the arrays; ``meta`` repeats it. ``build``
-    takes a folder, may write ``.npy`` files into it, and returns more of ``meta`` and further arrays.
+    ``content`` is the checksum of the source and every option that changes the arrays; ``meta``
+    repeats it. ``build`` takes a folder, may write ``.npy`` files into it, and returns more of
+    ``meta`` and further arrays.
     """
     target = cache / fingerprint({"format": FORMAT, **content})[:24]
     with contextlib.suppress(FileNotFoundError):
@@ -70,7 +82,9 @@ def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:
         for name, array in arrays.items():
             np.save(written / f"{name}.npy", array)
         names = sorted(path.stem for path in written.glob("*.npy"))
-        (written / "meta.json").write_text(json.dumps({**content, **meta, "arrays": names}, default=float))
+        (written / "meta.json").write_text(
+            json.dumps({**content, **meta, "arrays": names}, default=float)
+        )
         with contextlib.suppress(OSError):  # another process was first
             written.rename(target)
     return load(target)
@@ -78,14 +92,20 @@ def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:
 
 def checksum(files: Mapping[str, Path], cache: Path) -> str:
     """Return one SHA-256 over names, sizes and contents of ``files``, cached until a size or time of change differs."""
-    stats = {name: path.stat() for name, path in files.items()}  # before content: a change meanwhile shows next time
-    states = {name: (str(files[name]), status.st_size, status.st_mtime_ns) for name, status in stats.items()}
+    # before content: a change meanwhile shows next time
+    stats = {name: path.stat() for name, path in files.items()}
+    states = {
+        name: (str(files[name]), status.st_size, status.st_mtime_ns)
+        for name, status in stats.items()
+    }
 
     def read(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
         rows = []
         for name, path in sorted(files.items()):
             with path.open("rb") as file:
-                rows.append([name, stats[name].st_size, hashlib.file_digest(file, "sha256").hexdigest()])
+                rows.append(
+                    [name, stats[name].st_size, hashlib.file_digest(file, "sha256").hexdigest()]
+                )
         return {"checksum": fingerprint(rows)}, {}
 
     return fetch(cache, {"files": fingerprint(states)}, read).meta["checksum"]

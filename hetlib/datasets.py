@@ -20,11 +20,13 @@ class EuroSAT(SceneFolder):
 
     def __init__(
         self,
-        root: File = "data",  # folder with the official release (or the older one) or the class folders; an archive
+        # folder with the official release (or the older one) or the class folders; an archive
+        root: File = "data",
         split: str = "train",  # seeded, since the release defines none
         *,
         version: str = "rgb",  # JPEG, or "ms": 13 bands
-        download: bool = False,  # fetch the official archive (90 MB or 2 GB) into `root` when it is not there
+        # fetch the official archive (90 MB or 2 GB) into `root` when it is not there
+        download: bool = False,
         **options: Any,  # as for SceneFolder
     ):
         if version not in ("rgb", "ms"):
@@ -38,27 +40,45 @@ class EuroSAT(SceneFolder):
             download_and_extract_archive(known["url"], str(root), md5=known["md5"])
             found = places
         if not found:
-            raise FileNotFoundError(f"`root` is {str(root)!r}, without EuroSAT; give another, or `download=True`.")
+            raise FileNotFoundError(
+                f"`root` is {str(root)!r}, without EuroSAT; give another, or `download=True`."
+            )
         super().__init__(found[0], split, **{"band_names": known["band_names"]} | options)
 
 
-# Name: class, its settings, and what to look for in the folder HETLIB_DATA where no `root` is given.
+# Name: class, its settings, and what to look for in the folder HETLIB_DATA where no `root` is
+# given.
 DATASETS: dict[str, tuple[type[ImageDataset], dict[str, Any], Sequence[str]]] = {
-    name: (LandCoverScene, {"image": DATA / f"{name}.tif", "labels": DATA / f"{name}_labels.tif"} | more, ())
+    name: (
+        LandCoverScene,
+        {"image": DATA / f"{name}.tif", "labels": DATA / f"{name}_labels.tif"} | more,
+        (),
+    )
     for name, more in _KNOWN["scenes"].items()
 }
-DATASETS |= {known["name"]: (EuroSAT, {"version": v}, known["places"]) for v, known in _KNOWN["eurosat"].items()}
+DATASETS |= {
+    known["name"]: (EuroSAT, {"version": v}, known["places"])
+    for v, known in _KNOWN["eurosat"].items()
+}
 DATASETS |= {name: (SceneFolder, settings, (name,)) for name, settings in _KNOWN["folders"].items()}
 
 
 def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDataset:
     """Open a data set by its name in ``DATASETS``; options, such as ``per_class=50``, go to its class."""
     if name not in DATASETS:
-        raise ValueError(f"`name` must be one of {sorted(DATASETS)}, got {name!r}; other data: SceneFolder.")
+        raise ValueError(
+            f"`name` must be one of {sorted(DATASETS)}, got {name!r}; other data: SceneFolder."
+        )
     kind, settings, places = DATASETS[name]
     if places and options.get("root") is None:
         extra = os.getenv("HETLIB_DATA")
-        if not (found := [Path(extra, place) for place in places if Path(extra, place).exists()] if extra else []):
-            raise FileNotFoundError(f"{name} needs `root=`, or one of {places} in the folder HETLIB_DATA names.")
+        if not (
+            found := [Path(extra, place) for place in places if Path(extra, place).exists()]
+            if extra
+            else []
+        ):
+            raise FileNotFoundError(
+                f"{name} needs `root=`, or one of {places} in the folder HETLIB_DATA names."
+            )
         options["root"] = found[0]
     return kind(split=split, **settings | options)

@@ -1,11 +1,13 @@
 """A slow replica on a fast machine: the extra time is spent where the computing is.
 
-A replica with slow-down ``f`` needs ``f`` times its own compute time. The extra ``(f - 1)`` times is slept in a few
-pieces within the forward and the backward pass, so that a gradient bucket becomes ready about as late as on a slow
-device and its all-reduce overlaps as there. Waits and transfers are not stretched: the clock is the thread's CPU time.
+A replica with slow-down ``f`` needs ``f`` times its own compute time. The extra ``(f - 1)`` times
+is slept in a few pieces within the forward and the backward pass, so that a gradient bucket becomes
+ready about as late as on a slow device and its all-reduce overlaps as there. Waits and transfers
+are not stretched: the clock is the thread's CPU time.
 
-Pauses cool the caches and slow the computing, by up to 20 % at ``f = 8``. So now and then a step pays all at its end,
-which shows the undisturbed compute time, and the other steps are charged for that instead of their own.
+Pauses cool the caches and slow the computing, by up to 20 % at ``f = 8``. So now and then a step
+pays all at its end, which shows the undisturbed compute time, and the other steps are charged for
+that instead of their own.
 """
 
 import time
@@ -26,10 +28,13 @@ class SlowDown:
         self.factor = factor
         self._debt = 0.0  # seconds still to be slept; negative after a sleep that took too long
         self._piece = 0.0  # seconds of debt that are worth a pause
-        self._spent: dict[tuple[str, int, bool], deque[float]] = defaultdict(lambda: deque(maxlen=5))
+        self._spent: dict[tuple[str, int, bool], deque[float]] = defaultdict(
+            lambda: deque(maxlen=5)
+        )
         self._steps: dict[tuple[str, int], int] = defaultdict(int)
         self._active = False
-        if factor > 1:  # leaf modules and parameters mark the points at which the extra time is spent
+        # leaf modules and parameters mark the points at which the extra time is spent
+        if factor > 1:
             for module in (m for m in model.modules() if not any(m.children())):
                 module.register_forward_hook(lambda *_: self._pay())
             for parameter in (p for p in model.parameters() if p.requires_grad):
@@ -52,10 +57,12 @@ class SlowDown:
         """End the stretch: sleep all that is owed."""
         if not self._active:
             return
-        # A pause here would cool the caches for the backward pass, and its reference would not be undisturbed.
+        # A pause here would cool the caches for the backward pass, and its reference would not be
+        # undisturbed.
         self._pay(float("inf") if self._reference and self._key[0] == "forward" else 0.0)
         self._active = False
-        if self._steps[self._key] >= 1 or not self._reference:  # the very first step also allocates memory
+        # the very first step also allocates memory
+        if self._steps[self._key] >= 1 or not self._reference:
             self._spent[*self._key, self._reference].append(self._own)
         self._steps[self._key] += 1
 

@@ -26,12 +26,15 @@ STRATEGIES: Mapping[str, Strategy] = {
     "single": Strategy("whole", "samples", False),  # one process, the whole batch: the reference
     "equal": Strategy("equal", "mean", False),  # equal shares, plain mean: what DDP does
     "uneven-plain": Strategy("speed", "mean", False),  # shares by speed, plain mean
-    "uneven-plain-retuned": Strategy("speed", "mean", True),  # the same, learning rate for its effective batch
+    # the same, learning rate for its effective batch
+    "uneven-plain-retuned": Strategy("speed", "mean", True),
     "speed-weighted": Strategy("speed", "speed", False),  # shares by speed, weighted by speed
-    "balanced": Strategy("speed", "samples", False),  # shares by speed, weighted by samples: the letter's
+    # shares by speed, weighted by samples: the letter's
+    "balanced": Strategy("speed", "samples", False),
     "fastest-only": Strategy("fastest", "samples", False),  # the best device alone
 }
-RESULTS_VERSION = 1  # part of every run's fingerprint; raised when a change of the code changes what a run gives
+# part of every run's fingerprint; raised when a change of the code changes what a run gives
+RESULTS_VERSION = 1
 SCHEDULES = ("onecycle", "cosine", "constant")
 
 
@@ -43,18 +46,23 @@ class Experiment:
     model: str = "smallcnn"  # name in `hetlib.models.MODELS`
     strategy: str = "balanced"  # name in `STRATEGIES`
     global_batch: int = 128  # samples a step over all replicas
-    shares: tuple[int, ...] | None = None  # local batches of strategies by speed; None: measured, or nominal if virtual
+    # local batches of strategies by speed; None: measured, or nominal if virtual
+    shares: tuple[int, ...] | None = None
     epochs: int = 5  # passes over the training split
     max_steps: int | None = None  # stop after so many steps
     optimizer: str = "SGD"  # name in torch.optim
     lr: float = 0.1  # peak learning rate, for the whole global batch
-    optimizer_options: Mapping[str, Any] | None = None  # None: for SGD momentum 0.9 and weight decay 5e-4
+    # None: for SGD momentum 0.9 and weight decay 5e-4
+    optimizer_options: Mapping[str, Any] | None = None
     schedule: str = "onecycle"  # or "cosine", "constant"; a step at a time
     seed: int = 0  # of weights and sample order
     dtype: str = "float32"  # or "float64"
-    rebalance: bool = False  # whether shares by speed follow the speeds seen while it runs (processes alone)
-    plans: tuple[tuple[int, tuple[int, ...]], ...] = ()  # (step, shares from there on): replays a record's `plans`
-    drift: tuple[tuple[int, tuple[float, ...]], ...] = ()  # (step, emulated slow-down of each replica from there on)
+    # whether shares by speed follow the speeds seen while it runs (processes alone)
+    rebalance: bool = False
+    # (step, shares from there on): replays a record's `plans`
+    plans: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    # (step, emulated slow-down of each replica from there on)
+    drift: tuple[tuple[int, tuple[float, ...]], ...] = ()
     evaluate_every: int = 1  # epochs between evaluations; 0: once, at the end
     evaluate_split: str = "test"  # or "validation"
     dataset_options: Mapping[str, Any] = field(default_factory=dict)  # e.g. {"per_class": 200}
@@ -62,24 +70,56 @@ class Experiment:
 
     def __post_init__(self) -> None:
         optimizers = [n for n in dir(torch.optim) if n[0].isupper() and n != "Optimizer"]
-        names = {"model": MODELS, "strategy": STRATEGIES, "schedule": SCHEDULES, "optimizer": optimizers}
+        names = {
+            "model": MODELS,
+            "strategy": STRATEGIES,
+            "schedule": SCHEDULES,
+            "optimizer": optimizers,
+        }
         names |= {"dtype": ("float32", "float64"), "evaluate_split": ("test", "validation")}
         for argument, allowed in names.items():
             if getattr(self, argument) not in allowed:
-                raise ValueError(f"`{argument}` is {getattr(self, argument)!r}; allowed are {list(allowed)}.")
-        for argument, least in {"global_batch": 1, "epochs": 1, "evaluate_every": 0, "seed": 0, "max_steps": 1}.items():
-            value = least if argument == "max_steps" and self.max_steps is None else getattr(self, argument)
+                raise ValueError(
+                    f"`{argument}` is {getattr(self, argument)!r}; allowed are {list(allowed)}."
+                )
+        for argument, least in {
+            "global_batch": 1,
+            "epochs": 1,
+            "evaluate_every": 0,
+            "seed": 0,
+            "max_steps": 1,
+        }.items():
+            value = (
+                least
+                if argument == "max_steps" and self.max_steps is None
+                else getattr(self, argument)
+            )
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"`{argument}` is {value!r}; it must be a whole number >= {least}.")
+                raise ValueError(
+                    f"`{argument}` is {value!r}; it must be a whole number >= {least}."
+                )
         if not (isinstance(self.lr, (int, float)) and 0 < self.lr < math.inf):
             raise ValueError(f"`lr` is {self.lr!r}; it must be a finite number > 0.")
         for name in ("plans", "drift"):  # read back from JSON they are lists
-            object.__setattr__(self, name, tuple((int(step), tuple(values)) for step, values in getattr(self, name)))
+            object.__setattr__(
+                self,
+                name,
+                tuple((int(step), tuple(values)) for step, values in getattr(self, name)),
+            )
         if (self.rebalance or self.plans) and STRATEGIES[self.strategy].shares != "speed":
-            raise ValueError(f"`strategy` is {self.strategy!r}; `rebalance` and `plans` need one with shares by speed.")
-        for shares in (() if self.shares is None else (tuple(self.shares),)) + tuple(plan for _, plan in self.plans):
-            if not all(isinstance(n, int) and n >= 0 for n in shares) or sum(shares) != self.global_batch:
-                raise ValueError(f"`shares` is {shares}; allowed: whole numbers >= 0, sum {self.global_batch}.")
+            raise ValueError(
+                f"`strategy` is {self.strategy!r}; `rebalance` and `plans` need one with shares by speed."
+            )
+        for shares in (() if self.shares is None else (tuple(self.shares),)) + tuple(
+            plan for _, plan in self.plans
+        ):
+            if (
+                not all(isinstance(n, int) and n >= 0 for n in shares)
+                or sum(shares) != self.global_batch
+            ):
+                raise ValueError(
+                    f"`shares` is {shares}; allowed: whole numbers >= 0, sum {self.global_batch}."
+                )
         object.__setattr__(self, "shares", self.shares and tuple(self.shares))
         if self.optimizer_options is None:
             defaults = {"momentum": 0.9, "weight_decay": 5e-4} if self.optimizer == "SGD" else {}
@@ -90,21 +130,33 @@ class Experiment:
         return json.loads(json.dumps(dataclasses.asdict(self), default=str))
 
 
-def shares_for(experiment: Experiment, speeds: Sequence[float], planned: Sequence[int] | None) -> tuple[int, ...]:
+def shares_for(
+    experiment: Experiment, speeds: Sequence[float], planned: Sequence[int] | None
+) -> tuple[int, ...]:
     """Return the local batch of each replica; those by speed are ``experiment.shares``, else the ``planned`` ones."""
     ranks, kind = range(len(speeds)), STRATEGIES[experiment.strategy].shares
-    working = {"equal": ranks, "whole": (0,), "fastest": (max(ranks, key=lambda rank: speeds[rank]),)}
+    working = {
+        "equal": ranks,
+        "whole": (0,),
+        "fastest": (max(ranks, key=lambda rank: speeds[rank]),),
+    }
     if kind in working:
         return deal(experiment.global_batch, [int(rank in working[kind]) for rank in ranks])
     shares = tuple(experiment.shares or planned or ())
     if len(shares) != len(ranks):
-        raise ValueError(f"`shares` is {shares}, but the platform has {len(ranks)} replicas; give one share for each.")
+        raise ValueError(
+            f"`shares` is {shares}, but the platform has {len(ranks)} replicas; give one share for each."
+        )
     return shares
 
 
 def learning_rate(experiment: Experiment, shares: Sequence[int]) -> float:
     """Return the peak learning rate; a retuned strategy's follows B_eff: for SGD linearly, else by its square root."""
-    ratio = effective_batch(shares) / experiment.global_batch if STRATEGIES[experiment.strategy].retuned else 1.0
+    ratio = (
+        effective_batch(shares) / experiment.global_batch
+        if STRATEGIES[experiment.strategy].retuned
+        else 1.0
+    )
     return experiment.lr * LR_RULES["linear" if experiment.optimizer == "SGD" else "sqrt"](ratio)
 
 

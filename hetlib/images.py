@@ -21,33 +21,49 @@ Transforms = Callable[[dict[str, Any]], dict[str, Any]] | None
 class ImageDataset(Dataset):
     """One split of labelled images, mapped from the cache, whose memory copies in other processes share.
 
-    Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values; pixels without data hold
-    the band's mean. Data sets take ``split`` ("train", "validation" or "test"), ``bands`` (names of those to use),
-    ``valid_range`` (lowest and highest value that is data, besides the file's nodata value), ``transforms`` (applied
-    to each item) and ``cache`` (a folder instead of ``HETLIB_CACHE``). ``mean`` and ``std`` (bands,) are float32
-    statistics of the training split's valid pixels, ``std`` 1 for a constant band.
+    Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values; pixels
+    without data hold the band's mean. Data sets take ``split`` ("train", "validation" or "test"),
+    ``bands`` (names of those to use), ``valid_range`` (lowest and highest value that is data,
+    besides the file's nodata value), ``transforms`` (applied to each item) and ``cache`` (a folder
+    instead of ``HETLIB_CACHE``). ``mean`` and ``std`` (bands,) are float32 statistics of the
+    training split's valid pixels, ``std`` 1 for a constant band.
     """
 
-    def __init__(self, entry: store.Entry, assigned: np.ndarray, split: str, bands: Names, transforms: Transforms):
+    def __init__(
+        self,
+        entry: store.Entry,
+        assigned: np.ndarray,
+        split: str,
+        bands: Names,
+        transforms: Transforms,
+    ):
         # assigned: (images in the cache,) positions in SPLITS
         known: list[str] = entry.meta["bands"]
         self.bands = tuple(known if bands is None else bands)
         if isinstance(bands, str) or not self.bands or not set(self.bands) <= set(known):
             raise ValueError(f"`bands` must be a sequence of names out of {known}, got {bands!r}.")
         # All bands as a slice need no copy.
-        self.columns = slice(None) if list(self.bands) == known else [known.index(band) for band in self.bands]
+        self.columns = (
+            slice(None) if list(self.bands) == known else [known.index(band) for band in self.bands]
+        )
         self.split, self.transforms, self._entry = split, transforms, entry
-        self.shards: np.ndarray | None = None  # (n,) the order in which replicas own the items; None: any may draw any
-        self.classes, self.checksum = tuple(entry.meta["classes"]), str(entry.meta["checksum"])  # of the source
-        self.indices = np.flatnonzero(assigned == SPLITS.index(split))  # (n,) positions in the cache
+        # (n,) the order in which replicas own the items; None: any may draw any
+        self.shards: np.ndarray | None = None
+        # of the source
+        self.classes, self.checksum = tuple(entry.meta["classes"]), str(entry.meta["checksum"])
+        # (n,) positions in the cache
+        self.indices = np.flatnonzero(assigned == SPLITS.index(split))
         self.labels = np.asarray(entry.arrays["labels"])[self.indices]  # (n,) int64
         images, moments = entry.arrays["images"], entry.arrays["moments"]
         self.image_shape = (len(self.bands), *images.shape[1:3])  # bands, height, width
-        self._clean = bool((moments[:, 0] == images[0, ..., 0].size).all())  # no pixel is to be filled
+        # no pixel is to be filled
+        self._clean = bool((moments[:, 0] == images[0, ..., 0].size).all())
         self._data = entry.meta["nodata"], entry.meta["valid_range"]
         count, total, squares = moments[assigned == 0].sum(0)[:, self.columns]
         if not count.all():
-            raise ValueError(f"Band {self.bands[count.argmin()]!r} has no valid training pixel; omit it with `bands=`.")
+            raise ValueError(
+                f"Band {self.bands[count.argmin()]!r} has no valid training pixel; omit it with `bands=`."
+            )
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
         std[std <= 1e-6 * np.abs(mean)] = 1
@@ -60,19 +76,25 @@ class ImageDataset(Dataset):
         sample = {"image": self.gather([i], standardise=False)[0][0], "label": int(self.labels[i])}
         return sample if self.transforms is None else self.transforms(sample)
 
-    def gather(self, indices: Sequence[int] | np.ndarray | torch.Tensor, standardise: bool = True) -> Batch:
+    def gather(
+        self, indices: Sequence[int] | np.ndarray | torch.Tensor, standardise: bool = True
+    ) -> Batch:
         """Read images (n, bands, height, width) float32, channels last in memory, and labels (n,) int64.
 
-        ``indices`` (n,) are positions in this split. Images are standardised or raw; ``transforms`` are not applied.
+        ``indices`` (n,) are positions in this split. Images are standardised or raw; ``transforms``
+        are not applied.
         """
         chosen = np.asarray(indices, dtype=np.int64)
         images = torch.empty((len(chosen), *self.image_shape), memory_format=torch.channels_last)
         out = images.permute(0, 2, 3, 1).numpy()  # (n, height, width, bands), the same memory
         scale = np.tile(1 / self.std, out.shape[1] * out.shape[2])
         shift = np.resize(self.mean, scale.shape) * scale
-        step = max(1, 65_536 // len(scale))  # images at a time: the processor's cache holds them for all passes
+        # images at a time: the processor's cache holds them for all passes
+        step = max(1, 65_536 // len(scale))
         for start in range(0, len(out), step):
-            raw = self._entry.arrays["images"][self.indices[chosen[start : start + step]]][..., self.columns]
+            raw = self._entry.arrays["images"][self.indices[chosen[start : start + step]]][
+                ..., self.columns
+            ]
             part = out[start : start + step]
             part[:] = raw
             if standardise:
@@ -80,7 +102,11 @@ class ImageDataset(Dataset):
                 rows *= scale
                 rows -= shift
             if not self._clean:
-                np.copyto(part, np.float32(0) if standardise else self.mean, where=~valid_pixels(raw, *self._data))
+                np.copyto(
+                    part,
+                    np.float32(0) if standardise else self.mean,
+                    where=~valid_pixels(raw, *self._data),
+                )
         return images, torch.from_numpy(self.labels[chosen])
 
 
@@ -109,5 +135,12 @@ def check(split: str, fractions: Sequence[float]) -> None:
     """Refuse an unknown split, or shares that are none."""
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {SPLITS}, got {split!r}.")
-    if len(fractions) != 3 or fractions[0] <= 0 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"`fractions` must be 3 shares (training > 0) that add up to 1, got {fractions!r}.")
+    if (
+        len(fractions) != 3
+        or fractions[0] <= 0
+        or min(fractions) < 0
+        or abs(sum(fractions) - 1) > 1e-6
+    ):
+        raise ValueError(
+            f"`fractions` must be 3 shares (training > 0) that add up to 1, got {fractions!r}."
+        )

@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from . import cache as store
-from .images import SPLITS, File, ImageDataset, Names, Range, Transforms, check, moments, valid_pixels
+from .images import (
+    SPLITS,
+    File,
+    ImageDataset,
+    Names,
+    Range,
+    Transforms,
+    check,
+    moments,
+    valid_pixels,
+)
 
 Classes = Sequence[str] | Mapping[int, str] | None
 Shape = tuple[int, int]  # height, width
@@ -16,24 +26,30 @@ Shape = tuple[int, int]  # height, width
 class LandCoverScene(ImageDataset):
     """Windows of any multi-band GeoTIFF, labelled by the class of their centre pixel.
 
-    Windows are drawn at random around labelled pixels that are valid in every band, equally many a class where there
-    are enough; the rest of a window may be unlabelled or without data. ``centres`` (n, 2) holds their row and column.
+    Windows are drawn at random around labelled pixels that are valid in every band, equally many a
+    class where there are enough; the rest of a window may be unlabelled or without data.
+    ``centres`` (n, 2) holds their row and column.
     """
 
     def __init__(
         self,
         image: File,  # GeoTIFF, its bands named by their descriptions
-        labels: File,  # GeoTIFF on the same grid: class numbers, 0 for unlabelled; tags CLASS_<number> name them
+        # GeoTIFF on the same grid: class numbers, 0 for unlabelled; tags CLASS_<number> name them
+        labels: File,
         split: str = "train",
         *,
         window: int = 16,  # height and width of the images, in pixels
         bands: Names = None,
         classes: Classes = None,  # names of those to use, or {number: name} where the file has none
-        split_by: str = "columns",  # training left, test right; or "blocks": squares of 8 windows dealt by the seed
-        fractions: Sequence[float] = (0.6, 0.1, 0.3),  # of the scene for training, validation and test
+        # training left, test right; or "blocks": squares of 8 windows dealt by the seed
+        split_by: str = "columns",
+        # of the scene for training, validation and test
+        fractions: Sequence[float] = (0.6, 0.1, 0.3),
         per_class: int = 400,  # most windows of a class in a split
-        stride: int = 1,  # centres lie on every so many rows and columns; `window` keeps windows from overlapping
-        shards: bool = False,  # every replica always draws from its own strip of the scene, the first one's leftmost
+        # centres lie on every so many rows and columns; `window` keeps windows from overlapping
+        stride: int = 1,
+        # every replica always draws from its own strip of the scene, the first one's leftmost
+        shards: bool = False,
         valid_range: Range = None,
         seed: int = 0,  # draws windows and blocks
         transforms: Transforms = None,
@@ -45,7 +61,9 @@ class LandCoverScene(ImageDataset):
         if missing := [path for path in (image, labels) if not Path(path).is_file()]:
             raise FileNotFoundError(f"There is no file {missing[0]}; give the path of a GeoTIFF.")
         folder = Path(cache).resolve()
-        checksum = store.checksum({"image": Path(image).resolve(), "labels": Path(labels).resolve()}, folder)
+        checksum = store.checksum(
+            {"image": Path(image).resolve(), "labels": Path(labels).resolve()}, folder
+        )
         chosen = list(classes.items()) if isinstance(classes, Mapping) else classes
         windows = [numbers, chosen, split_by, list(fractions), seed]
         content = {"checksum": checksum, "valid_range": valid_range, "windows": windows}
@@ -54,20 +72,28 @@ class LandCoverScene(ImageDataset):
             pixels, names, nodata = read_scene(image)
             codes, named = read_labels(labels, image, classes)
             usable = np.zeros(codes.shape, bool)
-            usable[::stride, ::stride] = valid_pixels(pixels[::stride, ::stride], nodata, valid_range).all(2)
+            usable[::stride, ::stride] = valid_pixels(
+                pixels[::stride, ::stride], nodata, valid_range
+            ).all(2)
             zone = zones(codes.shape, window, split_by, fractions, 8 * window, seed)
             rng, drawn = np.random.default_rng(seed), []
-            for (s, part), (label, (number, name)) in product(enumerate(SPLITS), enumerate(named.items())):
+            for (s, part), (label, (number, name)) in product(
+                enumerate(SPLITS), enumerate(named.items())
+            ):
                 found = np.flatnonzero(usable & (zone == s) & (codes == number))
                 if not len(found) and part != "validation" and fractions[s] > 0:
                     remedy = "leave it out with `classes=`, or change `split_by`, `fractions`, `seed` or `window`"
-                    raise ValueError(f"Class {name!r} of {labels} has no window for {part}: {remedy}.")
+                    raise ValueError(
+                        f"Class {name!r} of {labels} has no window for {part}: {remedy}."
+                    )
                 found = np.sort(rng.choice(found, min(per_class, len(found)), replace=False))
                 drawn.append(np.stack(np.broadcast_arrays(found, label, s)))
             flat, label_of, split_of = np.concatenate(drawn, axis=1)
             centres = np.stack(np.unravel_index(flat, codes.shape), axis=1)
             views = np.lib.stride_tricks.sliding_window_view(pixels, (window, window), axis=(0, 1))
-            images = np.ascontiguousarray(views[tuple((centres - window // 2).T)].transpose(0, 2, 3, 1))
+            images = np.ascontiguousarray(
+                views[tuple((centres - window // 2).T)].transpose(0, 2, 3, 1)
+            )
             arrays = {"images": images, "moments": moments(images, nodata, valid_range)}
             arrays |= {"labels": label_of, "splits": split_of, "centres": centres}
             return {"bands": names, "classes": list(named.values()), "nodata": nodata}, arrays
@@ -92,7 +118,10 @@ def read_labels(labels: File, image: File, classes: Classes) -> tuple[np.ndarray
     import rasterio
 
     with rasterio.open(labels) as raster, rasterio.open(image) as scene:
-        grid, wanted = ((str(r.crs), r.shape, tuple(round(x, 6) for x in r.transform[:6])) for r in (raster, scene))
+        grid, wanted = (
+            (str(r.crs), r.shape, tuple(round(x, 6) for x in r.transform[:6]))
+            for r in (raster, scene)
+        )
         if grid != wanted:
             remedy = f"try `rio warp {labels} on_grid.tif --like {image} --resampling nearest`"
             finding = f"{labels} is on another grid (CRS, shape, transform) than {image}"
@@ -103,14 +132,22 @@ def read_labels(labels: File, image: File, classes: Classes) -> tuple[np.ndarray
         codes[codes == raster.nodata] = 0
     if isinstance(classes, Mapping):
         return codes, dict(classes)
-    named = {int(key[6:]): tags[key] for key in tags if key.startswith("CLASS_") and key[6:].isdigit()}
+    named = {
+        int(key[6:]): tags[key] for key in tags if key.startswith("CLASS_") and key[6:].isdigit()
+    }
     named = named or {int(number): f"class {number}" for number in np.unique(codes) if number}
     if unknown := set(classes or ()) - set(named.values()):
-        raise ValueError(f"`classes` has {sorted(unknown)}; {labels} has {list(named.values())}; use those.")
-    return codes, {number: name for number, name in sorted(named.items()) if classes is None or name in classes}
+        raise ValueError(
+            f"`classes` has {sorted(unknown)}; {labels} has {list(named.values())}; use those."
+        )
+    return codes, {
+        number: name for number, name in sorted(named.items()) if classes is None or name in classes
+    }
 
 
-def zones(shape: Shape, window: int, split_by: str, fractions: Sequence[float], block: int, seed: int) -> np.ndarray:
+def zones(
+    shape: Shape, window: int, split_by: str, fractions: Sequence[float], block: int, seed: int
+) -> np.ndarray:
     """Return the split of windows centred on each pixel, (height, width) int8, -1 for none; splits share no pixel."""
     until = np.cumsum(fractions)
     if split_by == "columns":
@@ -118,12 +155,17 @@ def zones(shape: Shape, window: int, split_by: str, fractions: Sequence[float], 
     elif split_by == "blocks":
         edges = [[*range(0, size, block), size] for size in shape]
         cells = (len(edges[0]) - 1) * (len(edges[1]) - 1)
-        deal = np.random.default_rng(seed).permutation(np.searchsorted(until[:2], (np.arange(cells) + 0.5) / cells))
+        deal = np.random.default_rng(seed).permutation(
+            np.searchsorted(until[:2], (np.arange(cells) + 0.5) / cells)
+        )
     else:
         raise ValueError(f"`split_by` must be 'columns' or 'blocks', got {split_by!r}.")
     half, gap = window // 2, (window + 1) // 2  # inner borders move in by half the gap
     spans = [
-        [slice(low + half + gap * (low > 0), max(top + 1 - gap - gap * (top < size), 0)) for low, top in pairwise(ends)]
+        [
+            slice(low + half + gap * (low > 0), max(top + 1 - gap - gap * (top < size), 0))
+            for low, top in pairwise(ends)
+        ]
         for ends, size in zip(edges, shape, strict=True)
     ]
     out = np.full(shape, -1, np.int8)

@@ -24,13 +24,18 @@ def free_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0]
     free = psutil.virtual_memory().available
     with contextlib.suppress(OSError, ValueError):  # no group, or "max"
-        free = min(free, int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text()))
+        free = min(
+            free,
+            int((_CGROUP / "memory.max").read_text())
+            - int((_CGROUP / "memory.current").read_text()),
+        )
     return max(free, 0)
 
 
 def saved_bytes(forward: Callable[[], Any]) -> int:
     """Return the bytes that a forward pass keeps for its backward pass; tensors that share memory count once."""
-    kept: dict[int, torch.UntypedStorage] = {}  # alive until all is counted, so that no memory is used twice
+    # alive until all is counted, so that no memory is used twice
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
@@ -41,11 +46,14 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
     return sum(storage.nbytes() for storage in kept.values())
 
 
-def fitting_batch(network: nn.Module, loss_of: LossOf, device: torch.device, sharing: int = 1) -> int:
+def fitting_batch(
+    network: nn.Module, loss_of: LossOf, device: torch.device, sharing: int = 1
+) -> int:
     """Return the samples of a step that fit into the free memory, at least 1.
 
-    What a sample needs is the slope of `saved_bytes` between 2 and 4 samples, twice for the peak of the backward pass.
-    The network is in training mode, so its running statistics change; ``sharing`` replicas share the memory.
+    What a sample needs is the slope of `saved_bytes` between 2 and 4 samples, twice for the peak of
+    the backward pass. The network is in training mode, so its running statistics change;
+    ``sharing`` replicas share the memory.
     """
     two, four = (saved_bytes(partial(loss_of, network, n)) for n in (2, 4))
     weights = sum(p.numel() * p.element_size() for p in network.parameters())

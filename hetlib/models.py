@@ -22,10 +22,13 @@ _group_norm = partial(nn.GroupNorm, 8)
 
 def _small_cnn(bands: int, classes: int, size: int, norm: str | None) -> nn.Module:
     """Return three convolutions of 32, 64 and 128 channels with pooling between them (0.1 M parameters)."""
-    normalize: Callable[[int], nn.Module] = _group_norm if norm in (None, "group") else nn.BatchNorm2d
+    normalize: Callable[[int], nn.Module] = (
+        _group_norm if norm in (None, "group") else nn.BatchNorm2d
+    )
     layers: list[nn.Module] = []
     for before, channels in ((bands, 32), (32, 64), (64, 128)):
-        pool = [nn.MaxPool2d(2)] if channels < 128 else []  # before norm and ReLU, which then see a quarter
+        # before norm and ReLU, which then see a quarter
+        pool = [nn.MaxPool2d(2)] if channels < 128 else []
         convolution = nn.Conv2d(before, channels, 3, padding=1, bias=False)
         layers += [convolution, *pool, normalize(channels), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, classes))
@@ -44,7 +47,8 @@ def _torchvision(name: str, bands: int, classes: int, size: int, norm: str | Non
     model.set_submodule(path, first)
     if name == "vgg11":  # its 4,096-wide classifier is made for 7 x 7 maps of photographs
         model.avgpool, model.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, classes)
-    # The first reductions, for large photographs, go until 2 x 2 pixels remain: BatchNorm needs more than one value.
+    # The first reductions, for large photographs, go until 2 x 2 pixels remain: BatchNorm needs
+    # more than one value.
     main = ((path, m) for path, m in model.named_modules() if "downsample" not in path)
     layers = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
     reducing = [(path, m) for path, m in main if isinstance(m, layers) and m.stride in (2, (2, 2))]
@@ -57,13 +61,16 @@ def _torchvision(name: str, bands: int, classes: int, size: int, norm: str | Non
     return model
 
 
-def build_model(name: str, *, bands: int, classes: int, size: int, seed: int = 0, norm: str | None = None) -> nn.Module:
+def build_model(
+    name: str, *, bands: int, classes: int, size: int, seed: int = 0, norm: str | None = None
+) -> nn.Module:
     """Build a CNN of `MODELS` with random weights: ``(n, bands, size, size)`` to ``(n, classes)``, size >= 16 pixels.
 
-    The same ``seed`` gives the same weights on every replica. ``norm`` is, where the network offers it, ``"group"``, or
-    ``"batch"``: a replica's outputs depend on which samples share its local batch. ``"pooled"`` is the same, with
-    running statistics pooled by `train`; ``"balanced"`` takes the global batch's, once `convert_batchnorm` has named
-    the replicas. ``None`` is the network's default.
+    The same ``seed`` gives the same weights on every replica. ``norm`` is, where the network offers
+    it, ``"group"``, or ``"batch"``: a replica's outputs depend on which samples share its local
+    batch. ``"pooled"`` is the same, with running statistics pooled by `train`; ``"balanced"`` takes
+    the global batch's, once `convert_batchnorm` has named the replicas. ``None`` is the network's
+    default.
     """
     if name not in MODELS:
         raise ValueError(f"`name` is {name!r}; known models are {sorted(MODELS)}.")

@@ -1,9 +1,10 @@
 r"""Local batches that minimise the step, who stays out, and what that predicts.
 
-Minimise :math:`\max_r t_r(n_r) + c(k)` over whole numbers with :math:`\sum_r n_r = B` and each :math:`n_r` either 0 or
-a multiple of m_r in floor_r..cap_r, where k replicas have :math:`n_r > 0` and c is the time that their communication
-adds. The step models :math:`t_r` only have to be monotone: the smallest feasible step time is found by bisection, and
-what can be taken off again comes off the slowest replicas first.
+Minimise :math:`\max_r t_r(n_r) + c(k)` over whole numbers with :math:`\sum_r n_r = B` and each
+:math:`n_r` either 0 or a multiple of m_r in floor_r..cap_r, where k replicas have :math:`n_r > 0`
+and c is the time that their communication adds. The step models :math:`t_r` only have to be
+monotone: the smallest feasible step time is found by bisection, and what can be taken off again
+comes off the slowest replicas first.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +24,13 @@ class Partition:
     compute: tuple[float, ...]  # compute time of each replica with its share
     communication: float  # what the communication adds to a step
     equal_step: float | None  # modelled step with equal shares; None where the caps forbid them
-    alone_step: float | None  # step of the best single replica, measured if it was tried; None where no cap admits it
+    # step of the best single replica, measured if it was tried; None where no cap admits it
+    alone_step: float | None
     reasons: tuple[str, ...]  # a sentence for each replica that is left out, "" for the others
     names: tuple[str, ...] = ()  # of the replicas
     times: str = "modelled"  # or "measured": compute and communication
-    uncertainty: float = 0.0  # relative standard error of `step`, from the spread of the measurement
+    # relative standard error of `step`, from the spread of the measurement
+    uncertainty: float = 0.0
     passes: tuple[int, ...] = ()  # in which each replica takes its share; () is one each
 
     @property
@@ -50,21 +53,39 @@ class Partition:
         import pandas as pd
 
         compute, idle = np.multiply(self.compute, 1e3), np.multiply(self.idle, 100)
-        table = {"replica": self.names, "share": self.shares, f"compute (ms), {self.times}": compute, "idle (%)": idle}
+        table = {
+            "replica": self.names,
+            "share": self.shares,
+            f"compute (ms), {self.times}": compute,
+            "idle (%)": idle,
+        }
         return pd.DataFrame(table | {"reason": self.reasons})
 
     def __str__(self) -> str:
         step = f"step {1e3 * self.step:.1f} ms +- {100 * self.uncertainty:.0f} %, {self.times}"
-        for other, seconds in {"equal shares (modelled)": self.equal_step, "the best alone": self.alone_step}.items():
-            step += f"; {seconds / self.step:.2f} times as fast as {other}" if seconds else f"; {other}: beyond a cap"
+        for other, seconds in {
+            "equal shares (modelled)": self.equal_step,
+            "the best alone": self.alone_step,
+        }.items():
+            step += (
+                f"; {seconds / self.step:.2f} times as fast as {other}"
+                if seconds
+                else f"; {other}: beyond a cap"
+            )
         return step
 
 
 def partition(
-    models: Sequence[SpeedModel], global_batch: int, *, caps: Sequence[int | None] | None = None,
-    floors: Sequence[int] | None = None, multiples: Sequence[int] | None = None, names: Sequence[str] | None = None,
-    communication: Callable[[int], float] | None = None, active: tuple[int, int] | None = None,
-) -> Partition:  # fmt: skip
+    models: Sequence[SpeedModel],
+    global_batch: int,
+    *,
+    caps: Sequence[int | None] | None = None,
+    floors: Sequence[int] | None = None,
+    multiples: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
+    communication: Callable[[int], float] | None = None,
+    active: tuple[int, int] | None = None,
+) -> Partition:
     """Choose the local batches with the shortest modelled step; ``ValueError`` when no replicas can take exactly B.
 
     Args:
@@ -73,41 +94,67 @@ def partition(
         caps: Most samples of each replica (memory); ``None`` is no cap.
         floors: Fewest samples of each replica that takes part, at least 1.
         multiples: What each local batch is a multiple of, e.g. 8 for tensor cores; 1 by default.
-        communication: Seconds that k active replicas add to a step, not falling in k; none by default.
+        communication: Seconds that k active replicas add to a step, not falling in k; none by
+            default.
         names: Names for the reasons.
         active: Fewest and most replicas that take part; from one to all by default.
     """
     count, ranks = len(models), np.arange(len(models))
-    tops = np.array([global_batch if cap is None else min(cap, global_batch) for cap in caps or [None] * count])
+    tops = np.array(
+        [global_batch if cap is None else min(cap, global_batch) for cap in caps or [None] * count]
+    )
     lows, units = np.array(floors or [1] * count), np.array(multiples or [1] * count)
     given = f"caps {tops}, floors {lows}, multiples {units}, `active` {active}"
     if not count or {len(tops), len(lows), len(units)} != {count} or min(*tops, *lows, *units) < 1:
-        raise ValueError(f"got {count} models, batch {global_batch}, {given}; give one of each a replica, all >= 1.")
+        raise ValueError(
+            f"got {count} models, batch {global_batch}, {given}; give one of each a replica, all >= 1."
+        )
     curves, bounds = Curves(models), (tops // units * units, -(-lows // units) * units, units)
-    added = [communication(k) if communication and k > 1 else 0.0 for k in range(count + 1)]  # by active replicas
+    # by active replicas
+    added = [communication(k) if communication and k > 1 else 0.0 for k in range(count + 1)]
     fewest, most = active or (1, count)
     step, shares = np.inf, None
     for k in range(most, fewest - 1, -1) if communication else [most]:
         found = _fastest(curves, global_batch, bounds, (fewest, k), step - added[k])
-        if found is not None and (seconds := curves.time(found).max() + added[np.count_nonzero(found)]) < step:
+        if (
+            found is not None
+            and (seconds := curves.time(found).max() + added[np.count_nonzero(found)]) < step
+        ):
             step, shares = float(seconds), found
     if shares is None:
         mend = "change the global batch, raise a cap, or lower a floor or multiple"
-        raise ValueError(f"no choice of replicas takes exactly {global_batch} samples with {given}; {mend}.")
+        raise ValueError(
+            f"no choice of replicas takes exactly {global_batch} samples with {given}; {mend}."
+        )
     used, compute = int(np.count_nonzero(shares)), curves.time(shares)
     names = tuple(names or [f"replica {r}" for r in ranks])
-    equal, whole = global_batch // count + (ranks < global_batch % count), curves.time(np.full(count, global_batch))
-    equal_step = float(curves.time(equal).max()) + added[min(count, global_batch)] if (equal <= tops).all() else None
-    alone_step = min(whole[(bounds[0] == global_batch) & (bounds[1] <= global_batch)].tolist(), default=None)
+    equal, whole = (
+        global_batch // count + (ranks < global_batch % count),
+        curves.time(np.full(count, global_batch)),
+    )
+    equal_step = (
+        float(curves.time(equal).max()) + added[min(count, global_batch)]
+        if (equal <= tops).all()
+        else None
+    )
+    alone_step = min(
+        whole[(bounds[0] == global_batch) & (bounds[1] <= global_batch)].tolist(), default=None
+    )
     uncertainty = max(model.spread for model, n in zip(models, shares, strict=True) if n)
     reasons, least = [""] * count, np.maximum(curves.time(bounds[1]), compute.max())
     for r in np.flatnonzero(shares == 0):
         joined = np.where((shares > 0) | (ranks == r), bounds[0], 0) if communication else bounds[0]
-        found = _fastest(curves, global_batch, (joined, *bounds[1:]), (used + 1, used + 1)) if communication else None
+        found = (
+            _fastest(curves, global_batch, (joined, *bounds[1:]), (used + 1, used + 1))
+            if communication
+            else None
+        )
         with_it = least[r] if found is None else curves.time(found).max()
         reasons[r] = left_out(names[r], with_it + added[used + 1], step, "modelled")
     times = tuple(compute.tolist()), added[used], equal_step, alone_step
-    return Partition(tuple(shares.tolist()), *times, reasons=tuple(reasons), names=names, uncertainty=uncertainty)
+    return Partition(
+        tuple(shares.tolist()), *times, reasons=tuple(reasons), names=names, uncertainty=uncertainty
+    )
 
 
 def left_out(name: str, with_it: float, without: float, times: str) -> str:
@@ -116,7 +163,9 @@ def left_out(name: str, with_it: float, without: float, times: str) -> str:
     return f"leaving {name} out: {both}, {times}" + "; too small a gain" * bool(with_it < without)
 
 
-def _fastest(curves: Curves, batch: int, bounds: Any, active: Any, limit: float = np.inf) -> np.ndarray | None:
+def _fastest(
+    curves: Curves, batch: int, bounds: Any, active: Any, limit: float = np.inf
+) -> np.ndarray | None:
     """Return the shares with the smallest largest time, at most ``limit``; ``None`` where there are none."""
     (tops, lows, units), (fewest, most) = bounds, active
     alike = bool((units == units[0]).all()) and batch % units[0] == 0
@@ -142,19 +191,23 @@ def _fastest(curves: Curves, batch: int, bounds: Any, active: Any, limit: float 
         found = choose(middle := (low + high) / 2)
         low, high, upper = (middle, high, upper) if found is None else (low, middle, found)
     shares = np.where(upper > 0, lows, 0)
-    for reach in (np.minimum(curves.largest(low, tops) // units * units, upper), upper):  # the slowest are lowered
+    # the slowest are lowered
+    for reach in (np.minimum(curves.largest(low, tops) // units * units, upper), upper):
         room = np.maximum(reach - shares, 0)
         shares = shares + np.clip(batch - shares.sum() - (np.cumsum(room) - room), 0, room)
     return shares
 
 
-def _exact(batch: int, upper: np.ndarray, lows: np.ndarray, units: np.ndarray, counts: range) -> np.ndarray | None:
+def _exact(
+    batch: int, upper: np.ndarray, lows: np.ndarray, units: np.ndarray, counts: range
+) -> np.ndarray | None:
     """Return shares with exactly the sum ``batch``, where floors are in the way or multiples differ."""
     width, used = int(upper.sum()) + 1, np.flatnonzero(upper)
     reach = [1]  # bit k * width + n: k of the replicas so far can take n samples together
     for r in used:
         sums, more = reach[-1] << width + int(lows[r]), int((upper[r] - lows[r]) // units[r])
-        while more:  # shifts of half of what is missing, rounded up, add up to every number of units
+        # shifts of half of what is missing, rounded up, add up to every number of units
+        while more:
             sums, more = sums | sums << (more + 1) // 2 * int(units[r]), more // 2
         reach.append(reach[-1] | sums)
     at = next((at for k in counts if reach[-1] >> (at := k * width + batch) & 1), 0)

@@ -23,17 +23,26 @@ class Replica:
     device: str = "cpu"  # or "cuda", "cuda:<index>"
     threads: int = 1  # intra-op threads; results are repeatable at a fixed number
     slowdown: float = 1.0  # emulated compute time over the device's own, at least 1 (CPU only)
-    max_batch: int | None = None  # most samples of a step; None: as many as fit into the memory free when it is planned
+    # most samples of a step; None: as many as fit into the memory free when it is planned
+    max_batch: int | None = None
     multiple: int = 1  # what its local batch is a multiple of, e.g. 8 for tensor cores
 
     def __post_init__(self) -> None:
         slows = isinstance(self.slowdown, (int, float)) and 1 <= self.slowdown < math.inf
         factors = "a finite number >= 1 (only a CPU replica can be slowed; to make one faster, slow the others down)"
         for name, right, allowed in (
-            ("device", re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)), "'cpu', 'cuda' and 'cuda:<index>'"),
+            (
+                "device",
+                re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)),
+                "'cpu', 'cuda' and 'cuda:<index>'",
+            ),
             ("threads", _is_count(self.threads), "a whole number >= 1"),
             ("multiple", _is_count(self.multiple), "a whole number >= 1"),
-            ("max_batch", self.max_batch is None or _is_count(self.max_batch), "None or a whole number >= 1"),
+            (
+                "max_batch",
+                self.max_batch is None or _is_count(self.max_batch),
+                "None or a whole number >= 1",
+            ),
             ("slowdown", slows and (self.slowdown == 1 or self.device == "cpu"), factors),
         ):
             if not right:
@@ -53,7 +62,9 @@ class Platform:
 
     def __post_init__(self) -> None:
         if not self.replicas:
-            raise ValueError("`replicas` is empty; a platform needs at least one, e.g. Platform.emulated([1, 4]).")
+            raise ValueError(
+                "`replicas` is empty; a platform needs at least one, e.g. Platform.emulated([1, 4])."
+            )
 
     def __len__(self) -> int:
         return len(self.replicas)
@@ -70,12 +81,18 @@ class Platform:
         built: list[Replica] = []
         for rank, entry in enumerate(replicas):
             if not isinstance(entry, Mapping):
-                raise ValueError(f"replica {rank} is {entry!r}; write it as a mapping such as 'device: cpu'.")
+                raise ValueError(
+                    f"replica {rank} is {entry!r}; write it as a mapping such as 'device: cpu'."
+                )
             if unknown := sorted(set(entry) - set(known)):
-                raise ValueError(f"replica {rank} has unknown fields {unknown}; allowed are {known}.")
+                raise ValueError(
+                    f"replica {rank} has unknown fields {unknown}; allowed are {known}."
+                )
             fields = {"count": 1, **entry}
             if not _is_count(count := fields.pop("count")):
-                raise ValueError(f"replica {rank} has `count` {count!r}; it must be a whole number >= 1.")
+                raise ValueError(
+                    f"replica {rank} has `count` {count!r}; it must be a whole number >= 1."
+                )
             built += [Replica(**fields)] * count
         return cls(tuple(built))
 
@@ -85,9 +102,17 @@ class Platform:
         try:
             content = yaml.safe_load(Path(path).read_text())
         except (OSError, yaml.YAMLError) as error:
-            raise ValueError(f"platform file {str(path)!r} is no file of valid YAML ({error}); mend it.") from None
-        if not isinstance(content, Mapping) or set(content) != {"replicas"} or not content["replicas"]:
-            raise ValueError(f"platform file {str(path)!r} needs the one key `replicas` with a list under it.")
+            raise ValueError(
+                f"platform file {str(path)!r} is no file of valid YAML ({error}); mend it."
+            ) from None
+        if (
+            not isinstance(content, Mapping)
+            or set(content) != {"replicas"}
+            or not content["replicas"]
+        ):
+            raise ValueError(
+                f"platform file {str(path)!r} needs the one key `replicas` with a list under it."
+            )
         return cls.from_list(content["replicas"])
 
     @property
@@ -98,7 +123,9 @@ class Platform:
     @property
     def contended(self) -> bool:
         """Whether the CPU replicas want more threads than this machine has cores: times then include waiting."""
-        return sum(r.threads for r in self.replicas if r.device == "cpu") > len(os.sched_getaffinity(0))
+        return sum(r.threads for r in self.replicas if r.device == "cpu") > len(
+            os.sched_getaffinity(0)
+        )
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return plain mappings that `from_list` reads back."""

@@ -43,7 +43,9 @@ def capped(task: Task) -> Task:
     sharing = gather(place := (platform.node(), task.replica.device)).count(place)
     if task.replica.max_batch is not None:
         return task
-    fitting = fitting_batch(_alone(task.network), task.loss_of, torch.device(task.replica.device), sharing)
+    fitting = fitting_batch(
+        _alone(task.network), task.loss_of, torch.device(task.replica.device), sharing
+    )
     return task._replace(replica=replace(task.replica, max_batch=fitting))
 
 
@@ -74,7 +76,8 @@ def _stepper(task: Task, group: Any = ALONE, **more: Any) -> Callable[[int], tup
     def step(n: int) -> tuple[float, float]:
         stamp = partial(note, stamps := list[float](), slow, torch.device(task.replica.device))
         stamp()
-        # The update of the step before: a step ends where the replicas meet, or each waits for the slowest one's twice.
+        # The update of the step before: a step ends where the replicas meet, or each waits for the
+        # slowest one's twice.
         slow.start("update", n)
         optimizer.step()
         optimizer.zero_grad()
@@ -93,7 +96,9 @@ def _stepper(task: Task, group: Any = ALONE, **more: Any) -> Callable[[int], tup
         begin, *_, computed, reduced = stamps
         return reduced - begin, computed - begin
 
-    step(2)  # so that the next one, which does not count, is the one whose update asks for the optimizer's memory
+    # so that the next one, which does not count, is the one whose update asks for the optimizer's
+    # memory
+    step(2)
     return step
 
 
@@ -108,32 +113,49 @@ def curve(task: Task, global_batch: int, seconds: float) -> SpeedModel:
     return SpeedModel.measured(taken)
 
 
-def race(task: Task, plans: Iterable[Shares], seconds: float, most: int = 3) -> dict[Shares, np.ndarray]:
+def race(
+    task: Task, plans: Iterable[Shares], seconds: float, most: int = 3
+) -> dict[Shares, np.ndarray]:
     """Time real steps of plans in turns; return the seconds of each step and of its compute, ``(ranks, steps, 2)``.
 
-    Whatever the budget, each plan takes three steps, and those that have been near the fastest take ``most``.
+    Whatever the budget, each plan takes three steps, and those that have been near the fastest take
+    ``most``.
     """
     rank, taken = dist.get_rank(), {shares: list[np.ndarray]() for shares in plans}
-    groups = {n: dist.new_group(np.flatnonzero(n).tolist()) if np.count_nonzero(n) > 1 else ALONE for n in plans}
+    groups = {
+        n: dist.new_group(np.flatnonzero(n).tolist()) if np.count_nonzero(n) > 1 else ALONE
+        for n in plans
+    }
     probe = _alone(task.network)
     task.loss_of(probe, 2).backward()
     unused = any(gather(any(w.requires_grad and w.grad is None for w in probe.parameters())))
-    steps = {n: _stepper(task, g, find_unused_parameters=unused) if n[rank] else None for n, g in groups.items()}
-    seconds, begin, turns, elapsed, block = max(gather(seconds)), time.perf_counter(), 0, 0.0, 1  # one budget for all
+    steps = {
+        n: _stepper(task, g, find_unused_parameters=unused) if n[rank] else None
+        for n, g in groups.items()
+    }
+    # one budget for all
+    seconds, begin, turns, elapsed, block = max(gather(seconds)), time.perf_counter(), 0, 0.0, 1
     while turns < 4 or elapsed < seconds or (len(steps) > 1 and turns <= most):
         found: dict[Shares, list[tuple[float, float]]] = {}
         for shares, step in steps.items():
             gather(None)  # whoever stays out of a plan is idle until its steps are done
             found[shares] = [step(shares[rank]) if step else (0.0, 0.0) for _ in range(block)]
         spent, results = zip(*gather((time.perf_counter() - begin, found)), strict=True)
-        for shares in steps if turns else ():  # in the first turn memory is new, in the first of four steps caches cold
+        # in the first turn memory is new, in the first of four steps caches cold
+        for shares in steps if turns else ():
             taken[shares].append(np.array([result[shares][block // 4 :] for result in results]))
         turns, elapsed = turns + 1, max(spent)
         block = 4 if 12 * elapsed < seconds * turns else block
         if turns > 3 and elapsed > seconds:
-            seen = {shares: np.concatenate(taken[shares], axis=1)[..., 0].max(0) for shares in steps}
+            seen = {
+                shares: np.concatenate(taken[shares], axis=1)[..., 0].max(0) for shares in steps
+            }
             near = (1 + WORTH) * min(map(np.median, seen.values()))
-            steps = {shares: step for shares, step in steps.items() if np.quantile(seen[shares], 0.1) <= near}
+            steps = {
+                shares: step
+                for shares, step in steps.items()
+                if np.quantile(seen[shares], 0.1) <= near
+            }
     steps, step = {}, None
     gc.collect()  # a DDP object that outlives its process group can abort the process
     for group in groups.values():

@@ -31,9 +31,12 @@ class RunRecord:
     speeds: list[float]  # of each replica, as the strategy saw them: samples/s or relative
     epochs: list[dict[str, Any]]  # one mapping an evaluation: epoch, step, loss, oa, aa, kappa
     confusion: list[list[int]]  # (true, predicted) counts of the last evaluation
-    steps: dict[str, list[list[float]]] = field(default_factory=dict)  # for each phase seconds, (steps, replicas)
-    plans: list[list[Any]] = field(default_factory=list)  # [step, shares]: which shares hold from which step on
-    started: dict[str, float] = field(default_factory=dict)  # seconds from the call to the end of the first step
+    # for each phase seconds, (steps, replicas)
+    steps: dict[str, list[list[float]]] = field(default_factory=dict)
+    # [step, shares]: which shares hold from which step on
+    plans: list[list[Any]] = field(default_factory=list)
+    # seconds from the call to the end of the first step
+    started: dict[str, float] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)  # checksum and sizes
     environment: dict[str, Any] = field(default_factory=dict)  # versions, machine and threads
 
@@ -51,9 +54,13 @@ class RunRecord:
         """Write ``<fingerprint>.json`` in one move, so that a kill leaves no half file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.fingerprint}.json"
-        rounded = dataclasses.replace(self, steps={k: np.round(v, 7).tolist() for k, v in self.steps.items()})
+        rounded = dataclasses.replace(
+            self, steps={k: np.round(v, 7).tolist() for k, v in self.steps.items()}
+        )
         temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(dataclasses.asdict(rounded), separators=(",", ":"), sort_keys=True))
+        temporary.write_text(
+            json.dumps(dataclasses.asdict(rounded), separators=(",", ":"), sort_keys=True)
+        )
         temporary.replace(path)
         return path
 
@@ -67,10 +74,19 @@ class RunRecord:
 
 def environment() -> dict[str, Any]:
     """Return the versions and the machine that a result depends on."""
-    packages = ("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill")  # all are required
+    # all are required
+    packages = ("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill")
     versions = {package: importlib.metadata.version(package) for package in packages}
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     processor = re.search(r"model name\s*: (.+)", info)
-    machine = {"system": platform.system(), "processor": processor[1] if processor else platform.machine()}
+    machine = {
+        "system": platform.system(),
+        "processor": processor[1] if processor else platform.machine(),
+    }
     machine["gpu"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
-    return {"python": platform.python_version(), **versions, **machine, "cores": len(os.sched_getaffinity(0))}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        **machine,
+        "cores": len(os.sched_getaffinity(0)),
+    }

@@ -33,15 +33,18 @@ class ReplicaError(RuntimeError):
 class Replicas(contextlib.AbstractContextManager["Replicas"]):
     """The replicas of a platform as processes of this machine.
 
-    They start at the first job, stay warm between jobs, and are stopped by `close` or at the end of a ``with`` block.
-    When one fails, the others are stopped at once and the next job starts fresh ones. ``timeout`` is in seconds, after
-    which a collective that not all replicas reach is an error.
+    They start at the first job, stay warm between jobs, and are stopped by `close` or at the end of
+    a ``with`` block. When one fails, the others are stopped at once and the next job starts fresh
+    ones. ``timeout`` is in seconds, after which a collective that not all replicas reach is an
+    error.
     """
 
     def __init__(self, platform: Platform, *, timeout: float = 60.0) -> None:
         for rank, replica in enumerate(platform.replicas):
             if replica.device != "cpu" and not torch.cuda.is_available():
-                raise ValueError(f"replica {rank} wants {replica.device!r}, but torch sees no GPU; use device='cpu'.")
+                raise ValueError(
+                    f"replica {rank} wants {replica.device!r}, but torch sees no GPU; use device='cpu'."
+                )
         self.platform, self.timeout = platform, timeout
         self._workers: list[tuple[Any, Connection]] = []
         self._folder = ""
@@ -52,11 +55,13 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
     def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """Call ``function(rank, *arguments)`` in every replica and return the results by rank.
 
-        A process group over all replicas exists meanwhile. What the function prints through `report` appears here.
-        Raises `ReplicaError` when a replica raises, dies or does not answer.
+        A process group over all replicas exists meanwhile. What the function prints through
+        `report` appears here. Raises `ReplicaError` when a replica raises, dies or does not answer.
         """
         if getattr(function, "__module__", "") == "__main__":
-            raise ValueError(f"a new process cannot import {function.__name__!r} of __main__; move it to a module.")
+            raise ValueError(
+                f"a new process cannot import {function.__name__!r} of __main__; move it to a module."
+            )
         self._start()
         results: dict[int, Any] = {}
         try:
@@ -70,7 +75,9 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
                         results[rank] = value
                     else:
                         name = self.platform.replicas[rank].name
-                        raise ReplicaError(f"replica {rank} of {len(self.platform)} ({name}) {value}")
+                        raise ReplicaError(
+                            f"replica {rank} of {len(self.platform)} ({name}) {value}"
+                        )
         except BaseException:
             self.close(force=True)
             raise
@@ -99,15 +106,24 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
         if self._workers and all(process.is_alive() for process, _ in self._workers):
             return
         self.close(force=True)
-        # A server that has imported torch once forks each worker from itself: faster, and they share its memory.
-        # Forking this process instead hangs once it has run a multi-threaded operation.
+        # A server that has imported torch once forks each worker from itself: faster, and they
+        # share its memory. Forking this process instead hangs once it has run a multi-threaded
+        # operation.
         context: Any = mp.get_context("forkserver" if sys.platform == "linux" else "spawn")
         context.set_forkserver_preload(_PRELOAD)
         self._folder = tempfile.mkdtemp(prefix="hetlib-")
         for rank in range(len(self.platform)):
             here, there = context.Pipe()
-            arguments = (rank, self.platform.replicas, Path(self._folder, "rendezvous").as_uri(), self.timeout, there)
-            process = context.Process(target=_serve, args=arguments, name=f"hetlib-{rank}", daemon=True)
+            arguments = (
+                rank,
+                self.platform.replicas,
+                Path(self._folder, "rendezvous").as_uri(),
+                self.timeout,
+                there,
+            )
+            process = context.Process(
+                target=_serve, args=arguments, name=f"hetlib-{rank}", daemon=True
+            )
             process.start()
             there.close()
             self._workers.append((process, here))
@@ -122,16 +138,23 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
                 except (EOFError, OSError):
                     process.join(5)
                     events.append((rank, "died", _death(process.exitcode)))
-        # A replica that lost its peer complains too: name the one that died, not those that noticed.
+        # A replica that lost its peer complains too: name the one that died, not those that
+        # noticed.
         if any(kind == "failed" for _, kind, _ in events):
             time.sleep(0.2)
             codes = [process.exitcode for process, _ in self._workers]
-            return [(rank, "died", _death(code)) for rank, code in enumerate(codes) if code] or events
+            return [
+                (rank, "died", _death(code)) for rank, code in enumerate(codes) if code
+            ] or events
         return events
 
 
 def _death(code: int | None) -> str:
-    how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+    how = (
+        f"was killed by {signal.Signals(-code).name}"
+        if code and code < 0
+        else f"ended with exit code {code}"
+    )
     hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
     return f"{how}{hint}; the other replicas were stopped."
 
@@ -147,11 +170,14 @@ def report(line: str) -> None:
 def keep_freed_memory() -> None:
     """Keep large blocks, which glibc gives back: each step then pays page faults for all of them, up to 20 % of it."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
-        for threshold, size in ((-3, 32 << 20), (-1, 2**31 - 1)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+        # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+        for threshold, size in ((-3, 32 << 20), (-1, 2**31 - 1)):
             ctypes.CDLL("libc.so.6").mallopt(threshold, size)
 
 
-def _serve(rank: int, replicas: tuple[Replica, ...], rendezvous: str, timeout: float, pipe: Connection) -> None:
+def _serve(
+    rank: int, replicas: tuple[Replica, ...], rendezvous: str, timeout: float, pipe: Connection
+) -> None:
     global _pipe  # noqa: PLW0603
     _pipe = pipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller stops its replicas itself
@@ -163,7 +189,9 @@ def _serve(rank: int, replicas: tuple[Replica, ...], rendezvous: str, timeout: f
         devices = {replica.device for replica in replicas}
         backend = "nccl" if len(devices) == len(replicas) and "cpu" not in devices else "gloo"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        dist.init_process_group(backend, rendezvous, timedelta(seconds=timeout), world_size=len(replicas), rank=rank)
+        dist.init_process_group(
+            backend, rendezvous, timedelta(seconds=timeout), world_size=len(replicas), rank=rank
+        )
         while (job := pipe.recv()) is not None:
             function, arguments = job
             pipe.send(("done", function(rank, *arguments)))

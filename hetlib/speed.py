@@ -12,8 +12,8 @@ import numpy as np
 class SpeedModel:
     """Compute time of one replica: the measured points, straight lines between them, never falling.
 
-    Below the first and above the last point the nearest line goes on. A falling measurement (noise) is
-    replaced by the mean of the largest time before it and the smallest one after it.
+    Below the first and above the last point the nearest line goes on. A falling measurement (noise)
+    is replaced by the mean of the largest time before it and the smallest one after it.
     """
 
     batches: tuple[int, ...]  # local batches that were timed, rising, in samples
@@ -24,9 +24,14 @@ class SpeedModel:
         rising = self.batches and [0, *self.batches] == sorted({0, *self.batches})
         if not rising or len(self.batches) != len(self.seconds) or min(self.seconds) <= 0:
             got = f"`batches` is {self.batches} and `seconds` {self.seconds}"
-            raise ValueError(f"{got}; allowed: batches that rise and are >= 1, and one time > 0 for each.")
+            raise ValueError(
+                f"{got}; allowed: batches that rise and are >= 1, and one time > 0 for each."
+            )
         if sorted(self.seconds) != list(self.seconds):
-            above, below = np.maximum.accumulate(self.seconds), np.minimum.accumulate(self.seconds[::-1])[::-1]
+            above, below = (
+                np.maximum.accumulate(self.seconds),
+                np.minimum.accumulate(self.seconds[::-1])[::-1],
+            )
             object.__setattr__(self, "seconds", tuple(((above + below) / 2).tolist()))
 
     @classmethod
@@ -59,7 +64,9 @@ class SpeedModel:
         points = {1: self.time(1)}
         for k in range(1, -(-until // most) + 1):  # k passes
             inner = {k * n for n in self.batches if (k - 1) * most < k * n < k * most}
-            points |= {n: k * self.time(n / k) for n in sorted({(k - 1) * most + 1, *inner, k * most})}
+            points |= {
+                n: k * self.time(n / k) for n in sorted({(k - 1) * most + 1, *inner, k * most})
+            }
         return replace(self, batches=tuple(points), seconds=tuple(points.values()))
 
 
@@ -69,10 +76,16 @@ class Curves:
     def __init__(self, models: Sequence[SpeedModel]) -> None:
         most = max(2, *(len(model.batches) for model in models))
         ends = [range(m.batches[-1] + 1, m.batches[-1] + 1 + most - len(m.batches)) for m in models]
-        batches = np.array([(*m.batches, *end) for m, end in zip(models, ends, strict=True)], dtype=np.float64)
-        seconds = np.array([(*m.seconds, *map(m.time, end)) for m, end in zip(models, ends, strict=True)])
+        batches = np.array(
+            [(*m.batches, *end) for m, end in zip(models, ends, strict=True)], dtype=np.float64
+        )
+        seconds = np.array(
+            [(*m.seconds, *map(m.time, end)) for m, end in zip(models, ends, strict=True)]
+        )
         self.inner = batches[:, 1:-1], seconds[:, 1:-1]
-        self.pieces = np.stack([batches[:, :-1], seconds[:, :-1], np.diff(batches), np.diff(seconds)]).reshape(4, -1)
+        self.pieces = np.stack(
+            [batches[:, :-1], seconds[:, :-1], np.diff(batches), np.diff(seconds)]
+        ).reshape(4, -1)
         self.row = (most - 1) * np.arange(len(models))
 
     def time(self, shares: np.ndarray) -> np.ndarray:
@@ -83,29 +96,40 @@ class Curves:
     def largest(self, seconds: float, tops: np.ndarray) -> np.ndarray:
         """Return the largest share in 0..top of each replica whose step takes at most ``seconds``."""
         n, t, dn, dt = self.pieces.take(self.row + (self.inner[1] <= seconds).sum(1), axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a flat end: any share (0 / 0 too), or none
+        # a flat end: any share (0 / 0 too), or none
+        with np.errstate(divide="ignore", invalid="ignore"):
             shares = np.floor(n + dn * (seconds - t) / dt + 1e-9)  # what rounding hides
         return np.where(np.isnan(shares), tops, np.clip(shares, 0, tops)).astype(np.int64)
 
 
 def batches_to_time(global_batch: int, replicas: int, max_batch: int | None = None) -> list[int]:
     """Return the local batches worth timing: the largest possible one and its halves down to a sliver, rising."""
-    largest, smallest = min(global_batch, max_batch or global_batch), max(1, global_batch // (8 * max(replicas, 2)))
-    halves = [largest >> times for times in range(1, largest.bit_length()) if largest >> times >= smallest]
+    largest, smallest = (
+        min(global_batch, max_batch or global_batch),
+        max(1, global_batch // (8 * max(replicas, 2))),
+    )
+    halves = [
+        largest >> times for times in range(1, largest.bit_length()) if largest >> times >= smallest
+    ]
     return [*halves[::-1], largest]
 
 
 def spread(times: Sequence[float] | np.ndarray) -> float:
     """Return the relative standard error of the median of ``times``, from their median absolute deviation."""
     middle = np.median(times)
-    return float(1.86 * np.median(np.abs(np.asarray(times) - middle)) / np.sqrt(len(times)) / middle)
+    return float(
+        1.86 * np.median(np.abs(np.asarray(times) - middle)) / np.sqrt(len(times)) / middle
+    )
 
 
-def time_step(step: Callable[[int], float], sizes: Sequence[int], budget: float, taken: dict[int, list[float]]) -> None:
+def time_step(
+    step: Callable[[int], float], sizes: Sequence[int], budget: float, taken: dict[int, list[float]]
+) -> None:
     """Time ``step(batch)``, which returns its seconds, for rising ``sizes`` in a budget of seconds, into ``taken``.
 
-    The batches take turns, so that a drift of the machine's speed meets all of them. A turn is a few steps; the first
-    finds the caches as another batch left them and does not count. A batch whose turn is beyond the budget is left out.
+    The batches take turns, so that a drift of the machine's speed meets all of them. A turn is a
+    few steps; the first finds the caches as another batch left them and does not count. A batch
+    whose turn is beyond the budget is left out.
     """
     end = time.perf_counter() + budget
     for batch in sizes if not taken else ():

@@ -28,8 +28,10 @@ from .rebalance import Rebalancer
 from .replicas import report
 from .sampler import BalancedSampler
 
-_SYNC = "forward_sync_buffers" if torch.__version__ >= "2.14" else "broadcast_buffers"  # renamed then
-# In training nothing reads the buffers, so they are sent before an evaluation instead of at each step.
+# renamed then
+_SYNC = "forward_sync_buffers" if torch.__version__ >= "2.14" else "broadcast_buffers"
+# In training nothing reads the buffers, so they are sent before an evaluation instead of at each
+# step.
 DDP_OPTIONS: dict[str, Any] = {_SYNC: False, "gradient_as_bucket_view": True}
 
 
@@ -41,7 +43,8 @@ class Job:
     platform: Platform
     shares: tuple[int, ...]
     speeds: tuple[float, ...]
-    most: tuple[int, ...]  # samples of each replica's pass: a larger share is taken in several, accumulated
+    # samples of each replica's pass: a larger share is taken in several, accumulated
+    most: tuple[int, ...]
     keep_weights: bool
     models: Any = None  # step model of each replica, for rebalancing
 
@@ -49,39 +52,54 @@ class Job:
 def train(rank: int | None, job: Job) -> dict[str, Any] | None:
     r"""Train one replica, or with ``rank=None`` all of them in one pass over each global batch.
 
-    With the mean loss :math:`L_r` of n_r samples, the gradient :math:`\sum_r w_r \nabla L_r` is that of a sum over
-    samples with the weights w_r / n_r. So one loop serves every strategy: a process sums over its own samples (times P,
-    as DDP divides by P), the virtual replicas over those of all. Returns fields of `RunRecord`, time stamps
-    ``(steps, 4)``, and weights if asked for; ``None`` where it stays out.
+    With the mean loss :math:`L_r` of n_r samples, the gradient :math:`\sum_r w_r \nabla L_r` is
+    that of a sum over samples with the weights w_r / n_r. So one loop serves every strategy: a
+    process sums over its own samples (times P, as DDP divides by P), the virtual replicas over
+    those of all. Returns fields of `RunRecord`, time stamps ``(steps, 4)``, and weights if asked
+    for; ``None`` where it stays out.
     """
     experiment = job.experiment
-    active = [rank for rank, share in enumerate(job.shares) if share]  # the others stay out of the training altogether
+    # the others stay out of the training altogether
+    active = [rank for rank, share in enumerate(job.shares) if share]
     group: Any = dist.new_group(active) if rank is not None and len(active) > 1 else None
     if rank is not None and rank not in active:
         return None
     norm, team = experiment.model_options.get("norm"), ALONE if group is None else group
     device = torch.device("cpu" if rank is None else job.platform.replicas[rank].device)
     position = None if rank is None else active.index(rank)  # number among the active replicas
-    factor, most = (1, experiment.global_batch) if rank is None else (len(active), job.most[rank])  # DDP divides by P
+    # DDP divides by P
+    factor, most = (1, experiment.global_batch) if rank is None else (len(active), job.most[rank])
     dtype = getattr(torch, experiment.dtype)
     data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
-    held_out = load_dataset(experiment.dataset, experiment.evaluate_split, **experiment.dataset_options)
+    held_out = load_dataset(
+        experiment.dataset, experiment.evaluate_split, **experiment.dataset_options
+    )
     shares, speeds = [job.shares[r] for r in active], [job.speeds[r] for r in active]
-    sampler = BalancedSampler(len(data), shares, rank=position or 0, seed=experiment.seed, shards=data.shards)
+    sampler = BalancedSampler(
+        len(data), shares, rank=position or 0, seed=experiment.seed, shards=data.shards
+    )
     for step, plan in experiment.plans:
         sampler.replan([plan[r] for r in active], step)
     caps = [job.platform.replicas[r].max_batch for r in active]
-    rebalancer = Rebalancer([job.models[r] for r in active], tuple(shares), caps) if job.models and group else None
+    rebalancer = (
+        Rebalancer([job.models[r] for r in active], tuple(shares), caps)
+        if job.models and group
+        else None
+    )
 
     torch.manual_seed(experiment.seed)  # of random layers such as dropout
-    network = build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
+    network = (
+        build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
+    )
     if norm == "balanced":
         convert_batchnorm(network, team)
     drift = {step: factors[rank or 0] for step, factors in experiment.drift if rank is not None}
     drift.setdefault(0, 1.0 if rank is None else job.platform.replicas[rank].slowdown)
     slow = SlowDown(max(drift.values()), network)
     segments: list[int] = []
-    model: Any = segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
+    model: Any = (
+        segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
+    )
     if group is not None:
         model = DistributedDataParallel(network, process_group=group, **DDP_OPTIONS)
     optimizer = build_optimizer(experiment, network, learning_rate(experiment, shares))
@@ -96,11 +114,17 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
         loss_sum = torch.zeros((), dtype=torch.float64)
         for counts, indices in islice(sampler.steps(), steps - len(stamps)):
             stamp = [time.perf_counter()]
-            own = slice(None) if position is None else slice(sum(counts[:position]), sum(counts[: position + 1]))
+            own = (
+                slice(None)
+                if position is None
+                else slice(sum(counts[:position]), sum(counts[: position + 1]))
+            )
             mine = indices[own]
             segments[:] = counts
             slow.factor = drift.get(len(stamps), slow.factor)
-            each = replica_weights(counts, STRATEGIES[experiment.strategy].weighting, speeds) / np.maximum(counts, 1)
+            each = replica_weights(
+                counts, STRATEGIES[experiment.strategy].weighting, speeds
+            ) / np.maximum(counts, 1)
             scale = torch.from_numpy(np.repeat(factor * each, counts)[own])
             *early, last = np.array_split(np.arange(len(mine)), max(-(-len(mine) // most), 1))
             total: Any = 0.0
@@ -116,7 +140,9 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
                     slow.start("backward", len(part))
                     if part is last:  # called when all is computed, before DDP waits for the others
                         computed = partial(note, stamp, slow, device)
-                        loss.register_hook(lambda _, done=computed: Variable._execution_engine.queue_callback(done))
+                        loss.register_hook(
+                            lambda _, done=computed: Variable._execution_engine.queue_callback(done)
+                        )
                     loss.backward()
             stamp.append(time.perf_counter())
             if rebalancer and (changed := rebalancer.exchange(counts, stamp[1] - stamp[0], group)):
@@ -128,7 +154,9 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             schedule.step()
             loss_sum += total.cpu()
             stamps.append([*stamp, time.perf_counter()])
-        if epoch == epochs or (experiment.evaluate_every and epoch % experiment.evaluate_every == 0):
+        if epoch == epochs or (
+            experiment.evaluate_every and epoch % experiment.evaluate_every == 0
+        ):
             if norm == "pooled":  # one of the two finds something to pool
                 pool_batchnorm(network, team, samples=shares[position or 0])
                 pool_segments(network, shares)
@@ -137,21 +165,43 @@ def train(rank: int | None, job: Job) -> dict[str, Any] | None:
             evaluations.append({"epoch": epoch, "step": len(stamps), "loss": loss_mean, **scored})
             if not position:  # the first of the active replicas, or this process alone
                 name = f"{experiment.dataset} {experiment.model} {experiment.strategy} seed {experiment.seed}"
-                report(f"{name}: epoch {epoch}/{experiment.epochs}, loss {loss_mean:.3f}, OA {scored['oa']:.3f}")
-    about = {"checksum": data.checksum, "train": len(data), experiment.evaluate_split: len(held_out)}
+                report(
+                    f"{name}: epoch {epoch}/{experiment.epochs}, loss {loss_mean:.3f}, OA {scored['oa']:.3f}"
+                )
+    about = {
+        "checksum": data.checksum,
+        "train": len(data),
+        experiment.evaluate_split: len(held_out),
+    }
     about |= {"classes": list(data.classes), "bands": list(data.bands), "size": data.image_shape[1]}
-    plans = [[k, np.bincount(active, plan, len(job.shares)).astype(int).tolist()] for k, plan in sampler.plans]
+    plans = [
+        [k, np.bincount(active, plan, len(job.shares)).astype(int).tolist()]
+        for k, plan in sampler.plans
+    ]
     del model  # a DDP object that outlives its process group can abort the process
     if group is not None:
         dist.barrier(group)
         dist.destroy_process_group(group)
-    kept = {"epochs": evaluations, "confusion": confusion.tolist(), "plans": plans, "dataset": about}
-    weights = {name: value.cpu().numpy() for name, value in network.state_dict().items()} if job.keep_weights else None
+    kept = {
+        "epochs": evaluations,
+        "confusion": confusion.tolist(),
+        "plans": plans,
+        "dataset": about,
+    }
+    weights = (
+        {name: value.cpu().numpy() for name, value in network.state_dict().items()}
+        if job.keep_weights
+        else None
+    )
     return kept | {"stamps": np.asarray(stamps), "weights": weights}
 
 
 def build_network(experiment: Experiment, data: ImageDataset) -> nn.Module:
-    shape: dict[str, Any] = {"bands": len(data.bands), "classes": len(data.classes), "size": data.image_shape[1]}
+    shape: dict[str, Any] = {
+        "bands": len(data.bands),
+        "classes": len(data.classes),
+        "size": data.image_shape[1],
+    }
     return build_model(experiment.model, seed=experiment.seed, **shape, **experiment.model_options)
 
 
@@ -167,9 +217,15 @@ def build_optimizer(experiment: Experiment, network: nn.Module, lr: float) -> to
 def _schedule(experiment: Experiment, optimizer: torch.optim.Optimizer, steps: int) -> Any:
     kinds, lr = torch.optim.lr_scheduler, optimizer.param_groups[0]["lr"]
     if experiment.schedule == "onecycle":
-        return kinds.OneCycleLR(optimizer, lr, max(steps + 1, 6), pct_start=0.2, cycle_momentum=False)
+        return kinds.OneCycleLR(
+            optimizer, lr, max(steps + 1, 6), pct_start=0.2, cycle_momentum=False
+        )
     cosine = experiment.schedule == "cosine"
-    return kinds.CosineAnnealingLR(optimizer, steps) if cosine else kinds.ConstantLR(optimizer, factor=1.0)
+    return (
+        kinds.CosineAnnealingLR(optimizer, steps)
+        if cosine
+        else kinds.ConstantLR(optimizer, factor=1.0)
+    )
 
 
 def note(stamps: list[float], slow: SlowDown, device: torch.device) -> None:
@@ -181,7 +237,9 @@ def note(stamps: list[float], slow: SlowDown, device: torch.device) -> None:
 
 
 @torch.no_grad()
-def _evaluate(network: nn.Module, held_out: ImageDataset, loss_sum: Any, group: Any) -> tuple[np.ndarray, torch.Tensor]:
+def _evaluate(
+    network: nn.Module, held_out: ImageDataset, loss_sum: Any, group: Any
+) -> tuple[np.ndarray, torch.Tensor]:
     """Return the confusion matrix of the whole split, and the training losses of the group's replicas added up."""
     parameter, classes = next(network.parameters()), len(held_out.classes)
     part, counted = np.arange(len(held_out)), torch.zeros(classes, classes, dtype=torch.int64)
@@ -197,5 +255,8 @@ def _evaluate(network: nn.Module, held_out: ImageDataset, loss_sum: Any, group: 
     if group is not None:
         total = torch.cat([counted.flatten().double(), loss_sum.reshape(1)]).to(parameter.device)
         dist.all_reduce(total, group=group)  # counts are whole numbers far below 2^53: exact
-        counted, loss_sum = total[:-1].round().long().reshape(classes, classes).cpu(), total[-1].cpu()
+        counted, loss_sum = (
+            total[:-1].round().long().reshape(classes, classes).cpu(),
+            total[-1].cpu(),
+        )
     return counted.numpy(), loss_sum

@@ -20,11 +20,17 @@ from hetlib_bundle.settings import SETTINGS
 from hetlib_bundle.verdict import interval
 
 RECORDED = DATA / "recorded"
-# What is shown: of each folder of results, files that are taken into the folder of that name in data/recorded.
+# What is shown: of each folder of results, files that are taken into the folder of that name in
+# data/recorded.
 KEPT = {
     "quick": ["bundle.json", "tables/99_report.csv"],
     "standard": [
-        *("bundle.json", "tables/99_report.csv", "tables/07_accuracy_table.csv", "tables/09_time.csv"),
+        *(
+            "bundle.json",
+            "tables/99_report.csv",
+            "tables/07_accuracy_table.csv",
+            "tables/09_time.csv",
+        ),
         *("figures/09_timeline.png", "tables/14_differences.csv", "tables/14_own_rate.csv"),
     ],
     "standard-eurosat": ["tables/07_accuracy_table.csv"],
@@ -55,19 +61,28 @@ def _differences(table: pd.DataFrame) -> list[str]:
     """Return OA of single, and the rivals' differences to it."""
     by = table.set_index("strategy")
     cells = [f"{100 * by.oa['single']:.1f} ± {100 * by['oa ±']['single']:.1f}"]
-    return cells + [f"{by['OA - single'][n]:+.1f} ({by.low[n]:+.1f} to {by.high[n]:+.1f})" for n in RIVALS]
+    return cells + [
+        f"{by['OA - single'][n]:+.1f} ({by.low[n]:+.1f} to {by.high[n]:+.1f})" for n in RIVALS
+    ]
 
 
 def _settings() -> list[list[str]]:
     """Return one row a setting of 14: its name, and the strategies' differences to single."""
-    table, own = (pd.read_csv(RECORDED / "standard" / f"14_{name}.csv") for name in ("differences", "own_rate"))
+    table, own = (
+        pd.read_csv(RECORDED / "standard" / f"14_{name}.csv")
+        for name in ("differences", "own_rate")
+    )
     rows = []
-    for setting, part in pd.concat([table, own.assign(setting="base, own rate")]).groupby("setting", sort=False):
+    for setting, part in pd.concat([table, own.assign(setting="base, own rate")]).groupby(
+        "setting", sort=False
+    ):
         cells = []
         for name in ("balanced", "uneven-plain"):
             values = part[part.strategy == name]["OA - single"]
             mean, half = interval(values) if len(values) else (0.0, 0.0)
-            cells.append(f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})" if len(values) else "")
+            cells.append(
+                f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})" if len(values) else ""
+            )
         rows.append([str(setting).replace("-", " "), *cells])
     return rows
 
@@ -91,7 +106,9 @@ def _full() -> str:
     classes = {run.experiment["dataset"]: len(run.confusion) for run in runs}
     searched, seeds, strategies = 3 * 2, len(full.seeds), 2 + len(RIVALS)
     accuracy = sum(
-        _hours(model, searched + strategies * seeds, classes[name]) for name in full.datasets for model in full.models
+        _hours(model, searched + strategies * seeds, classes[name])
+        for name in full.datasets
+        for model in full.models
     )
     each, own = searched + 3 * seeds, len(SETTINGS)
     settings = _hours("smallcnn", each * own, classes["brandenburg"])
@@ -115,8 +132,14 @@ def _verdicts(profile: str) -> str:
 
 def results_text() -> str:
     """Return the results: accuracy, time and verdicts at the standard profile, and what the runs took."""
-    accuracy, times = (pd.read_csv(RECORDED / "standard" / f"{n}.csv") for n in ("07_accuracy_table", "09_time"))
-    further = [pd.read_csv(RECORDED / name / "07_accuracy_table.csv") for name in KEPT if "standard-" in name]
+    accuracy, times = (
+        pd.read_csv(RECORDED / "standard" / f"{n}.csv") for n in ("07_accuracy_table", "09_time")
+    )
+    further = [
+        pd.read_csv(RECORDED / name / "07_accuracy_table.csv")
+        for name in KEPT
+        if "standard-" in name
+    ]
     made = {name: read(RECORDED / name / "07_runs.jsonl")[2] for name in KEPT if name != "quick"}
     epochs = {name: str(runs[0].experiment["epochs"]) for name, runs in made.items()}
     seeds = len({run.experiment["seed"] for run in made["standard"]})
@@ -150,11 +173,22 @@ def results_text() -> str:
         ]
         for _, r in times.iterrows()
     ]
-    head = ["CNN", "strategy", "shares", "step (ms)", "epoch (s)", "fastest replica idle (%)", "speedup over equal"]
+    head = [
+        "CNN",
+        "strategy",
+        "shares",
+        "step (ms)",
+        "epoch (s)",
+        "fastest replica idle (%)",
+        "speedup over equal",
+    ]
     quick, standard = _bundle("quick"), _bundle("standard")
-    accuracy_seconds = next(n["seconds"] for n in standard["notebooks"] if n["name"] == "07_accuracy")
+    accuracy_seconds = next(
+        n["seconds"] for n in standard["notebooks"] if n["name"] == "07_accuracy"
+    )
     before = "" if accuracy_seconds > 600 else " (with the runs of `07_accuracy` there from before)"
-    if abs(standard["seconds"] - sum(n["seconds"] for n in standard["notebooks"])) < 1:  # see `runner._summary`
+    # see `runner._summary`
+    if abs(standard["seconds"] - sum(n["seconds"] for n in standard["notebooks"])) < 1:
         before += " (notebooks run at different times, added up)"
     parts += [
         "Time (`09_time`: measured on two real processes, one slowed down four times; mean and 95 % interval over "
@@ -172,17 +206,26 @@ def results_text() -> str:
 
 def notebooks_text() -> str:
     """Return one row a notebook, with the seconds of the recorded runs."""
-    seconds = {p: {n["name"]: n["seconds"] for n in _bundle(p)["notebooks"]} for p in ("quick", "standard")}
+    seconds = {
+        p: {n["name"]: n["seconds"] for n in _bundle(p)["notebooks"]} for p in ("quick", "standard")
+    }
     rows = []  # the letter's item is not known; products are those that the notebook saves
     for head in read_heads():
         path = NOTEBOOKS / f"{head.name}.ipynb"
         source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-        made = sorted(set(re.findall(r'save_(figure|table)\(\w+, "(\w+)"', source)), key=lambda made: made[::-1])
+        made = sorted(
+            set(re.findall(r'save_(figure|table)\(\w+, "(\w+)"', source)),
+            key=lambda made: made[::-1],
+        )
         products = ", ".join(f"{kind} `{name}`" for kind, name in made)
-        times = [f"{seconds[p][path.stem]:.0f} s" if path.stem in seconds[p] else "" for p in seconds]
+        times = [
+            f"{seconds[p][path.stem]:.0f} s" if path.stem in seconds[p] else "" for p in seconds
+        ]
         claims = "all" if len(head.claims) == 5 else ", ".join(head.claims)
         rows.append(["", claims, f"[{path.name}](notebooks/{path.name})", products, *times, ""])
-    return _table(["letter's item", "claim", "notebook", "product", "quick", "standard", "full"], rows)
+    return _table(
+        ["letter's item", "claim", "notebook", "product", "quick", "standard", "full"], rows
+    )
 
 
 def filled(readme: str) -> str:

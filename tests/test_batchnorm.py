@@ -15,7 +15,11 @@ from hetlib.batchnorm import BalancedBatchNorm
 from tests import workers_batchnorm as workers
 
 PLAIN = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-BALANCED = {1: batchnorm.BalancedBatchNorm1d, 2: batchnorm.BalancedBatchNorm2d, 3: batchnorm.BalancedBatchNorm3d}
+BALANCED = {
+    1: batchnorm.BalancedBatchNorm1d,
+    2: batchnorm.BalancedBatchNorm2d,
+    3: batchnorm.BalancedBatchNorm3d,
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,8 @@ def worst(case, by_rank) -> dict[str, float]:
     """Return the largest relative error of each kind of number against one process, and how far ranks differ."""
     expected, replicas = workers.reference(case), len(by_rank)
     found = {"outputs": 0.0, "inputs": 0.0}
-    for kind, scale in (("outputs", 1), ("inputs", replicas)):  # DDP divides by P behind the inputs' gradients
+    # DDP divides by P behind the inputs' gradients
+    for kind, scale in (("outputs", 1), ("inputs", replicas)):
         for step, whole in enumerate(expected[kind]):
             parts = np.concatenate([rank[kind][step] for rank in by_rank]) / scale
             assert parts.shape == whole.shape
@@ -60,7 +65,12 @@ def random_cases(replicas: int) -> list[dict]:
         shares[rng.integers(replicas)] += 4
         batch = int(shares.sum())
         cases.append(
-            {"dims": dims, "seed": dims, "shares": tuple(map(int, shares)), "samples": 2 * batch + batch // 2 + 2}
+            {
+                "dims": dims,
+                "seed": dims,
+                "shares": tuple(map(int, shares)),
+                "samples": 2 * batch + batch // 2 + 2,
+            }
         )
     return cases
 
@@ -77,11 +87,13 @@ def test_equals_one_process_for_any_shares(replicas):
 
 
 def test_options_empty_shares_and_channels_last(pool):
-    base = {"seed": 3, "samples": 25, "shares": (0, 0, 9)}  # all but one without a sample; a last step of 7
+    # all but one without a sample; a last step of 7
+    base = {"seed": 3, "samples": 25, "shares": (0, 0, 9)}
     cases = [
         *random_cases(3),
         {**base, "dims": 2},
-        {**base, "dims": 0, "shares": (8, 0, 1), "samples": 20},  # a last step of 2 samples: 2, 0 and 0 or so
+        # a last step of 2 samples: 2, 0 and 0 or so
+        {**base, "dims": 0, "shares": (8, 0, 1), "samples": 20},
         {**base, "dims": 1, "options": {"momentum": None}},
         {**base, "dims": 2, "options": {"affine": False}, "shares": (1, 8, 1)},
         {**base, "dims": 2, "last": True, "shares": (5, 0, 2)},
@@ -95,12 +107,24 @@ def test_options_empty_shares_and_channels_last(pool):
 
 
 def test_without_running_statistics(pool):
-    case = {"dims": 2, "seed": 5, "samples": 20, "shares": (6, 0, 3), "options": {"track_running_stats": False}}
+    case = {
+        "dims": 2,
+        "seed": 5,
+        "samples": 20,
+        "shares": (6, 0, 3),
+        "options": {"track_running_stats": False},
+    }
     ranks = [replica[0] for replica in pool.run(workers.train, [case])]
     assert ranks[0]["buffers"] == []
     expected = workers.reference(case)
-    assert max(error(a, b) for a, b in zip(ranks[0]["parameters"], expected["parameters"], strict=True)) < 1e-10
-    assert error(ranks[1]["evaluation"][0], expected["evaluation"][0]) < 1e-10  # by the batch's own, as torch
+    assert (
+        max(
+            error(a, b) for a, b in zip(ranks[0]["parameters"], expected["parameters"], strict=True)
+        )
+        < 1e-10
+    )
+    # by the batch's own, as torch
+    assert error(ranks[1]["evaluation"][0], expected["evaluation"][0]) < 1e-10
 
 
 def test_float32_is_as_close_as_one_process(pool):
@@ -122,7 +146,10 @@ def test_local_statistics_differ_visibly(pool):
 @pytest.mark.parametrize("shares", [(5, 0, 2), (0, 9, 0)])
 def test_all_ranks_start_their_collectives_in_one_order(pool, shares, own_group):
     """Buckets from one parameter to all of them; the layers wait in their backward pass, DDP's buckets do not."""
-    for logs in zip(*pool.run(workers.order_of_collectives, shares, own_group, [1e-5, 3e-4, 1e-3, 25.0]), strict=True):
+    for logs in zip(
+        *pool.run(workers.order_of_collectives, shares, own_group, [1e-5, 3e-4, 1e-3, 25.0]),
+        strict=True,
+    ):
         assert all(log == logs[0] for log in logs), logs
         assert (
             sum(entry.startswith("norm") for entry in logs[0]) == 3 * 8
@@ -130,7 +157,8 @@ def test_all_ranks_start_their_collectives_in_one_order(pool, shares, own_group)
     first = pool.run(workers.order_of_collectives, shares, own_group, [1e-5])[0][0]
     kinds = [entry.split()[0] for entry in first]
     assert kinds.count("bucket") > 20
-    assert any(a == "bucket" and b == "norm" for a, b in itertools.pairwise(kinds))  # they do alternate
+    # they do alternate
+    assert any(a == "bucket" and b == "norm" for a, b in itertools.pairwise(kinds))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -157,11 +185,26 @@ def test_large_means_in_float32_stay_near_torch(pool, mean):
         layer, x = nn.BatchNorm2d(4, dtype=dtype), whole.detach().to(dtype).requires_grad_()
         y = layer(x)
         (y * torch.sin(whole - mean)).sum().backward()
-        results.append([t.detach().double().numpy() for t in (y, x.grad, layer.running_mean, layer.running_var)])
+        results.append(
+            [
+                t.detach().double().numpy()
+                for t in (y, x.grad, layer.running_mean, layer.running_var)
+            ]
+        )
     exact, torchs = results
-    ours = [*(np.concatenate([rank[i] for rank in ranks]) for i in (0, 1)), ranks[0][2], ranks[0][3]]
-    for name, mine, plain, right in zip(("y", "dx", "mean", "var"), ours, torchs, exact, strict=True):
-        assert error(mine, right) <= 10 * error(plain, right) + 1e-5, (name, error(mine, right), error(plain, right))
+    ours = [
+        *(np.concatenate([rank[i] for rank in ranks]) for i in (0, 1)),
+        ranks[0][2],
+        ranks[0][3],
+    ]
+    for name, mine, plain, right in zip(
+        ("y", "dx", "mean", "var"), ours, torchs, exact, strict=True
+    ):
+        assert error(mine, right) <= 10 * error(plain, right) + 1e-5, (
+            name,
+            error(mine, right),
+            error(plain, right),
+        )
 
 
 def test_one_value_per_channel_in_all_is_refused_on_every_rank(pool):
@@ -188,7 +231,10 @@ def test_without_a_job_it_is_the_plain_layer(dims):
     assert isinstance(layer, PLAIN[dims])
     x = torch.randn(5, 4, *[3] * (dims if dims > 1 else 0))
     assert torch.equal(layer(x), plain(x))
-    assert all(torch.equal(a, b) for a, b in zip(layer.state_dict().values(), plain.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(layer.state_dict().values(), plain.state_dict().values(), strict=True)
+    )
     assert torch.equal(pickle.loads(pickle.dumps(layer)).running_mean, plain.running_mean)
     plain.load_state_dict(layer.state_dict())
     with pytest.raises(ValueError, match=r"expected \dD"):

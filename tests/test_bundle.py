@@ -31,15 +31,20 @@ folder.mkdir(parents=True, exist_ok=True)
 
 
 def notebook(
-    folder: Path, name: str, *cells: str, lane: int = 0,
+    folder: Path,
+    name: str,
+    *cells: str,
+    lane: int = 0,
     parameters: str = 'profile: str = "full"  # size\nsource: str = ""  # computed or recorded',
-) -> None:  # fmt: skip
+) -> None:
     new = nbformat.v4
     first = new.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     code = [first, *map(new.new_code_cell, cells)]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     metadata |= {"hetlib": {"untimed": lane}} if lane else {}
-    nb = new.new_notebook(cells=[new.new_markdown_cell(f"# About {name}"), *code], metadata=metadata)
+    nb = new.new_notebook(
+        cells=[new.new_markdown_cell(f"# About {name}"), *code], metadata=metadata
+    )
     nbformat.write(nb, folder / f"{name}.ipynb")
 
 
@@ -47,15 +52,25 @@ def notebook(
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path, str]:
     """Three notebooks, the second of which fails: status, results of the quick profile, what was printed."""
     folder = tmp_path_factory.mktemp("note books")
-    notebook(folder, "01_good", PNG.format(number="01"), CSV.format(number="01"), "print('epoch 1')")
-    notebook(folder, "02_bad", "shares = [3, 1]", "raise RuntimeError('replica 1 is gone')", "print('never')")
+    notebook(
+        folder, "01_good", PNG.format(number="01"), CSV.format(number="01"), "print('epoch 1')"
+    )
+    notebook(
+        folder,
+        "02_bad",
+        "shares = [3, 1]",
+        "raise RuntimeError('replica 1 is gone')",
+        "print('never')",
+    )
     notebook(folder, "03_after", "import sys; print('kernel', sys.executable)")
     (folder / "notes.ipynb").write_text("not one of ours")
     with pytest.MonkeyPatch.context() as patch:
         # A user's own "python3" kernel, which must not be used.
         decoy = folder / "jupyter" / "kernels" / "python3"
         decoy.mkdir(parents=True)
-        (decoy / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "x", "language": "python"}')
+        (decoy / "kernel.json").write_text(
+            '{"argv": ["/bin/false"], "display_name": "x", "language": "python"}'
+        )
         patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
         code = "import sys, pathlib; from hetlib_bundle import runner; a, b = map(pathlib.Path, sys.argv[1:])\n"
         code += "sys.exit(runner.reproduce('quick', (), b, a))"
@@ -111,13 +126,23 @@ def test_page_shows_figures_tables_and_errors(ran: tuple[int, Path, str]) -> Non
     assert "02_bad.html" in html
 
 
-def test_the_source_reaches_the_notebook_and_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_source_reaches_the_notebook_and_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = tmp_path / "log"
-    notebook(tmp_path, "01_says", f"import pathlib; pathlib.Path('{log}').write_text(f'{{profile}} {{source}}')")
+    notebook(
+        tmp_path,
+        "01_says",
+        f"import pathlib; pathlib.Path('{log}').write_text(f'{{profile}} {{source}}')",
+    )
     assert runner.reproduce("", (), tmp_path / "r", tmp_path, source="recorded") == 0
     assert log.read_text() == "standard recorded"
-    assert json.loads((tmp_path / "r/standard-recorded/bundle.json").read_text())["profile"] == "standard-recorded"
-    monkeypatch.setenv("HETLIB_SOURCE", "recorded")  # which the notebook would take, were it not told
+    assert (
+        json.loads((tmp_path / "r/standard-recorded/bundle.json").read_text())["profile"]
+        == "standard-recorded"
+    )
+    # which the notebook would take, were it not told
+    monkeypatch.setenv("HETLIB_SOURCE", "recorded")
     assert runner.reproduce("quick", (), tmp_path / "r", tmp_path, source="computed") == 0
     assert log.read_text() == "quick computed"
     assert (tmp_path / "r/quick/index.html").exists()
@@ -128,7 +153,9 @@ def test_a_second_call_keeps_the_other_entries(ran: tuple[int, Path, str], tmp_p
     notebook(tmp_path, "02_two", "x = 2")
     assert runner.reproduce("quick", ["01"], tmp_path / "r", tmp_path) == 0
     assert runner.reproduce("quick", ["02"], tmp_path / "r", tmp_path) == 0
-    names = [n["name"] for n in json.loads((tmp_path / "r/quick/bundle.json").read_text())["notebooks"]]
+    names = [
+        n["name"] for n in json.loads((tmp_path / "r/quick/bundle.json").read_text())["notebooks"]
+    ]
     assert names == ["01_one", "02_two"]
 
 
@@ -149,7 +176,12 @@ def test_resume_runs_what_is_missing_failed_or_changed(tmp_path: Path) -> None:
     log, broken = tmp_path / "log", tmp_path / "broken"
     broken.touch()
     notebook(tmp_path, "01_same", count.format(log, "a"))
-    notebook(tmp_path, "02_fails", count.format(log, "b"), f"assert not pathlib.Path('{broken}').exists()")
+    notebook(
+        tmp_path,
+        "02_fails",
+        count.format(log, "b"),
+        f"assert not pathlib.Path('{broken}').exists()",
+    )
     notebook(tmp_path, "99_report", count.format(log, "r"))
 
     def run(resume: bool = True) -> int:
@@ -168,7 +200,9 @@ def test_resume_runs_what_is_missing_failed_or_changed(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "r/quick/bundle.json").read_text())["notebooks"]) == 3
 
 
-def test_a_dead_kernel_and_a_slow_cell_are_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_kernel_and_a_slow_cell_are_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     notebook(tmp_path, "01_dies", "import os\nos._exit(9)")
     notebook(tmp_path, "02_slow", "import time\ntime.sleep(60)")
     monkeypatch.setitem(runner.PROFILES, "quick", 2)
@@ -226,7 +260,9 @@ def test_command_line_reports_in_one_line() -> None:
 
 def test_help_names_the_commands() -> None:
     command = [sys.executable, "-m", "hetlib_bundle", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}
+    )
     assert done.returncode == 0
     assert "reproduce" in done.stdout
 
@@ -235,13 +271,13 @@ def test_an_interrupted_run_is_continued(tmp_path: Path) -> None:
     log, flag = tmp_path / "log", tmp_path / "flag"
     note = f"import pathlib; p = pathlib.Path('{log}'); p.write_text((p.read_text() if p.exists() else '') + '{{0}}')"
     notebook(tmp_path, "01_first", note.format("a"))
-    wait = (
-        f"import time, pathlib; pathlib.Path('{flag}').touch()\nwhile pathlib.Path('{flag}').exists(): time.sleep(0.1)"
-    )
+    wait = f"import time, pathlib; pathlib.Path('{flag}').touch()\nwhile pathlib.Path('{flag}').exists(): time.sleep(0.1)"
     notebook(tmp_path, "02_second", wait, note.format("b"))
     code = "import sys, pathlib; from hetlib_bundle import runner; a, b = map(pathlib.Path, sys.argv[1:])\n"
     code += "runner.reproduce('quick', (), b, a)"
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(tmp_path / "r")], start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), str(tmp_path / "r")], start_new_session=True
+    )
     end = time.time() + 60
     while not flag.exists():
         assert time.time() < end

@@ -26,7 +26,9 @@ def refuse(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
 
 
 def entries(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(
+        path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
 
 
 def test_is_made_once_and_mapped(tmp_path: Path) -> None:
@@ -118,7 +120,9 @@ def test_checksum_covers_names_and_contents(tmp_path: Path) -> None:
     assert one != store.checksum(files, tmp_path / "cache")
 
 
-def test_untouched_files_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_untouched_files_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a").write_text("a")
     first = store.checksum({"a": tmp_path / "a"}, tmp_path / "cache")
     monkeypatch.setattr(hashlib, "file_digest", refuse)

@@ -29,7 +29,13 @@ GOOD: dict[str, Any] = {
 
 
 def run(
-    strategy: str, seed: int, oa: float = 0.5, dataset: str = "wake", *, step: float = 0, wait: float = 0
+    strategy: str,
+    seed: int,
+    oa: float = 0.5,
+    dataset: str = "wake",
+    *,
+    step: float = 0,
+    wait: float = 0,
 ) -> RunRecord:
     """Return a record of two replicas, the second four times slower, with six steps over three epochs."""
     phases = {"compute": [[step - wait, step]] * 6, "wait": [[wait, 0.0]] * 6}
@@ -70,7 +76,10 @@ def test_every_claim_of_the_letter_is_taken_apart() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"direction": "up"}, "claim C9.1: `direction` is 'up'; it must be one of \\['above', 'below', 'within'\\]"),
+        (
+            {"direction": "up"},
+            "claim C9.1: `direction` is 'up'; it must be one of \\['above', 'below', 'within'\\]",
+        ),
         ({"quantity": "speed"}, "`quantity` is 'speed'"),
         ({"margin": "1 point"}, "`margin` is '1 point'; it must be a number"),
         ({"margin": -1.0, "direction": "within"}, "`margin` is -1.0"),
@@ -82,7 +91,8 @@ def test_every_claim_of_the_letter_is_taken_apart() -> None:
         ({"source": {**GOOD["source"], "column": "x"}}, "`source` is"),
         ({"grid": [0, 2]}, "`grid` is \\[0, 2\\]"),
         ({"grid": [1, 1, 1, 1]}, "must be whole numbers >= 1: data sets, CNNs, settings"),
-        ({"data": {"setting": "base"}}, "`data` is .* keys out of \\['dataset', 'model'\\]"),  # of records
+        # of records
+        ({"data": {"setting": "base"}}, "`data` is .* keys out of \\['dataset', 'model'\\]"),
         ({"colour": "red"}, "claim C9.1 in .* has unknown fields \\['colour'\\]; allowed are"),
     ],
 )
@@ -99,7 +109,9 @@ def test_missing_fields_and_double_ids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks the fields \\['margin'\\]"):
         claims.load(path)
     path.write_text(yaml.safe_dump({"claims": [GOOD, GOOD]}))
-    with pytest.raises(ValueError, match=r"C9\.1 in .* is there twice; a changed claim gets a new id"):
+    with pytest.raises(
+        ValueError, match=r"C9\.1 in .* is there twice; a changed claim gets a new id"
+    ):
         claims.load(path)
 
 
@@ -110,7 +122,11 @@ def test_values_are_paired_by_seed_and_limited_to_the_data() -> None:
         run("single", 1, 0.7),
         run("uneven-plain", 1, 0.65),
     ]
-    records += [run("single", 2), run("uneven-plain", 0, 0.1, "brandenburg"), run("single", 0, 0.9, "brandenburg")]
+    records += [
+        run("single", 2),
+        run("uneven-plain", 0, 0.1, "brandenburg"),
+        run("single", 0, 0.9, "brandenburg"),
+    ]
     found = claims.values(claim(), records)
     assert found.seed.tolist() == [0, 1]  # seed 2 has no partner
     assert found.value.tolist() == pytest.approx([-10, -5])
@@ -124,11 +140,17 @@ def test_times_by_hand() -> None:
     slow.steps["compute"][0] = [99.0, 99.0]
     assert claims.timed(slow) == {"step": 4.0, "epoch": 8.0, "idle": 0.75}
     value = {
-        name: claims.values(claim(quantity=name, strategies=["balanced", "equal"]), [slow, quick]).value[0]
+        name: claims.values(
+            claim(quantity=name, strategies=["balanced", "equal"]), [slow, quick]
+        ).value[0]
         for name in ("speedup", "part of ideal speedup", "excess time")
     }
-    assert value == pytest.approx({"speedup": 2.0, "part of ideal speedup": 2.0 / 2.5, "excess time": -0.5})
-    assert claims.values(claim(quantity="idle", strategies=["equal"]), [slow, quick]).value.tolist() == [0.75]
+    assert value == pytest.approx(
+        {"speedup": 2.0, "part of ideal speedup": 2.0 / 2.5, "excess time": -0.5}
+    )
+    assert claims.values(
+        claim(quantity="idle", strategies=["equal"]), [slow, quick]
+    ).value.tolist() == [0.75]
     with pytest.raises(ValueError, match="a timed run needs 2"):
         claims.timed(dataclasses.replace(slow, epochs=[slow.epochs[0] | {"epoch": 1}]))
 
@@ -144,7 +166,9 @@ def test_times_by_hand() -> None:
     ],
 )
 def test_words(values: list[float], word: str) -> None:
-    found = pd.DataFrame({"dataset": "wake", "model": "smallcnn", "setting": "", "seed": range(len(values))})
+    found = pd.DataFrame(
+        {"dataset": "wake", "model": "smallcnn", "setting": "", "seed": range(len(values))}
+    )
     found["value"] = values
     assert claims.judge(claim(), found).word.tolist() == [word]
 
@@ -165,10 +189,17 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_claim_over_a_grid_is_as_good_as_its_weakest_cell(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_over_a_grid_is_as_good_as_its_weakest_cell(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     oa = {("wake", "single"): 0.6, ("wake", "uneven-plain"): 0.5, ("brandenburg", "single"): 0.4}
     records = [
-        run(strategy, seed, oa.get((dataset, strategy), 0.395) + seed / 1000 * (strategy == "single"), dataset)
+        run(
+            strategy,
+            seed,
+            oa.get((dataset, strategy), 0.395) + seed / 1000 * (strategy == "single"),
+            dataset,
+        )
         for dataset in ("wake", "brandenburg")
         for strategy in ("single", "uneven-plain")
         for seed in range(3)
@@ -176,7 +207,9 @@ def test_a_claim_over_a_grid_is_as_good_as_its_weakest_cell(results: Path, monke
     store(results, records)
     grids = {"A": claim(data={}, grid=[2, 1]), "B": claim(grid=[2, 1]), "C": claim(grid=[1, 1])}
     monkeypatch.setattr(
-        claims, "load", lambda: {name: dataclasses.replace(one, id=name) for name, one in grids.items()}
+        claims,
+        "load",
+        lambda: {name: dataclasses.replace(one, id=name) for name, one in grids.items()},
     )
     table, cells = claims.report("quick")
     table = table.set_index("claim")
@@ -200,15 +233,23 @@ def test_what_is_missing_is_said_with_the_command(results: Path) -> None:
     )
     store(results, [run("single", 0)])
     (results / "quick" / "runs" / "single-0-wake.json").unlink()
-    assert "records of 07_verdicts are missing" in claims.report("quick")[0].set_index("claim").note["C3.3"]
+    assert (
+        "records of 07_verdicts are missing"
+        in claims.report("quick")[0].set_index("claim").note["C3.3"]
+    )
 
 
-def test_recorded_runs_with_further_parameters_are_judged(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_runs_with_further_parameters_are_judged(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = ("brandenburg", "smallcnn", "24")
     keep = recorded.keeper("07", "standard", "computed", asked)
     pairs = [(strategy, seed) for strategy in ("single", "uneven-plain") for seed in range(5)]
     oas = {"single": 0.6, "uneven-plain": 0.5}
-    keep("runs", lambda: [run(name, seed, oas[name] + seed / 1000, "brandenburg") for name, seed in pairs])
+    keep(
+        "runs",
+        lambda: [run(name, seed, oas[name] + seed / 1000, "brandenburg") for name, seed in pairs],
+    )
     monkeypatch.setattr(recorded, "RECORDED", results / "recorded")
     assert claims.report("standard-recorded")[0].set_index("claim").verdict["C3.4"] == "not run"
     recorded.RECORDED.mkdir()
@@ -221,8 +262,14 @@ def test_recorded_runs_with_further_parameters_are_judged(results: Path, monkeyp
 def test_columns_of_tables_are_read(results: Path) -> None:
     folder = results / "quick" / "tables"
     folder.mkdir(parents=True)
-    rows = [(name, value) for name, value in (("balanced", 1e-15), ("uneven-plain", 0.4)) for _ in range(5)]
-    pd.DataFrame(rows, columns=["strategy", "deviation"]).to_csv(folder / "05_gradient_batches.csv", index=False)
+    rows = [
+        (name, value)
+        for name, value in (("balanced", 1e-15), ("uneven-plain", 0.4))
+        for _ in range(5)
+    ]
+    pd.DataFrame(rows, columns=["strategy", "deviation"]).to_csv(
+        folder / "05_gradient_batches.csv", index=False
+    )
     pd.DataFrame({"other": [1]}).to_csv(folder / "01_emulation.csv", index=False)
     table = claims.report("quick")[0].set_index("claim")
     assert table.verdict[["C4.1", "C3.1", "E1"]].tolist() == ["supported", "supported", "not run"]
@@ -247,17 +294,29 @@ def test_settings_are_cells_of_their_own(results: Path, monkeypatch: pytest.Monk
         "all": one,
         "three": dataclasses.replace(one, grid=[1, 1, 3]),
         "base": dataclasses.replace(one, data={"setting": "base"}, grid=[1, 1]),
-        "balanced": dataclasses.replace(one, strategies=["balanced", "single"], direction="within", margin=1.0),
+        "balanced": dataclasses.replace(
+            one, strategies=["balanced", "single"], direction="within", margin=1.0
+        ),
         "runs": claim(),  # about records of another table
     }
     asked = {name: dataclasses.replace(each, id=name) for name, each in asked.items()}
     monkeypatch.setattr(claims, "load", lambda: asked)
-    table = pd.concat([by_setting({"base": -5.0, "Adam": -3.0}), by_setting({"base": 0.0, "Adam": 3.0}, "balanced")])
+    table = pd.concat(
+        [
+            by_setting({"base": -5.0, "Adam": -3.0}),
+            by_setting({"base": 0.0, "Adam": 3.0}, "balanced"),
+        ]
+    )
     (results / "quick" / "tables").mkdir(parents=True)
     table.to_csv(results / "quick" / "tables" / "14_differences.csv", index=False)
     report, cells = claims.report("quick")
     report = report.set_index("claim")
-    words = {"all": "supported", "three": "underpowered", "base": "supported", "balanced": "not supported"}
+    words = {
+        "all": "supported",
+        "three": "underpowered",
+        "base": "supported",
+        "balanced": "not supported",
+    }
     assert report.verdict.to_dict() == words | {"runs": "not run"}
     assert report.effect[list(words)].tolist() == pytest.approx([-2.9, -2.9, -4.9, 3.1])
     assert report.cells["base"] == 1
@@ -266,8 +325,14 @@ def test_settings_are_cells_of_their_own(results: Path, monkeypatch: pytest.Monk
         "base": "supported",
         "Adam": "not supported",
     }
-    shown = claims.judge_values({name: claims.column_values(asked[name], table) for name in ("all", "base")})
+    shown = claims.judge_values(
+        {name: claims.column_values(asked[name], table) for name in ("all", "base")}
+    )
     assert shown.setting.tolist() == ["base", "Adam", "base"]
     assert shown.strategy.unique().tolist() == ["uneven-plain"]
-    records = [run(name, seed, oa) for name, oa in (("single", 0.6), ("uneven-plain", 0.5)) for seed in range(3)]
+    records = [
+        run(name, seed, oa)
+        for name, oa in (("single", 0.6), ("uneven-plain", 0.5))
+        for seed in range(3)
+    ]
     assert "setting" not in claims.judge_records(["runs"], records)

@@ -28,9 +28,14 @@ def hetlib(*arguments: str, **files: object) -> Result:
 
 def test_train_in_processes() -> None:
     experiment = EXPERIMENT | {"shares": [11, 5]}
-    done = hetlib("train", "e.yaml", "--platform", "p.yaml", "--out", "kept", e=experiment, p=PLATFORM)
+    done = hetlib(
+        "train", "e.yaml", "--platform", "p.yaml", "--out", "kept", e=experiment, p=PLATFORM
+    )
     assert done.exit_code == 0, done.output
-    assert re.search(r"OA 0\.\d{4}  AA 0\.\d{4}  kappa -?0\.\d{4}  shares 11/5\nmedian step \d+\.\d ms", done.output)
+    assert re.search(
+        r"OA 0\.\d{4}  AA 0\.\d{4}  kappa -?0\.\d{4}  shares 11/5\nmedian step \d+\.\d ms",
+        done.output,
+    )
     (path,) = Path("kept").glob("*.json")
     assert f"record {path}" in done.output
     record = json.loads(path.read_text())
@@ -54,29 +59,58 @@ def test_plan() -> None:
     done = hetlib("plan", "smallcnn", "--platform", "p.yaml", *arguments, p=platform)
     assert done.exit_code == 0, done.output
     header, *rows, step = done.output.splitlines()
-    assert re.split(" {2,}", header.strip()) == ["replica", "share", "compute (ms), measured", "idle (%)", "reason"]
+    assert re.split(" {2,}", header.strip()) == [
+        "replica",
+        "share",
+        "compute (ms), measured",
+        "idle (%)",
+        "reason",
+    ]
     shares = [int(re.split(r"\) +", row)[1].split()[0]) for row in rows]
     assert shares == [16, 0]
-    assert re.search(r"leaving replica 1 \(cpu/40\) out: with it a step takes [\d.]+ ms, without it [\d.]+ ms", rows[1])
-    assert re.match(r"step \d+\.\d ms \+- \d+ %, measured; \d+\.\d\d times as fast as equal shares \(modelled\)", step)
+    assert re.search(
+        r"leaving replica 1 \(cpu/40\) out: with it a step takes [\d.]+ ms, without it [\d.]+ ms",
+        rows[1],
+    )
+    assert re.match(
+        r"step \d+\.\d ms \+- \d+ %, measured; \d+\.\d\d times as fast as equal shares \(modelled\)",
+        step,
+    )
     done = hetlib("train", "e.yaml", "--platform", "p.yaml", "--plan", "plan.yaml", e=EXPERIMENT)
     assert "shares 16/0" in done.output
-    done = hetlib("train", "e.yaml", "--plan", "plan.yaml", "--virtual", e=EXPERIMENT | {"global_batch": 24})
+    done = hetlib(
+        "train", "e.yaml", "--plan", "plan.yaml", "--virtual", e=EXPERIMENT | {"global_batch": 24}
+    )
     assert done.exit_code == 2
     assert "`shares` is (16, 0); allowed: whole numbers >= 0, sum 24." in done.output
 
 
 def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
     platform = {"replicas": [{"max_batch": 6}, {"max_batch": 2}]}
-    done = hetlib("plan", "smallcnn", "--platform", "p.yaml", "--global-batch", "8", "--seconds", "0.1", p=platform)
-    assert done.output.endswith("; equal shares (modelled): beyond a cap; the best alone: beyond a cap\n")
+    done = hetlib(
+        "plan",
+        "smallcnn",
+        "--platform",
+        "p.yaml",
+        "--global-batch",
+        "8",
+        "--seconds",
+        "0.1",
+        p=platform,
+    )
+    assert done.output.endswith(
+        "; equal shares (modelled): beyond a cap; the best alone: beyond a cap\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         ("train none.yaml", "experiment file 'none.yaml': [Errno 2] No such file"),
-        ("train unknown.yaml", "experiment file 'unknown.yaml': needs only fields out of ['dataset', "),
+        (
+            "train unknown.yaml",
+            "experiment file 'unknown.yaml': needs only fields out of ['dataset', ",
+        ),
         ("train empty.yaml", "needs only fields out of ['dataset', "),
         ("train value.yaml", "experiment file 'value.yaml': `lr` is -1"),
         ("train broken.yaml", "experiment file 'broken.yaml': while parsing"),
@@ -87,11 +121,20 @@ def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
         ("train e.yaml --platform devices.yaml", "replica 0 has unknown fields ['devise']"),
         ("train e.yaml --platform three.yaml", "the platform has 3 replicas"),
         ("train e.yaml --out e.yaml", "File exists: 'e.yaml'"),
-        ("train e.yaml --plan value.yaml", "with plan file 'value.yaml', which has no `shares`; `hetlib plan --out`"),
-        ("train e.yaml --plan three_shares.yaml", "`shares` is (8, 4, 4), but the platform has 2 replicas"),
+        (
+            "train e.yaml --plan value.yaml",
+            "with plan file 'value.yaml', which has no `shares`; `hetlib plan --out`",
+        ),
+        (
+            "train e.yaml --plan three_shares.yaml",
+            "`shares` is (8, 4, 4), but the platform has 2 replicas",
+        ),
         ("plan alexnet", "`model` is 'alexnet'; allowed are "),
         ("plan smallcnn --global-batch 0", "`global_batch` is 0"),
-        ("plan smallcnn --platform none.yaml", "platform file 'none.yaml' is no file of valid YAML"),
+        (
+            "plan smallcnn --platform none.yaml",
+            "platform file 'none.yaml' is no file of valid YAML",
+        ),
     ],
 )
 def test_a_wrong_argument_is_one_line(command: str, message: str) -> None:

@@ -9,7 +9,9 @@ import hetlib
 from tests import workers_ddp as workers
 
 GPUS = torch.cuda.device_count() if torch.cuda.is_available() else 0
-NAMES = [name for name, s in workers.SITUATIONS.items() if not (s.precision or s.compiled or s.hook)]
+NAMES = [
+    name for name, s in workers.SITUATIONS.items() if not (s.precision or s.compiled or s.hook)
+]
 
 
 def compare(devices: tuple[str, ...], tolerance: float) -> None:

@@ -25,16 +25,25 @@ def test_small_cnn_by_hand() -> None:
     assert found["step 2 (ms)"] > 0
 
 
-@pytest.mark.parametrize(("name", "norms"), [("vgg11", "none"), ("mobilenet_v3_small", "34 BatchNorm2d")])
+@pytest.mark.parametrize(
+    ("name", "norms"), [("vgg11", "none"), ("mobilenet_v3_small", "34 BatchNorm2d")]
+)
 def test_norm_layers(name: str, norms: str) -> None:
-    assert cost(name, bands=3, classes=2, size=16, batches=[2, 3], seconds=0.0)["norm layers"] == norms
+    assert (
+        cost(name, bands=3, classes=2, size=16, batches=[2, 3], seconds=0.0)["norm layers"] == norms
+    )
 
 
 @pytest.fixture(scope="module")
 def records() -> list[hetlib.RunRecord]:
     torch.set_num_threads(1)
     virtual = hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 4]))
-    settings = {"global_batch": 32, "shares": (24, 8), "epochs": 2, "dataset_options": {"per_class": 16}}
+    settings = {
+        "global_batch": 32,
+        "shares": (24, 8),
+        "epochs": 2,
+        "dataset_options": {"per_class": 16},
+    }
     return [
         virtual.train(hetlib.Experiment(strategy=name, seed=seed, **settings))
         for name in ("single", "balanced")
@@ -52,11 +61,17 @@ def test_history_has_a_row_an_evaluation_and_its_seconds(records: list[hetlib.Ru
 
 
 def test_convergence_figure_draws_means_over_seeds(records: list[hetlib.RunRecord]) -> None:
-    other = dataclasses.replace(records[0], experiment=records[0].experiment | {"strategy": "equal"})
+    other = dataclasses.replace(
+        records[0], experiment=records[0].experiment | {"strategy": "equal"}
+    )
     frame = curves.history([*records, other], {"balanced": 0.5, "single": 0.1, "equal": 1.0})
     figure = curves.convergence_figure(frame)
     assert figure.get_figwidth() == 7.16
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["single", "equal", "balanced"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "single",
+        "equal",
+        "balanced",
+    ]
     lines = {line.get_label(): line for line in figure.axes[3].lines}
     mean = frame[frame.strategy == "balanced"].groupby("epoch").oa.mean()
     assert lines["balanced"].get_ydata().tolist() == pytest.approx((100 * mean).tolist())

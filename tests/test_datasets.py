@@ -31,10 +31,20 @@ real = pytest.mark.skipif(not extra.is_dir(), reason="HETLIB_DATA names no folde
 
 def write_tif(path: Path, pixels: np.ndarray, names: tuple[str, ...] = (), **options: Any) -> Path:
     """Write (bands, height, width) with band names; ``tags`` and others in options."""
-    tags, transform = options.pop("tags", {}), options.pop("transform", rasterio.Affine(10, 0, 0, 0, -10, 0))
+    tags, transform = (
+        options.pop("tags", {}),
+        options.pop("transform", rasterio.Affine(10, 0, 0, 0, -10, 0)),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    size = {"count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2], "dtype": pixels.dtype}
-    with rasterio.open(path, "w", driver="GTiff", crs=UTM, transform=transform, **size, **options) as out:
+    size = {
+        "count": len(pixels),
+        "height": pixels.shape[1],
+        "width": pixels.shape[2],
+        "dtype": pixels.dtype,
+    }
+    with rasterio.open(
+        path, "w", driver="GTiff", crs=UTM, transform=transform, **size, **options
+    ) as out:
         out.write(pixels)
         out.update_tags(**tags)
         if names:
@@ -51,7 +61,13 @@ def scene(tmp_path: Path) -> dict[str, Any]:
     labels = np.tile(np.arange(height)[:, None] // 5 % 4, width).astype(np.uint8)  # 0 is unlabelled
     tags = {"CLASS_1": "water", "CLASS_2": "wood", "CLASS_3": "field"}
     codes = write_tif(tmp_path / "labels.tif", labels[None], nodata=0, tags=tags)
-    return {"image": image, "labels": codes, "window": 6, "cache": tmp_path / "cache", "per_class": 50}
+    return {
+        "image": image,
+        "labels": codes,
+        "window": 6,
+        "cache": tmp_path / "cache",
+        "per_class": 50,
+    }
 
 
 @pytest.fixture
@@ -84,7 +100,9 @@ def test_import_is_cheap() -> None:
     heavy = {"rasterio", "PIL", "torchvision", "matplotlib"}
     code = f"import sys, hetlib.datasets; print({heavy} & set(sys.modules))"
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True
+    )
     assert done.stdout.strip() == "set()"
 
 
@@ -162,7 +180,9 @@ def test_unknown_bands(scene: dict[str, Any], bands: Any) -> None:
 
 
 def test_unknown_split_and_fractions(open_tree: Open) -> None:
-    with pytest.raises(ValueError, match=r"`split` must be one of \('train', 'validation', 'test'\), got 'val'"):
+    with pytest.raises(
+        ValueError, match=r"`split` must be one of \('train', 'validation', 'test'\), got 'val'"
+    ):
         open_tree("val")
     for fractions in ((0.5, 0.6, 0.3), (1.0,), (0, 0.5, 0.5), (1.2, -0.2, 0)):
         with pytest.raises(ValueError, match=r"`fractions` must be 3 shares"):
@@ -179,7 +199,9 @@ def test_splits_share_no_pixel(scene: dict[str, Any], split_by: str, window: int
     pixels = []
     for split in SPLITS:
         dataset = LandCoverScene(**options, split=split)
-        pixels.append(set(dataset.gather(range(len(dataset)), standardise=False)[0][:, 0].flatten().tolist()))
+        pixels.append(
+            set(dataset.gather(range(len(dataset)), standardise=False)[0][:, 0].flatten().tolist())
+        )
         assert len(pixels[-1]) > 0
     assert not pixels[0] & pixels[1] and not pixels[0] & pixels[2] and not pixels[1] & pixels[2]  # noqa: PT018
 
@@ -193,7 +215,9 @@ def test_splits_share_no_pixel(scene: dict[str, Any], split_by: str, window: int
     seed=st.integers(0, 99),
     fractions=st.sampled_from([(0.6, 0.1, 0.3), (0.5, 0, 0.5), (1, 0, 0), (0.34, 0.33, 0.33)]),
 )
-def test_zones(shape: Any, window: int, split_by: str, block: int, seed: int, fractions: Any) -> None:
+def test_zones(
+    shape: Any, window: int, split_by: str, block: int, seed: int, fractions: Any
+) -> None:
     zone = zones(shape, window, split_by, fractions, block, seed)
     owner = np.full(shape, -1)
     for row, column in np.argwhere(zone >= 0):
@@ -234,7 +258,10 @@ def test_pixels_without_data_become_the_mean(scene: dict[str, Any]) -> None:
     dataset = LandCoverScene(**scene, valid_range=(0, 9000))
     with rasterio.open(scene["image"]) as raster:
         raw = raster.read()
-    standardised, filled = dataset.gather(range(60))[0], dataset.gather(range(60), standardise=False)[0]
+    standardised, filled = (
+        dataset.gather(range(60))[0],
+        dataset.gather(range(60), standardise=False)[0],
+    )
     for k, (row, column) in enumerate(dataset.centres[:60]):
         window = raw[:, row - 3 : row + 3, column - 3 : column + 3]
         bad = torch.from_numpy((window < 0) | (window > 9000))
@@ -258,7 +285,9 @@ def test_a_changed_source_is_read_again(scene: dict[str, Any]) -> None:
 def test_labels_on_another_grid(scene: dict[str, Any], tmp_path: Path) -> None:
     moved = rasterio.Affine(10, 0, 5, 0, -10, 0)
     labels = write_tif(tmp_path / "moved.tif", np.ones((1, 60, 120), np.uint8), transform=moved)
-    with pytest.raises(ValueError, match=r"moved.tif is on another grid .* than .*image.tif.*rio warp"):
+    with pytest.raises(
+        ValueError, match=r"moved.tif is on another grid .* than .*image.tif.*rio warp"
+    ):
         LandCoverScene(**scene | {"labels": labels})
 
 
@@ -280,7 +309,9 @@ def test_class_without_window(scene: dict[str, Any]) -> None:
 
 def test_classes(scene: dict[str, Any]) -> None:
     assert LandCoverScene(**scene, classes={3: "land", 1: "sea"}).classes == ("land", "sea")
-    with pytest.raises(ValueError, match=r"`classes` has \['sea'\]; .* has \['water', 'wood', 'field'\]"):
+    with pytest.raises(
+        ValueError, match=r"`classes` has \['sea'\]; .* has \['water', 'wood', 'field'\]"
+    ):
         LandCoverScene(**scene, classes=("sea",))
 
 
@@ -289,7 +320,9 @@ def test_scene_arguments(scene: dict[str, Any]) -> None:
         LandCoverScene(**scene | {"image": "nowhere.tif"})
     with pytest.raises(ValueError, match="`split_by` must be 'columns' or 'blocks', got 'rows'"):
         LandCoverScene(**scene, split_by="rows")
-    with pytest.raises(ValueError, match=r"`per_class`, `stride` must be 1 or more, got \(6, 0, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"`per_class`, `stride` must be 1 or more, got \(6, 0, 1\)"
+    ):
         LandCoverScene(**scene | {"per_class": 0})
 
 
@@ -325,7 +358,8 @@ def test_groups_stay_together(open_tree: Open, tmp_path: Path) -> None:
     table.write_text("\n".join(["file,group", *rows]))
     for seed in range(5):
         groups = [
-            {int(i) % 10 // 2 for i in part.indices if i < 20}  # images are in the order of their names
+            # images are in the order of their names
+            {int(i) % 10 // 2 for i in part.indices if i < 20}
             for part in (open_tree(split, groups=table, seed=seed) for split in SPLITS)
         ]
         assert sum(map(len, groups)) == len(set.union(*groups)) == 5
@@ -400,7 +434,9 @@ def test_float_images_with_gaps(tmp_path: Path) -> None:
 
 def test_mixed_sizes(open_tree: Open, tree: Path) -> None:
     Image.new("RGB", (9, 8)).save(tree / "c" / "0.png")
-    with pytest.raises(ValueError, match=r"c/0.png is \(8, 9, 3\) uint8, but a/0.png is \(8, 8, 3\).*`size=`"):
+    with pytest.raises(
+        ValueError, match=r"c/0.png is \(8, 9, 3\) uint8, but a/0.png is \(8, 8, 3\).*`size=`"
+    ):
         open_tree()
     assert open_tree(size=4).image_shape == (3, 4, 4)
 

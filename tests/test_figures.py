@@ -29,7 +29,12 @@ NAMES = ["0 (cpu)", "1 (cpu/4)", "2 (cpu/13)"]
 def runs() -> list[hetlib.RunRecord]:
     """Two seeds of three strategies; virtual replicas have no times, so some are put in."""
     virtual = hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 4, 13]))
-    size: dict[str, Any] = {"global_batch": 32, "shares": SHARES, "epochs": 1, "dataset_options": {"per_class": 16}}
+    size: dict[str, Any] = {
+        "global_batch": 32,
+        "shares": SHARES,
+        "epochs": 1,
+        "dataset_options": {"per_class": 16},
+    }
     found = []
     for name in ("single", "uneven-plain", "balanced"):
         for seed in (0, 1):
@@ -66,7 +71,9 @@ def test_size_and_bytes(
     for folder in ("a", "b"):
         monkeypatch.setattr(products.paths, "RESULTS", tmp_path / folder)
         figure = draw(runs)
-        products.save_figure(figure, "00_some", caption="Some.", keep=keeper("00", "quick", "computed"), records=runs)
+        products.save_figure(
+            figure, "00_some", caption="Some.", keep=keeper("00", "quick", "computed"), records=runs
+        )
         files = sorted((tmp_path / folder).rglob("00_some.*"))
         saved.append([file.read_bytes() for file in files])
     assert figure.get_figwidth() == width
@@ -76,8 +83,14 @@ def test_size_and_bytes(
 
 
 def test_drawn_effective_batches_are_marked() -> None:
-    drawn = pd.DataFrame({"share": [4, 16], "strategy": ["balanced", "uneven-plain"], "effective": [31.0, 32.0]})
-    marks = [line for line in figures.effective_batch_figure(32, drawn).axes[0].lines if "drawn" in line.get_label()]
+    drawn = pd.DataFrame(
+        {"share": [4, 16], "strategy": ["balanced", "uneven-plain"], "effective": [31.0, 32.0]}
+    )
+    marks = [
+        line
+        for line in figures.effective_batch_figure(32, drawn).axes[0].lines
+        if "drawn" in line.get_label()
+    ]
     assert [tuple(mark.get_xydata()[0]) for mark in marks] == [(4, 31), (16, 32)]
 
 
@@ -101,7 +114,9 @@ def test_columns_are_one_or_two() -> None:
 def test_profiles_grow() -> None:
     sizes = [(len(p.seeds), p.epochs, p.per_class, p.repeats, p.draws) for p in PROFILES.values()]
     assert sizes == sorted(sizes)
-    with pytest.raises(ValueError, match=r"`profile` is 'huge'; allowed are \['quick', 'standard', 'full'\]"):
+    with pytest.raises(
+        ValueError, match=r"`profile` is 'huge'; allowed are \['quick', 'standard', 'full'\]"
+    ):
         get_profile("huge")
 
 

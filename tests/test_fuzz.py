@@ -27,7 +27,10 @@ def random_situation(rng: np.random.Generator, replicas: int) -> workers.Situati
         passes=int(rng.integers(1, 3)),
         reduction=str(rng.choice(["mean", "mean", "sum"])),
         net=str(rng.choice(["", "shared", "frozen", "dict"])),
-        ddp=(("gradient_as_bucket_view", bool(rng.random() < 0.5)), ("bucket_cap_mb", float(rng.choice([1e-4, 25])))),
+        ddp=(
+            ("gradient_as_bucket_view", bool(rng.random() < 0.5)),
+            ("bucket_cap_mb", float(rng.choice([1e-4, 25]))),
+        ),
         clip=float(rng.choice([0, 0.05])),
     )
 
@@ -41,14 +44,18 @@ def weighted(s: workers.Situation, dtype: torch.dtype) -> list[torch.Tensor]:
     images, labels = workers.make(s)
     net = workers.Net(s.net).to(dtype)
     replicas = len(s.shares)
-    samplers = [hetlib.BalancedSampler(s.samples, s.shares, rank=r, seed=1) for r in range(replicas)]
+    samplers = [
+        hetlib.BalancedSampler(s.samples, s.shares, rank=r, seed=1) for r in range(replicas)
+    ]
     factors = [_Dealt(sampler, s.passes) for sampler in samplers]
     steps = []
     for dealt in zip(*samplers, strict=True):
         net.zero_grad()
         for rank, indices in enumerate(dealt):
             size = s.parts[rank] if s.parts else max(len(indices), 1)
-            for x, y in zip(images[indices].to(dtype).split(size), labels[indices].split(size), strict=True):
+            for x, y in zip(
+                images[indices].to(dtype).split(size), labels[indices].split(size), strict=True
+            ):
                 scales = [factors[rank](len(x)) for _ in range(s.passes)]
                 factor = float(replicas) if s.reduction == "sum" else scales[0]
                 if len(x):
@@ -70,18 +77,28 @@ def test_1400_set_ups_against_one_process():
 def test_600_virtual_set_ups_with_batchnorm_against_a_loop_over_replicas():
     rng = np.random.default_rng(6)
     for case in range(600):
-        dtype, counts = list(ALLOWED)[case % 2], random_situation(rng, int(rng.integers(1, 6))).shares
+        dtype, counts = (
+            list(ALLOWED)[case % 2],
+            random_situation(rng, int(rng.integers(1, 6))).shares,
+        )
         weights = replica_weights(counts, str(rng.choice(["samples", "mean"])))
         images, labels = workers.make(workers.Situation(samples=sum(counts)))
         segments = list(counts)
         virtual = segment_batchnorm(workers.Net("batchnorm").to(dtype), segments)
         scale = torch.from_numpy(np.repeat(weights / np.maximum(counts, 1), counts)).to(dtype)
-        (F.cross_entropy(virtual(images.to(dtype)), labels, reduction="none") * scale).sum().backward()
+        (
+            F.cross_entropy(virtual(images.to(dtype)), labels, reduction="none") * scale
+        ).sum().backward()
         loop = workers.Net("batchnorm")
-        for x, y, weight in zip(images.split(segments), labels.split(segments), weights, strict=True):
+        for x, y, weight in zip(
+            images.split(segments), labels.split(segments), weights, strict=True
+        ):
             if len(x):
                 (F.cross_entropy(loop(x), y) * weight).backward()
-        assert relative(workers.gradient(virtual), workers.gradient(loop)) < 10 * ALLOWED[dtype], (counts, dtype)
+        assert relative(workers.gradient(virtual), workers.gradient(loop)) < 10 * ALLOWED[dtype], (
+            counts,
+            dtype,
+        )
 
 
 def test_50_set_ups_through_processes():

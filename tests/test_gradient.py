@@ -27,11 +27,15 @@ def random_shares(replicas: int, rng: np.random.Generator) -> tuple[int, ...]:
 @pytest.mark.parametrize("replicas", [1, 2, 3, 4])
 def test_equals_one_process_for_any_shares(replicas):
     rng = np.random.default_rng(replicas)
-    cases = [(int(rng.integers(8, 40)), random_shares(replicas, rng), seed, True) for seed in range(5)]
+    cases = [
+        (int(rng.integers(8, 40)), random_shares(replicas, rng), seed, True) for seed in range(5)
+    ]
     if replicas > 1:
-        cases.append((13, (6, *[0] * (replicas - 2), 1), 5, True))  # an empty share, one sample, a last step of 6
+        # an empty share, one sample, a last step of 6
+        cases.append((13, (6, *[0] * (replicas - 2), 1), 5, True))
         cases.append((9, (3,) * replicas, 6, True))  # equal shares, a last step smaller than them
-        cases.append((8, (7 - replicas + 2, *[1] * (replicas - 1)), 7, False))  # what DDP makes of it
+        # what DDP makes of it
+        cases.append((8, (7 - replicas + 2, *[1] * (replicas - 1)), 7, False))
     with hetlib.Replicas(hetlib.Platform.emulated([1] * replicas)) as pool:
         by_rank = pool.run(workers.reduced_gradients, cases)
     for case, *steps in zip(cases, *by_rank, strict=True):
@@ -81,7 +85,9 @@ def test_effective_batch_against_monte_carlo():
     assert effective_batch([90, 38], replica_weights([90, 38], "samples")) == pytest.approx(128)
     rng = np.random.default_rng(0)
     means = [rng.normal(size=(20000, n)).mean(1) for n in (30, 9, 3)]
-    assert 1 / np.var(np.mean(means, axis=0)) == pytest.approx(effective_batch([30, 9, 3]), rel=0.05)
+    assert 1 / np.var(np.mean(means, axis=0)) == pytest.approx(
+        effective_batch([30, 9, 3]), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("counts", [(240, 16), (90, 26, 9, 3), (64, 64), (100, 0, 28)])
@@ -90,7 +96,9 @@ def test_noise_scale_is_unbiased_under_any_shares(counts):
     draws, size, true, trace = 4000, 20, 0.5, 50.0
     gradient = np.full(size, np.sqrt(true / size))
     used = np.array([n for n in counts if n])
-    means = gradient + rng.normal(size=(draws, len(used), size)) * np.sqrt(trace / size / used)[:, None]
+    means = (
+        gradient + rng.normal(size=(draws, len(used), size)) * np.sqrt(trace / size / used)[:, None]
+    )
     reduced = np.square(np.einsum("r,drs->ds", used / used.sum(), means)).sum(1)
     local = np.full((draws, len(counts)), np.nan)  # a replica without samples has no gradient
     local[:, np.array(counts) > 0] = np.square(means).sum(2)
@@ -102,7 +110,8 @@ def test_noise_scale_is_unbiased_under_any_shares(counts):
 
 
 def test_noise_scale_needs_two_replicas():
-    assert noise_scale([4, 4], [3.0, 3.0], 1.0) == (-1.0, 16.0)  # one step alone can be off by more than its value
+    # one step alone can be off by more than its value
+    assert noise_scale([4, 4], [3.0, 3.0], 1.0) == (-1.0, 16.0)
     with pytest.raises(ValueError, match="at least two"):
         noise_scale([8, 0], [1.0, 1.0], 1.0)
 
@@ -112,7 +121,9 @@ def test_learning_rate_rules():
     assert LR_RULES["sqrt"](0.25) == 0.5
     shares = [24, 8]  # effective batch 24 of 32
     for optimizer, expected in (("SGD", 0.75), ("Adam", 0.75**0.5)):
-        experiment = Experiment(strategy="uneven-plain-retuned", global_batch=32, optimizer=optimizer, lr=1.0)
+        experiment = Experiment(
+            strategy="uneven-plain-retuned", global_batch=32, optimizer=optimizer, lr=1.0
+        )
         assert learning_rate(experiment, shares) == pytest.approx(expected)
 
 

@@ -23,11 +23,21 @@ def command(
     """Run ``hetlib`` as it is, or with so many processes of a job, on so many of this machine's cores."""
     for name, content in files.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
-    job = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes else []
+    job = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        if processes
+        else []
+    )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    few = ["taskset", "--cpu-list", ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))] if cores else []
+    few = (
+        ["taskset", "--cpu-list", ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))]
+        if cores
+        else []
+    )
     line = [*few, sys.executable, *job, "-m", "hetlib_bundle", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=200, env=environment, cwd=folder)
+    return subprocess.run(
+        line, capture_output=True, text=True, timeout=200, env=environment, cwd=folder
+    )
 
 
 def record(folder: Path) -> dict:
@@ -37,7 +47,9 @@ def record(folder: Path) -> dict:
 
 def test_a_job_trains_as_replicas_do(tmp_path):
     files = {"e": EXPERIMENT | {"shares": [11, 5]}, "p": {"replicas": [{}, {"max_batch": 3}]}}
-    done = command(tmp_path, "train", "e.yaml", "--platform", "p.yaml", "--out", "job", processes=2, **files)
+    done = command(
+        tmp_path, "train", "e.yaml", "--platform", "p.yaml", "--out", "job", processes=2, **files
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("shares 11/5") == 1  # rank 0 alone speaks
     alone = command(tmp_path, "train", "e.yaml", "--platform", "p.yaml", "--out", "alone")
@@ -54,7 +66,16 @@ def test_a_job_trains_as_replicas_do(tmp_path):
 
 def test_a_job_plans_and_a_replica_without_share_waits_for_the_others(tmp_path):
     slow = {"replicas": [{"slowdown": 40}, {}]}
-    arguments = ("--platform", "p.yaml", "--global-batch", "16", "--seconds", "0.2", "--out", "plan.yaml")
+    arguments = (
+        "--platform",
+        "p.yaml",
+        "--global-batch",
+        "16",
+        "--seconds",
+        "0.2",
+        "--out",
+        "plan.yaml",
+    )
     done = command(tmp_path, "plan", "smallcnn", *arguments, processes=2, p=slow, e=EXPERIMENT)
     assert done.returncode == 0, done.stderr
     assert len(re.findall("leaving replica 0", done.stdout)) == 1
@@ -90,7 +111,9 @@ def test_whoever_is_done_waits_longer_than_a_collective_may_take(tmp_path):
     job = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "waiting.py"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     line = [sys.executable, *job]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=200, env=environment, cwd=tmp_path)
+    done = subprocess.run(
+        line, capture_output=True, text=True, timeout=200, env=environment, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("[0, 1]") == 2
     assert done.stdout.count("`store` is 'here'; let rank 0 of a job keep the record") == 2
@@ -108,7 +131,10 @@ def test_a_platform_of_another_size_is_named(tmp_path):
     files = {"e": EXPERIMENT, "p": {"replicas": [{"count": 3}]}}
     done = command(tmp_path, "train", "e.yaml", "--platform", "p.yaml", processes=2, **files)
     assert done.returncode
-    assert "hetlib: the platform has 3 replicas, but the job 2 processes; give one each." in done.stderr
+    assert (
+        "hetlib: the platform has 3 replicas, but the job 2 processes; give one each."
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2])

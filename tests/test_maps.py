@@ -42,11 +42,15 @@ def test_pixels_get_what_the_network_says_of_their_windows(
     predicted = maps.predict(network, test, narrow)
     with torch.inference_mode():
         wanted = network.eval()(test.gather(np.arange(len(test)))[0]).argmax(1).numpy()
-    assert predicted[tuple(test.centres.T)].tolist() == np.array(list(scene.classes))[wanted].tolist()
+    assert (
+        predicted[tuple(test.centres.T)].tolist() == np.array(list(scene.classes))[wanted].tolist()
+    )
     assert (predicted > 0).sum() == len(np.unique(test.centres, axis=0))
 
 
-def test_only_held_out_pixels_with_data_are_predicted(scene: maps.Scene, coarse: np.ndarray) -> None:
+def test_only_held_out_pixels_with_data_are_predicted(
+    scene: maps.Scene, coarse: np.ndarray
+) -> None:
     assert (coarse > 0).any()
     assert not coarse[scene.zones != 2].any()
     assert not coarse[~scene.valid.all(2)].any()
@@ -55,7 +59,9 @@ def test_only_held_out_pixels_with_data_are_predicted(scene: maps.Scene, coarse:
         assert not coarse[rows, columns].any()
 
 
-def test_a_stride_fills_squares_with_their_middle(scene: maps.Scene, network: nn.Module, coarse: np.ndarray) -> None:
+def test_a_stride_fills_squares_with_their_middle(
+    scene: maps.Scene, network: nn.Module, coarse: np.ndarray
+) -> None:
     row, column = (int(found[len(found) // 2]) // 5 * 5 for found in np.nonzero(coarse))
     square = coarse[row : row + 5, column : column + 5]
     assert len(np.unique(square[square > 0])) <= 1
@@ -66,7 +72,9 @@ def test_a_stride_fills_squares_with_their_middle(scene: maps.Scene, network: nn
     assert (fine[2::5, 2::5] == coarse[2::5, 2::5]).all()
 
 
-def test_confusion_counts_pixels_with_reference_and_prediction(scene: maps.Scene, coarse: np.ndarray) -> None:
+def test_confusion_counts_pixels_with_reference_and_prediction(
+    scene: maps.Scene, coarse: np.ndarray
+) -> None:
     counts = maps.confusion(coarse, scene)
     both = (coarse > 0) & (scene.codes > 0)
     assert counts.sum() == both.sum()
@@ -80,13 +88,19 @@ def test_the_file_has_the_scenes_grid_its_colours_and_names(
 ) -> None:
     path = maps.write_map(tmp_path / "some" / "map.tif", coarse, scene, RUN="abc")
     with rasterio.open(DATASETS["wake"][1]["image"]) as source, rasterio.open(path) as found:
-        assert (found.crs, found.transform, found.shape) == (source.crs, source.transform, source.shape)
+        assert (found.crs, found.transform, found.shape) == (
+            source.crs,
+            source.transform,
+            source.shape,
+        )
         assert found.colorinterp[0] == rasterio.enums.ColorInterp.palette
         assert found.nodata == 0
         colours = found.colormap(1)
         assert len({colours[number] for number in scene.classes}) == len(scene.classes)
         assert all(colours[number][3] == 255 for number in scene.classes)
-        assert {f"CLASS_{number}": name for number, name in scene.classes.items()}.items() <= found.tags().items()
+        assert {
+            f"CLASS_{number}": name for number, name in scene.classes.items()
+        }.items() <= found.tags().items()
         assert found.tags()["RUN"] == "abc"
         assert (found.read(1) == coarse).all()
 
@@ -95,7 +109,9 @@ def test_a_map_can_be_a_reference(scene: maps.Scene, coarse: np.ndarray, tmp_pat
     everywhere = np.where(scene.codes > 0, scene.codes, coarse).astype(np.uint8)
     path = maps.write_map(tmp_path / "map.tif", everywhere, scene)
     options = {"per_class": 5, "valid_range": (0, 255), "fractions": (0.5, 0.1, 0.4)}
-    assert LandCoverScene(DATASETS["wake"][1]["image"], path, **options).classes == tuple(scene.classes.values())
+    assert LandCoverScene(DATASETS["wake"][1]["image"], path, **options).classes == tuple(
+        scene.classes.values()
+    )
 
 
 def test_wrong_arguments(scene: maps.Scene, network: nn.Module) -> None:
@@ -112,7 +128,9 @@ def test_classes_without_a_colour_of_their_own_get_one() -> None:
 
 
 def test_figures_are_two_columns_wide(scene: maps.Scene, coarse: np.ndarray) -> None:
-    splits = {split: load_dataset("wake", split, **OPTIONS) for split in ("train", "validation", "test")}
+    splits = {
+        split: load_dataset("wake", split, **OPTIONS) for split in ("train", "validation", "test")
+    }
     drawn = [
         scene_figures.land_cover_figure(scene, coarse),
         scene_figures.splits_figure([scene], [splits]),
@@ -120,4 +138,6 @@ def test_figures_are_two_columns_wide(scene: maps.Scene, coarse: np.ndarray) -> 
         scene_figures.spectra_figure({"wake": splits["train"]}, {"wake": "Digital number"}),
     ]
     assert {figure.get_figwidth() for figure in drawn} == {7.16}
-    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == list(scene.classes.values())
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == list(
+        scene.classes.values()
+    )

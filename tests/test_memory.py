@@ -12,7 +12,8 @@ from tests import workers_memory as workers
 def test_saved_bytes_counts_each_tensor_once():
     network = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5))
     kept = [memory.saved_bytes(lambda n=n: workers.loss_of(network, n)) for n in (2, 4)]
-    # The input, the ReLU's output (which the second layer has too) and the output, which the loss squares.
+    # The input, the ReLU's output (which the second layer has too) and the output, which the loss
+    # squares.
     assert (kept[1] - kept[0]) / 2 == 4 * (10 + 20 + 5)
 
 

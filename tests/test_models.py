@@ -26,19 +26,27 @@ def test_the_seed_decides_the_weights_and_leaves_the_callers_generator_alone(nam
     torch.manual_seed(1)
     a, b, c = (build_model(name, bands=3, classes=2, size=32, seed=seed) for seed in (0, 0, 1))
     assert torch.rand(1) == expected
-    assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(x, y)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
     assert not torch.equal(next(a.parameters()), next(c.parameters()))
 
 
 def test_norms():
-    kinds = {type(m).__name__ for m in build_model("resnet18", bands=3, classes=2, size=32, norm="group").modules()}
+    kinds = {
+        type(m).__name__
+        for m in build_model("resnet18", bands=3, classes=2, size=32, norm="group").modules()
+    }
     assert "GroupNorm" in kinds
     assert "BatchNorm2d" not in kinds
     assert "BatchNorm2d" in str(build_model("smallcnn", bands=3, classes=2, size=32, norm="batch"))
     plain, balanced = (
-        build_model("mobilenet_v3_small", bands=3, classes=2, size=32, norm=n) for n in (None, "balanced")
+        build_model("mobilenet_v3_small", bands=3, classes=2, size=32, norm=n)
+        for n in (None, "balanced")
     )
-    assert str(balanced) == str(plain).replace("BatchNorm2d", "BalancedBatchNorm2d")  # eps and momentum too
+    # eps and momentum too
+    assert str(balanced) == str(plain).replace("BatchNorm2d", "BalancedBatchNorm2d")
 
 
 @pytest.mark.parametrize(
@@ -58,15 +66,22 @@ def test_scores_equal_torchmetrics_and_parts_add_up():
     rng = np.random.default_rng(0)
     for classes in (2, 5, 9):
         labels = torch.from_numpy(rng.integers(0, classes, 400))
-        predicted = torch.where(torch.rand(400) < 0.6, labels, torch.from_numpy(rng.integers(0, classes, 400)))
+        predicted = torch.where(
+            torch.rand(400) < 0.6, labels, torch.from_numpy(rng.integers(0, classes, 400))
+        )
         whole = confusion_matrix(labels, predicted, classes)
         parts = sum(confusion_matrix(labels[i::3], predicted[i::3], classes) for i in range(3))
         assert torch.equal(whole, parts)
         found = scores(whole.numpy())
-        micro, macro = (multiclass_accuracy(predicted, labels, classes, average=a).item() for a in ("micro", "macro"))
+        micro, macro = (
+            multiclass_accuracy(predicted, labels, classes, average=a).item()
+            for a in ("micro", "macro")
+        )
         assert found["oa"] == pytest.approx(micro, abs=1e-6)
         assert found["aa"] == pytest.approx(macro, abs=1e-6)
-        assert found["kappa"] == pytest.approx(multiclass_cohen_kappa(predicted, labels, classes).item(), abs=1e-6)
+        assert found["kappa"] == pytest.approx(
+            multiclass_cohen_kappa(predicted, labels, classes).item(), abs=1e-6
+        )
 
 
 def test_scores_of_limits():

@@ -28,7 +28,10 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def entries(target: Path) -> dict[str, dict[str, Any]]:
-    return {entry["name"]: entry for entry in json.loads((target / "bundle.json").read_text())["notebooks"]}
+    return {
+        entry["name"]: entry
+        for entry in json.loads((target / "bundle.json").read_text())["notebooks"]
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,7 +92,9 @@ def test_records_draw_the_same(name: str, target: Path, from_records: Path) -> N
     assert made
     for path in made:
         if path.name == "99_report.csv":  # the command that makes what is missing is another
-            drawn, report = (pd.read_csv(folder / path).drop(columns="note") for folder in (from_records, target))
+            drawn, report = (
+                pd.read_csv(folder / path).drop(columns="note") for folder in (from_records, target)
+            )
             pd.testing.assert_frame_equal(drawn, report, check_exact=True)
         else:
             assert (from_records / path).read_bytes() == (target / path).read_bytes(), path
@@ -99,7 +104,8 @@ def test_records_draw_the_same(name: str, target: Path, from_records: Path) -> N
 def test_captions_say_what_is_recorded(name: str, target: Path, from_records: Path) -> None:
     for path in target.glob(f"*/{name[:2]}_*.json"):
         computed, drawn = (
-            json.loads((folder / path.parent.name / path.name).read_text()) for folder in (target, from_records)
+            json.loads((folder / path.parent.name / path.name).read_text())
+            for folder in (target, from_records)
         )
         assert drawn["records"] == computed["records"]
         assert drawn["caption"].startswith(f"{computed['caption']} Recorded 2")

@@ -23,12 +23,16 @@ def random_model(rng: np.random.Generator) -> SpeedModel:
 def best_by_search(models, batch, caps, floors, multiples, communication, fewest):
     best = None
     bounds = zip(floors, caps, multiples, strict=True)
-    choices = [[0, *(n for n in range(low, min(cap, batch) + 1) if n % unit == 0)] for low, cap, unit in bounds]
+    choices = [
+        [0, *(n for n in range(low, min(cap, batch) + 1) if n % unit == 0)]
+        for low, cap, unit in bounds
+    ]
     for shares in itertools.product(*choices):
         active = sum(n > 0 for n in shares)
         if sum(shares) == batch and active >= fewest:
             step = max(m.time(n) for m, n in zip(models, shares, strict=True))
-            step += communication(active) if communication and active > 1 else 0.0  # one has nobody to talk to
+            # one has nobody to talk to
+            step += communication(active) if communication and active > 1 else 0.0
             best = step if best is None else min(best, step)
     return best
 
@@ -41,9 +45,17 @@ def random_case(rng, case):
     bounds = {
         "caps": [int(n) for n in rng.integers(1, batch + 3, count)],
         "floors": [int(n) for n in rng.integers(1, 5, count)] if case % 3 else [1] * count,
-        "multiples": [int(n) for n in rng.choice([1, 1, 2, 3], count)] if case % 4 else [1 + case % 8 // 4] * count,
+        "multiples": [int(n) for n in rng.choice([1, 1, 2, 3], count)]
+        if case % 4
+        else [1 + case % 8 // 4] * count,
     }
-    return models, batch, bounds, (lambda active: float(costs[active])) if case % 2 else None, case % 7 == 0
+    return (
+        models,
+        batch,
+        bounds,
+        (lambda active: float(costs[active])) if case % 2 else None,
+        case % 7 == 0,
+    )
 
 
 def mismatch(rng, case):
@@ -52,15 +64,30 @@ def mismatch(rng, case):
     fewest = len(models) if keep_all else 1
     expected = best_by_search(models, batch, *bounds.values(), communication, fewest)
     try:
-        plan = partition(models, batch, **bounds, communication=communication, active=(fewest, len(models)))
+        plan = partition(
+            models, batch, **bounds, communication=communication, active=(fewest, len(models))
+        )
     except ValueError as error:
-        return "infeasible" if expected is None and "no choice of replicas" in str(error) else f"raised {error}"
+        return (
+            "infeasible"
+            if expected is None and "no choice of replicas" in str(error)
+            else f"raised {error}"
+        )
     limits = zip(plan.shares, *bounds.values(), strict=True)
     inside = all(n == 0 or (low <= n <= cap and n % unit == 0) for n, cap, low, unit in limits)
-    if expected is None or not inside or sum(plan.shares) != batch or abs(plan.step - expected) > 1e-9 * expected:
+    if (
+        expected is None
+        or not inside
+        or sum(plan.shares) != batch
+        or abs(plan.step - expected) > 1e-9 * expected
+    ):
         return f"case {case}: {plan.shares} in {plan.step}, the best takes {expected}"
     times = [m.time(n) for m, n in zip(models, plan.shares, strict=True)]
-    return "" if np.allclose(plan.compute, times, rtol=1e-12) else f"case {case}: compute {plan.compute}, not {times}"
+    return (
+        ""
+        if np.allclose(plan.compute, times, rtol=1e-12)
+        else f"case {case}: compute {plan.compute}, not {times}"
+    )
 
 
 def test_equals_exhaustive_search_on_300_random_cases():
@@ -76,7 +103,8 @@ def test_a_share_beyond_a_cap_goes_through_in_several_passes():
         model, most = random_model(rng), int(rng.integers(1, 12))
         passes = -(-np.arange(1, 61) // most)
         direct = [k * model.time(n / k) for n, k in enumerate(passes.tolist(), 1)]
-        if direct == sorted(direct) and model.time(1) > 1e-8:  # else it is smoothed, as every step model
+        # else it is smoothed, as every step model
+        if direct == sorted(direct) and model.time(1) > 1e-8:
             repeated = model.repeated(most, 60)
             assert [repeated.time(n) for n in range(1, 61)] == pytest.approx(direct, rel=1e-12)
             compared += 1
@@ -112,10 +140,14 @@ def test_proportional_where_speeds_are_constant():
 
 
 def test_a_device_that_does_not_help_is_left_out_with_a_reason():
-    plan = partition([SpeedModel.constant(1000), SpeedModel.constant(1, overhead=5)], 100, names=["gpu", "cpu"])
+    plan = partition(
+        [SpeedModel.constant(1000), SpeedModel.constant(1, overhead=5)], 100, names=["gpu", "cpu"]
+    )
     assert plan.shares == (100, 0)
     assert plan.reasons[0] == ""
-    assert plan.reasons[1] == ("leaving cpu out: with it a step takes 6000.0 ms, without it 100.0 ms, modelled")
+    assert plan.reasons[1] == (
+        "leaving cpu out: with it a step takes 6000.0 ms, without it 100.0 ms, modelled"
+    )
     assert plan.idle[1] == 1.0
 
 
@@ -125,7 +157,10 @@ def test_communication_leaves_out_a_device_that_computes_well():
     plan = partition(models, 60, communication=lambda k: 0.3, names=["gpu", "cpu"])
     assert plan.shares == (60, 0)
     assert plan.communication == 0
-    assert "leaving cpu out: with it a step takes 700.0 ms, without it 600.0 ms, modelled" in plan.reasons
+    assert (
+        "leaving cpu out: with it a step takes 700.0 ms, without it 600.0 ms, modelled"
+        in plan.reasons
+    )
 
 
 def test_nobody_is_left_out_where_all_must_take_part():
@@ -137,13 +172,18 @@ def test_multiples():
     models = [SpeedModel.constant(30), SpeedModel.constant(10), SpeedModel.constant(2)]
     assert partition(models[:2], 64, multiples=[8, 8]).shares == (48, 16)
     assert partition(models, 67, multiples=[8, 8, 1]).shares == (48, 16, 3)
-    with pytest.raises(ValueError, match=r"no choice of replicas takes exactly 67 samples .* multiples"):
+    with pytest.raises(
+        ValueError, match=r"no choice of replicas takes exactly 67 samples .* multiples"
+    ):
         partition(models[:2], 67, multiples=[8, 8])
 
 
 def test_a_hundred_thousand_replicas_in_seconds():
     rng = np.random.default_rng(0)
-    models = [SpeedModel.constant(s, overhead=o) for s, o in rng.uniform((1, 0), (100, 0.01), (100_000, 2))]
+    models = [
+        SpeedModel.constant(s, overhead=o)
+        for s, o in rng.uniform((1, 0), (100, 0.01), (100_000, 2))
+    ]
     begin = time.perf_counter()
     plan = partition(models, 1_000_000)
     assert time.perf_counter() - begin < 10  # the goal of 1 s is a benchmark's matter
@@ -163,9 +203,17 @@ def test_curves_are_the_models_at_once():
 
 
 def test_explain_and_text():
-    plan = partition([SpeedModel.constant(1000), SpeedModel.constant(1, overhead=5)], 100, names=["gpu", "cpu"])
+    plan = partition(
+        [SpeedModel.constant(1000), SpeedModel.constant(1, overhead=5)], 100, names=["gpu", "cpu"]
+    )
     table = plan.explain()
-    assert list(table.columns) == ["replica", "share", "compute (ms), modelled", "idle (%)", "reason"]
+    assert list(table.columns) == [
+        "replica",
+        "share",
+        "compute (ms), modelled",
+        "idle (%)",
+        "reason",
+    ]
     assert table.share.tolist() == [100, 0]
     assert table["compute (ms), modelled"].tolist() == pytest.approx([100, 0])
     assert str(plan).startswith(
@@ -175,7 +223,9 @@ def test_explain_and_text():
 
 
 def test_caps_bind():
-    assert partition([SpeedModel.constant(100), SpeedModel.constant(1)], 20, caps=[8, None]).shares == (8, 12)
+    assert partition(
+        [SpeedModel.constant(100), SpeedModel.constant(1)], 20, caps=[8, None]
+    ).shares == (8, 12)
 
 
 @pytest.mark.parametrize("arguments", [{"caps": [1]}, {"floors": [0, 1]}, {"caps": [1, 1]}])
@@ -195,7 +245,12 @@ def test_speed_model_is_monotone_and_extends_its_ends():
 
 
 def test_wrong_speed_models_are_refused():
-    for batches, seconds in [((), ()), ((4, 8), (1.0,)), ((4, 4), (1.0, 1.0)), ((1, 2), (0.0, 1.0))]:
+    for batches, seconds in [
+        ((), ()),
+        ((4, 8), (1.0,)),
+        ((4, 4), (1.0, 1.0)),
+        ((1, 2), (0.0, 1.0)),
+    ]:
         with pytest.raises(ValueError, match=r"batches|times|one time"):
             SpeedModel(batches, seconds)
 
@@ -209,7 +264,8 @@ def test_time_step_returns_a_time_for_every_batch():
 
     times = {}
     time_step(step, (2, 4, 8), 0.1, times)
-    assert times == {2: [0.02] * len(times[2]), 4: [0.04] * len(times[4])}  # a turn on 8 is beyond the budget
+    # a turn on 8 is beyond the budget
+    assert times == {2: [0.02] * len(times[2]), 4: [0.04] * len(times[4])}
     assert calls[:12] == [2, 2, 4, 4, *[2] * 4, *[4] * 4]
     assert spread([1.0, 1.0, 1.0]) == 0 < spread([1.0, 1.1, 0.9, 1.2]) < 0.15
     assert batches_to_time(128, 2) == [8, 16, 32, 64, 128]

@@ -95,18 +95,24 @@ def test_more_than_fits_goes_through_in_parts(pool):
     plan, other = pool.run(workers_plan.little_memory, (7, 9))  # 16 samples at once, of 48
     assert plan == other
     assert sum(plan.shares) == 48
-    assert plan.passes == tuple(max(-(-n // most), 1) for n, most in zip(plan.shares, (7, 9), strict=True))
+    assert plan.passes == tuple(
+        max(-(-n // most), 1) for n, most in zip(plan.shares, (7, 9), strict=True)
+    )
     assert max(plan.passes) > 1
 
 
 def test_an_experiment_is_planned_for_more_than_fits(pool, monkeypatch):
     experiment = dataclasses.replace(SMALL, global_batch=48)
-    monkeypatch.setattr(pool, "platform", hetlib.Platform.from_list([{"max_batch": 7}, {"max_batch": 9}]))
+    monkeypatch.setattr(
+        pool, "platform", hetlib.Platform.from_list([{"max_batch": 7}, {"max_batch": 9}])
+    )
     with pytest.raises(hetlib.ReplicaError, match="no choice of replicas takes exactly 48 samples"):
         hetlib.plan_experiment(experiment, pool, seconds=0.1)
     plan = hetlib.plan_experiment(experiment, pool, seconds=0.1, accumulate=True)
     assert sum(plan.shares) == 48
-    assert plan.passes == tuple(max(-(-n // most), 1) for n, most in zip(plan.shares, (7, 9), strict=True))
+    assert plan.passes == tuple(
+        max(-(-n // most), 1) for n, most in zip(plan.shares, (7, 9), strict=True)
+    )
     assert pool.train(experiment, plan_with=plan).shares == list(plan.shares)
     virtual = hetlib.VirtualReplicas(pool.platform)
     assert hetlib.plan_experiment(experiment, virtual, accumulate=True).shares == (24, 24)
@@ -126,7 +132,10 @@ def test_a_stored_plan_is_used_again(pool, tmp_path):
     (path,) = tmp_path.glob("*.json")
     assert pool.run(workers_plan.stored_plan, str(tmp_path), 16) == [plan, plan]
     path.write_text(path.read_text().replace("replica 0 (cpu)", "read"))
-    assert [p.names[0] for p in pool.run(workers_plan.stored_plan, str(tmp_path), 16)] == ["read", "read"]
+    assert [p.names[0] for p in pool.run(workers_plan.stored_plan, str(tmp_path), 16)] == [
+        "read",
+        "read",
+    ]
     path.write_text("{")
     assert pool.run(workers_plan.stored_plan, str(tmp_path), 16)[1].names[0] == "replica 0 (cpu)"
     assert sum(pool.run(workers_plan.stored_plan, str(tmp_path), 20)[0].shares) == 20

@@ -23,14 +23,18 @@ def test_emulated_and_round_trip():
 
 def test_yaml(tmp_path):
     path = tmp_path / "p.yaml"
-    path.write_text("replicas:\n- {device: 'cuda:0', max_batch: 256}\n- {device: cpu, threads: 8, count: 2}\n")
+    path.write_text(
+        "replicas:\n- {device: 'cuda:0', max_batch: 256}\n- {device: cpu, threads: 8, count: 2}\n"
+    )
     platform = Platform.from_yaml(path)
     assert [r.device for r in platform.replicas] == ["cuda:0", "cpu", "cpu"]
     assert platform.replicas[2].threads == 8
 
 
 def test_every_example_platform_can_be_read():
-    platforms = {path.stem: Platform.from_yaml(path) for path in (DATA / "platforms").glob("*.yaml")}
+    platforms = {
+        path.stem: Platform.from_yaml(path) for path in (DATA / "platforms").glob("*.yaml")
+    }
     sizes = {"laptop": 2, "workstation": 2, "cpu-gpu-node": 2, "slurm-two-partitions": 4}
     assert {name: len(platform) for name, platform in platforms.items()} == sizes
     assert platforms["workstation"].replicas[1].multiple == 8

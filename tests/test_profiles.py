@@ -12,13 +12,17 @@ from hetlib_bundle.profiles import PROFILES, chosen, get_profile
 def test_names_come_from_the_parameter_or_the_profile() -> None:
     assert chosen([], ("wake",)) == ("wake",)
     assert chosen(["eurosat"], ("wake",)) == ("eurosat",)
-    assert chosen("eurosat, wake", ("brandenburg",)) == ("eurosat", "wake")  # as papermill -p gives it
+    # as papermill -p gives it
+    assert chosen("eurosat, wake", ("brandenburg",)) == ("eurosat", "wake")
     assert chosen("", ("brandenburg",)) == ("brandenburg",)
 
 
 def test_options_fit_the_kind_of_data_set() -> None:
     quick, full = get_profile("quick"), get_profile("full")
-    assert quick.dataset_options("brandenburg") == {"per_class": quick.per_class, "split_by": "blocks"}
+    assert quick.dataset_options("brandenburg") == {
+        "per_class": quick.per_class,
+        "split_by": "blocks",
+    }
     assert quick.dataset_options("wake") == {"per_class": quick.per_class}
     assert quick.dataset_options("eurosat") == {"size": quick.pixels}
     assert full.dataset_options("eurosat") == {}

@@ -18,7 +18,11 @@ def blocks() -> list[str]:
 
 
 def run(*command: str) -> str:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -31,7 +35,15 @@ def test_every_number_is_made_from_the_recorded_run():
 def test_the_five_lines_run_under_torchrun(tmp_path):
     script = tmp_path / "mine.py"
     script.write_text(blocks()[0])
-    printed = run(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script))
+    printed = run(
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+    )
     shares = re.search(r"samples a step of each replica: \((\d+), (\d+)\)", printed)
     assert int(shares[1]) + int(shares[2]) == 128
 
@@ -39,7 +51,15 @@ def test_the_five_lines_run_under_torchrun(tmp_path):
 @pytest.mark.parametrize("name", ["accumulation", "compression", "tokens"])
 def test_the_scripts_run_under_torchrun(name):
     script = ROOT / "notebooks" / "scripts" / f"{name}.py"
-    printed = run(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script))
+    printed = run(
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+    )
     assert printed.count("weights equal on all replicas") == 2
 
 

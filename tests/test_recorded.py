@@ -33,7 +33,9 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def virtual() -> RunRecord:
-    return hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 3])).train(hetlib.Experiment(shares=(24, 8), **SMALL))
+    return hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 3])).train(
+        hetlib.Experiment(shares=(24, 8), **SMALL)
+    )
 
 
 def copied(value: Any) -> Any:
@@ -46,7 +48,9 @@ def copied(value: Any) -> Any:
     [
         {"a": [1, 0.1, 1e-300, -0.0, True, None, "µ"], "b": ((1,), {"c": ()})},
         hetlib.SpeedModel((1, 2), (0.1 + 0.2, 1 / 3 + 0.1), 0.01),
-        hetlib.partition([hetlib.SpeedModel.constant(1), hetlib.SpeedModel.constant(3)], 8, names=("a", "b")),
+        hetlib.partition(
+            [hetlib.SpeedModel.constant(1), hetlib.SpeedModel.constant(3)], 8, names=("a", "b")
+        ),
         (math.inf, -math.inf),
     ],
 )
@@ -68,14 +72,21 @@ def test_arrays_come_back_to_the_bit(dtype: str) -> None:
 
 @pytest.mark.parametrize("index", [None, ["x", "y", "x"], pd.Index([3, 1, 2], name="seed")])
 def test_frames_come_back_equal(index: Any) -> None:
-    columns = {"name": ["a", "b", "c"], "n": [1, 2, 3], "t": [0.1 + 0.2, math.nan, math.inf], "on": [True, False, True]}
+    columns = {
+        "name": ["a", "b", "c"],
+        "n": [1, 2, 3],
+        "t": [0.1 + 0.2, math.nan, math.inf],
+        "on": [True, False, True],
+    }
     table = pd.DataFrame(columns, index=index)
     pd.testing.assert_frame_equal(copied(table), table, check_exact=True)
 
 
 @pytest.mark.parametrize("value", [{1: 2}, {"kind": 1}, {1, 2}, Path()])
 def test_what_cannot_be_kept_is_named(value: object) -> None:
-    with pytest.raises(TypeError, match=rf"cannot keep {type(value).__name__} .* allowed are numbers"):
+    with pytest.raises(
+        TypeError, match=rf"cannot keep {type(value).__name__} .* allowed are numbers"
+    ):
         encode([value], [])
 
 
@@ -94,9 +105,14 @@ def test_what_is_read_is_what_the_computing_notebook_had(folders: Path, virtual:
     assert second("runs", lambda: pytest.fail("computed")) == had
     assert had["runs"][1].steps == {"compute": [[0.3333333]]}  # as `RunRecord.save` rounds
     assert (folders / "results/quick-recorded/runs" / f"{virtual.fingerprint}.json").exists()
-    with pytest.raises(ValueError, match=r"`lrs` is \[0.2\], and 07_runs.jsonl was recorded with \[0.1\]; .*computed"):
+    with pytest.raises(
+        ValueError,
+        match=r"`lrs` is \[0.2\], and 07_runs.jsonl was recorded with \[0.1\]; .*computed",
+    ):
         keeper("07", "quick", "recorded", lrs=[0.2])("runs", list)
-    with pytest.raises(FileNotFoundError, match=r'no record .*07_trials.jsonl; .*source="computed"'):
+    with pytest.raises(
+        FileNotFoundError, match=r'no record .*07_trials.jsonl; .*source="computed"'
+    ):
         second("trials", lambda: pytest.fail("computed"))
 
 
@@ -127,14 +143,17 @@ def test_source_and_profile_where_none_is_given(monkeypatch: pytest.MonkeyPatch)
     assert resolve("", "") == ("standard", "recorded")
     assert resolve("", "computed") == ("quick", "computed")
     with pytest.raises(
-        ValueError, match=r"`source` \(or HETLIB_SOURCE\) is 'both'; allowed are \['computed', 'recorded'"
+        ValueError,
+        match=r"`source` \(or HETLIB_SOURCE\) is 'both'; allowed are \['computed', 'recorded'",
     ):
         keeper("07", "quick", "both")
     with pytest.raises(ValueError, match="`profile` is 'tiny'; allowed are"):
         keeper("07", "tiny")
 
 
-def test_publishing_wants_everything_and_not_too_much(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publishing_wants_everything_and_not_too_much(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     notebooks = folders / "notebooks"
     notebooks.mkdir()
     for name, source in {
@@ -142,13 +161,18 @@ def test_publishing_wants_everything_and_not_too_much(folders: Path, monkeypatch
         "02_b": "keep = keeper(1)",
         "07_c": 'keep("x", f)',
     }.items():
-        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), notebooks / f"{name}.ipynb")
+        nbformat.write(
+            nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]),
+            notebooks / f"{name}.ipynb",
+        )
     monkeypatch.setattr(recorded.paths, "NOTEBOOKS", notebooks)
     for number, name in (("01", "one"), ("01", "two")):
         keeper(number, "quick", "computed")(name, lambda: "text")
     done = CliRunner().invoke(app, ["record", "--profile", "quick"])
     assert done.exit_code == 2
-    assert re.search(r"lacks \['07_x.jsonl'\]; run: hetlib reproduce --profile quick --only 07\n", done.output)
+    assert re.search(
+        r"lacks \['07_x.jsonl'\]; run: hetlib reproduce --profile quick --only 07\n", done.output
+    )
     for asked in ((), ("eurosat",), ("wake",)):  # a claim is about the second, none about the third
         keeper("07", "quick", "computed", asked)("x", lambda: 1)
     target = folders / "recorded" / "quick"
@@ -161,7 +185,10 @@ def test_publishing_wants_everything_and_not_too_much(folders: Path, monkeypatch
     assert [path.name for path in target.parent.glob("quick-*/*")] == ["07_x.jsonl"]
     assert keeper("07", "quick", "recorded", ["eurosat"])("x", lambda: pytest.fail("computed")) == 1
     monkeypatch.setattr(recorded, "LIMIT", 500)
-    with pytest.raises(ValueError, match=r"the records take \d+ bytes, {'quick/01_one.jsonl': \d+, .*allowed are 500"):
+    with pytest.raises(
+        ValueError,
+        match=r"the records take \d+ bytes, {'quick/01_one.jsonl': \d+, .*allowed are 500",
+    ):
         recorded.publish("quick")
 
 
@@ -175,15 +202,18 @@ def test_a_virtual_run_is_run_again(folders: Path, virtual: RunRecord) -> None:
 
 
 def test_a_rerun_with_other_scores_says_so(folders: Path, virtual: RunRecord) -> None:
-    wrong = dataclasses.replace(virtual, epochs=[virtual.epochs[-1] | {"oa": virtual.scores["oa"] + 1e-9}])
+    wrong = dataclasses.replace(
+        virtual, epochs=[virtual.epochs[-1] | {"oa": virtual.scores["oa"] + 1e-9}]
+    )
     wrong.save(folders / "results/quick/runs")
     done = CliRunner().invoke(app, ["rerun", virtual.fingerprint])
     assert done.exit_code == 1
     assert done.output.endswith("DIFFERENT\n")
     other = dataclasses.replace(wrong, environment=wrong.environment | {"torch": "1.0"})
     assert rerun.compare(other, virtual)[1:] == (
-        f"torch 1.0, now {virtual.environment['torch']}: scores must be within 1e-06", True,
-    )  # fmt: skip
+        f"torch 1.0, now {virtual.environment['torch']}: scores must be within 1e-06",
+        True,
+    )
 
 
 def test_which_run(folders: Path, virtual: RunRecord) -> None:
@@ -191,7 +221,9 @@ def test_which_run(folders: Path, virtual: RunRecord) -> None:
         rerun.find("ab")
     for name in ("ab1", "ab2"):
         dataclasses.replace(virtual, fingerprint=name).save(folders / "results/quick/runs")
-    with pytest.raises(ValueError, match=r"`fingerprint` is 'ab', with which begin \['ab1', 'ab2'\]; give more"):
+    with pytest.raises(
+        ValueError, match=r"`fingerprint` is 'ab', with which begin \['ab1', 'ab2'\]; give more"
+    ):
         rerun.find("ab")
     assert rerun.find("ab2").fingerprint == "ab2"
 
@@ -202,8 +234,12 @@ def test_processes_run_again_with_measured_speeds_and_replayed_plans() -> None:
     plan = hetlib.Partition((21, 11), (0.0123, 0.0456), 0.0, None, None, ("", ""))
     size = SMALL | {"max_steps": 6}
     with hetlib.Replicas(platform) as replicas:
-        runs = [replicas.train(hetlib.Experiment(strategy="speed-weighted", **size), plan_with=plan)]
-        runs += [replicas.train(hetlib.Experiment(rebalance=True, **size), plan_with=plan, seconds=1)]
+        runs = [
+            replicas.train(hetlib.Experiment(strategy="speed-weighted", **size), plan_with=plan)
+        ]
+        runs += [
+            replicas.train(hetlib.Experiment(rebalance=True, **size), plan_with=plan, seconds=1)
+        ]
     for run in runs:
         found = rerun.again(run)
         assert (found.shares, found.speeds, found.plans) == (run.shares, run.speeds, run.plans)

@@ -13,7 +13,9 @@ def test_tables_and_figures_repeat_to_the_byte(number: str, tmp_path: Path) -> N
     for folder in ("first", "second"):
         assert runner.reproduce("quick", [number], tmp_path / folder) == 0
         target = tmp_path / folder / "quick"
-        files = [path for kind in ("tables", "figures") for path in sorted((target / kind).iterdir())]
+        files = [
+            path for kind in ("tables", "figures") for path in sorted((target / kind).iterdir())
+        ]
         made.append({path.name: path.read_bytes() for path in files})
     first, second = made
     assert {Path(name).suffix for name in first} == {".csv", ".json", ".tex", ".pdf", ".png"}

@@ -31,7 +31,9 @@ def test_results_come_back_by_rank_from_warm_workers(pool):
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_an_exception_arrives_with_its_traceback_and_the_next_job_works(pool, victim):
-    with pytest.raises(ReplicaError, match=rf"replica {victim} of 2 \(cpu\) failed(.|\n)*KeyError: 'no such band'"):
+    with pytest.raises(
+        ReplicaError, match=rf"replica {victim} of 2 \(cpu\) failed(.|\n)*KeyError: 'no such band'"
+    ):
         pool.run(workers.fail, victim)
     assert pool.run(workers.square, 2) == [4, 5]
 
@@ -51,7 +53,9 @@ def test_a_killed_replica_is_named_with_its_signal(pool, signum):
 def test_sigkill_in_mid_training(pool):
     victim = pool.run(workers.process_id)[1]
     others = pool.run(workers.process_id)
-    long = Experiment(epochs=500, shares=(24, 8), global_batch=32, dataset_options={"per_class": 24})
+    long = Experiment(
+        epochs=500, shares=(24, 8), global_batch=32, dataset_options={"per_class": 24}
+    )
     timer = threading.Timer(2.0, lambda: psutil.Process(victim).kill())
     timer.start()
     begin = time.monotonic()
@@ -68,7 +72,9 @@ def test_a_missed_collective_ends_as_an_error_within_the_time_out():
         impatient.run(workers.miss_a_collective_and_stay)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has other thresholds")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="another C library has other thresholds"
+)
 def test_freed_memory_is_used_again_without_page_faults(pool):
     assert max(pool.run(workers.page_faults)) < 1_000  # of 240,000 pages
 

@@ -10,9 +10,33 @@ from hetlib_bundle.paths import DATA, NOTEBOOKS
 
 TABLE = pd.DataFrame(
     [
-        {"claim": "C1.1", "effect": 0.71234, "low": 0.69, "high": 0.73, "is": "above", "margin": 0.25, "n": 5.0},
-        {"claim": "C4.1", "effect": 1.3e-15, "low": 1.2e-15, "high": 1.4e-15, "is": "below", "margin": 1e-12, "n": 5.0},
-        {"claim": "C4.2", "effect": None, "low": None, "high": None, "is": "within", "margin": 1.0, "n": None},
+        {
+            "claim": "C1.1",
+            "effect": 0.71234,
+            "low": 0.69,
+            "high": 0.73,
+            "is": "above",
+            "margin": 0.25,
+            "n": 5.0,
+        },
+        {
+            "claim": "C4.1",
+            "effect": 1.3e-15,
+            "low": 1.2e-15,
+            "high": 1.4e-15,
+            "is": "below",
+            "margin": 1e-12,
+            "n": 5.0,
+        },
+        {
+            "claim": "C4.2",
+            "effect": None,
+            "low": None,
+            "high": None,
+            "is": "within",
+            "margin": 1.0,
+            "n": None,
+        },
     ]
 ).assign(
     statement="A < B.",
@@ -29,7 +53,11 @@ def test_numbers_have_three_digits_whatever_their_size() -> None:
         "1.3e-15 (1.2e-15 to 1.4e-15)",
         "",
     ]
-    assert [row["test"] for row in reporting.rows(TABLE)] == ["above 0.25", "below 1e-12", "within ±1"]
+    assert [row["test"] for row in reporting.rows(TABLE)] == [
+        "above 0.25",
+        "below 1e-12",
+        "within ±1",
+    ]
 
 
 def test_the_table_links_notebooks_and_says_what_is_missing() -> None:
@@ -42,7 +70,13 @@ def test_the_table_links_notebooks_and_says_what_is_missing() -> None:
 def test_the_page_begins_with_the_verdicts_once_there_are_some(tmp_path: Path) -> None:
     entry = {"name": "09_time", "status": "succeeded", "seconds": 1.0, "peak_pss_mb": 1}
     entry["finished"] = "2026-01-01T00:00:00"
-    about = {"profile": "quick", "date": "2026-01-01T00:00:00", "seconds": 1.0, "peak_pss_mb": 1, "cores": 2}
+    about = {
+        "profile": "quick",
+        "date": "2026-01-01T00:00:00",
+        "seconds": 1.0,
+        "peak_pss_mb": 1,
+        "cores": 2,
+    }
     about |= {"system": "Linux", "versions": {}, "notebooks": [entry]}
     assert 'id="verdicts"' not in page.render(tmp_path, about, NOTEBOOKS)
     (tmp_path / "tables").mkdir()
@@ -55,20 +89,28 @@ def test_the_page_begins_with_the_verdicts_once_there_are_some(tmp_path: Path) -
 
 
 def test_the_file_for_the_letters_values_is_there_and_empty() -> None:
-    assert (DATA / "letter" / "reported.csv").read_text().splitlines() == [",".join(reporting.COLUMNS)]
+    assert (DATA / "letter" / "reported.csv").read_text().splitlines() == [
+        ",".join(reporting.COLUMNS)
+    ]
     assert len(reporting.beside(reporting.load_reported(), DATA)) == 0
 
 
 def test_values_stand_beside_ours_where_they_are_about_the_same(tmp_path: Path) -> None:
     path = tmp_path / "reported.csv"
     rows = [
-        "Table 9,wake,smallcnn,two nodes,balanced,OA,55.5,%,4",  # invented values: only the matching is tested
+        # invented values: only the matching is tested
+        "Table 9,wake,smallcnn,two nodes,balanced,OA,55.5,%,4",
         "Table 9,wake,smallcnn,two nodes,single,OA,55.5,%,4",  # not among ours
         "Fig. 9,wake,smallcnn,two nodes,balanced,step time,0.5,s,5",
         "Fig. 9,wake,smallcnn,two nodes,balanced,energy,3,J,5",  # nothing of ours
     ]
     path.write_text("\n".join([",".join(reporting.COLUMNS), *rows]) + "\n")
-    ours = {"dataset": ["brandenburg", "wake"], "model": "smallcnn", "strategy": "balanced", "oa": [0.4, 0.5]}
+    ours = {
+        "dataset": ["brandenburg", "wake"],
+        "model": "smallcnn",
+        "strategy": "balanced",
+        "oa": [0.4, 0.5],
+    }
     pd.DataFrame(ours).to_csv(tmp_path / "07_accuracy_table.csv", index=False)
     times = {"model": "smallcnn", "strategy": ["equal", "balanced"], "step (ms)": [80.0, 30.0]}
     pd.DataFrame(times).to_csv(tmp_path / "09_time.csv", index=False)
@@ -79,7 +121,10 @@ def test_values_stand_beside_ours_where_they_are_about_the_same(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("item,value\n", "they must be"), (f"{','.join(reporting.COLUMNS)}\na,b,c,d,e,OA,97 %,%,1\n", "97 %")],
+    [
+        ("item,value\n", "they must be"),
+        (f"{','.join(reporting.COLUMNS)}\na,b,c,d,e,OA,97 %,%,1\n", "97 %"),
+    ],
 )
 def test_a_wrong_file_of_values_is_refused(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "reported.csv"
@@ -98,7 +143,18 @@ def test_other_load_is_read_where_it_is_known(tmp_path: Path) -> None:
 
 def test_verdicts_of_other_notebooks_are_listed(tmp_path: Path) -> None:
     assert len(reporting.others(tmp_path)) == 0
-    row = {"claim": "modelled", "margin": 0.8, "word": "supported", "effect": 0.9, "low": 0.85, "high": 0.95}
+    row = {
+        "claim": "modelled",
+        "margin": 0.8,
+        "word": "supported",
+        "effect": 0.9,
+        "low": 0.85,
+        "high": 0.95,
+    }
     pd.DataFrame([row]).to_csv(tmp_path / "10_verdict.csv", index=False)
     found = reporting.others(tmp_path)
-    assert found.loc[0, ["notebook", "claim", "verdict"]].tolist() == ["10", "modelled", "supported"]
+    assert found.loc[0, ["notebook", "claim", "verdict"]].tolist() == [
+        "10",
+        "modelled",
+        "supported",
+    ]

@@ -8,7 +8,9 @@ from torch.utils.data import DataLoader
 
 from hetlib.sampler import BalancedSampler, deal
 
-shares_lists = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(lambda shares: sum(shares) > 0)
+shares_lists = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(
+    lambda shares: sum(shares) > 0
+)
 
 
 def read(size, shares, **options):
@@ -75,17 +77,31 @@ def test_epochs_differ_and_repeat():
 
 
 @given(st.integers(1, 300), shares_lists, st.integers(0, 99), st.booleans(), st.booleans())
-def test_replicas_with_shards_draw_their_own_samples_and_all_once(size, shares, seed, shuffle, drop_last):
+def test_replicas_with_shards_draw_their_own_samples_and_all_once(
+    size, shares, seed, shuffle, drop_last
+):
     drop_last = drop_last and size >= sum(shares)
     own = np.random.default_rng(seed).permutation(size)  # the order in which the samples are owned
     options = {"seed": seed, "shuffle": shuffle, "drop_last": drop_last}
-    samplers = [BalancedSampler(size, shares, rank=r, shards=own, **options) for r in range(len(shares))]
+    samplers = [
+        BalancedSampler(size, shares, rank=r, shards=own, **options) for r in range(len(shares))
+    ]
     steps = -(-size // sum(shares))
     totals = np.sum([samplers[0].counts(k) for k in range(steps)], axis=0)
     shards = [set(part.tolist()) for part in np.split(own, np.cumsum(totals)[:-1])]
     for _ in range(2):  # epochs
-        used = [i for r, sampler in enumerate(samplers) for step in sampler for i in step if i in shards[r]]
-        assert len(set(used)) == len(used) == (size // sum(shares) * sum(shares) if drop_last else size)
+        used = [
+            i
+            for r, sampler in enumerate(samplers)
+            for step in sampler
+            for i in step
+            if i in shards[r]
+        ]
+        assert (
+            len(set(used))
+            == len(used)
+            == (size // sum(shares) * sum(shares) if drop_last else size)
+        )
 
 
 def test_shards_are_shuffled_anew_each_epoch_and_read_in_order_without():
@@ -100,12 +116,17 @@ def test_shards_are_shuffled_anew_each_epoch_and_read_in_order_without():
 
 def test_shards_must_name_every_sample():
     for wrong in ([0, 1], [0, 1, 1], [1, 2, 3]):
-        with pytest.raises(ValueError, match=f"`shards` has {len(wrong)} numbers; it must be some order of 0 to 2"):
+        with pytest.raises(
+            ValueError, match=f"`shards` has {len(wrong)} numbers; it must be some order of 0 to 2"
+        ):
             BalancedSampler(3, [1], rank=0, shards=wrong)
 
 
 def test_drop_last_and_order():
-    assert read(10, [2, 1], shuffle=False, drop_last=True) == [[[0, 1], [3, 4], [6, 7]], [[2], [5], [8]]]
+    assert read(10, [2, 1], shuffle=False, drop_last=True) == [
+        [[0, 1], [3, 4], [6, 7]],
+        [[2], [5], [8]],
+    ]
 
 
 def test_feeds_a_dataloader_that_reads_ahead():
@@ -127,7 +148,9 @@ def test_feeds_a_dataloader_that_reads_ahead():
     ],
 )
 def test_wrong_arguments_are_named(arguments, word):
-    size, plan, rank, drop_last = (*arguments, 0, False)[: len(arguments)] + (0, False)[len(arguments) - 2 :]
+    size, plan, rank, drop_last = (*arguments, 0, False)[: len(arguments)] + (0, False)[
+        len(arguments) - 2 :
+    ]
     with pytest.raises(ValueError, match=word):
         BalancedSampler(size, plan, rank=rank, drop_last=drop_last)
 

@@ -30,7 +30,9 @@ def test_closed_form_shares_are_those_of_the_partition(replicas: int, ratio: flo
 
 
 def test_scaling_without_costs_reaches_the_ideal_and_equal_shares_the_slowest() -> None:
-    rows = scaling(hetlib.SpeedModel.constant(5000.0), 8, 4.0, 64, FREE, steps=2).set_index("strategy")
+    rows = scaling(hetlib.SpeedModel.constant(5000.0), 8, 4.0, 64, FREE, steps=2).set_index(
+        "strategy"
+    )
     assert rows.ideal["balanced"] == 4 + 4 / 4
     assert rows.speedup["balanced"] == pytest.approx(5)
     assert rows.efficiency["balanced"] == pytest.approx(1)
@@ -78,10 +80,20 @@ def test_a_rebalanced_plan_reaches_the_optimum_on_a_trace() -> None:
 
 def test_noise_of_a_record_is_free_of_its_plans_and_drift() -> None:
     virtual = hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 1]))
-    size = {"global_batch": 32, "shares": (24, 8), "max_steps": 12, "epochs": 20, "dataset_options": {"per_class": 16}}
-    record = virtual.train(hetlib.Experiment(plans=((6, (8, 24)),), drift=((9, (4.0, 1.0)),), **size))  # type: ignore[arg-type]
+    size = {
+        "global_batch": 32,
+        "shares": (24, 8),
+        "max_steps": 12,
+        "epochs": 20,
+        "dataset_options": {"per_class": 16},
+    }
+    record = virtual.train(
+        hetlib.Experiment(plans=((6, (8, 24)),), drift=((9, (4.0, 1.0)),), **size)
+    )  # type: ignore[arg-type]
     levels = np.repeat([[3.0, 1.0], [1.0, 3.0], [4.0, 3.0]], [6, 3, 3], axis=0)
-    record.steps = {"compute": (levels * np.where(np.arange(12) % 6 == 4, 2.0, 1.0)[:, None]).tolist()}
+    record.steps = {
+        "compute": (levels * np.where(np.arange(12) % 6 == 4, 2.0, 1.0)[:, None]).tolist()
+    }
     found = drift.noise(record)
     assert found.shape[1] == 2
     assert set(found.ravel()) <= {1.0, 2.0}
@@ -92,13 +104,25 @@ def test_noise_of_a_record_is_free_of_its_plans_and_drift() -> None:
 
 ROWS = pd.concat([scaling(FAST, k, r, 16, FREE, steps=2) for k in (1, 2, 8) for r in (2, 4)])
 BY_RATIO = ROWS[ROWS.replicas == 2]
-BY_COST = pd.concat([scaling(FAST, 2, 4, 16, lambda k, c=c: c * (k > 1), steps=2) for c in (0.0, 0.01)])  # type: ignore[misc]
+BY_COST = pd.concat(
+    [scaling(FAST, 2, 4, 16, lambda k, c=c: c * (k > 1), steps=2) for c in (0.0, 0.01)]
+)  # type: ignore[misc]
 KIND = (np.full(20, 0.03), [(0, (8, 8)), (9, (4, 12)), (20, (8, 8))])
 DRAWN: dict[str, tuple[float, Callable[[], Figure]]] = {
     "scaling": (7.16, lambda: figures.scaling_figure(ROWS[ROWS.ratio == 4], BY_RATIO, BY_COST)),
     "efficiency": (7.16, lambda: figures.efficiency_figure(ROWS)),
-    "pays": (3.5, lambda: figures.pays_figure([1, 4, 16], [1, 10], np.array([[0.4, 0.4, 0.3], [1.6, 1.2, 0.9]]))),
-    "drift": (7.16, lambda: figures.drift_figure({"One": {"static": KIND}, "Two": {"re-fit": KIND, "optimum": KIND}})),
+    "pays": (
+        3.5,
+        lambda: figures.pays_figure(
+            [1, 4, 16], [1, 10], np.array([[0.4, 0.4, 0.3], [1.6, 1.2, 0.9]])
+        ),
+    ),
+    "drift": (
+        7.16,
+        lambda: figures.drift_figure(
+            {"One": {"static": KIND}, "Two": {"re-fit": KIND, "optimum": KIND}}
+        ),
+    ),
     "one drift": (7.16, lambda: figures.drift_figure({"One": {"proportional": KIND}})),
 }
 
@@ -110,7 +134,9 @@ def test_size_and_bytes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for folder in ("a", "b"):
         monkeypatch.setattr(products.paths, "RESULTS", tmp_path / folder)
         figure = draw()
-        products.save_figure(figure, "00_some", caption="Some.", keep=keeper("00", "quick", "computed"))
+        products.save_figure(
+            figure, "00_some", caption="Some.", keep=keeper("00", "quick", "computed")
+        )
         saved.append([file.read_bytes() for file in sorted((tmp_path / folder).rglob("00_some.*"))])
     assert figure.get_figwidth() == width
     assert saved[0] == saved[1]

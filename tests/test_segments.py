@@ -39,7 +39,9 @@ def test_segments_equal_separate_passes(counts, momentum, dims):
     segments: list[int] = []
     segment_batchnorm(layer, segments)
     for _ in range(3):
-        x = torch.randn(9, 4, *[3] * (0 if dims == 1 else dims), dtype=torch.float64, requires_grad=True)
+        x = torch.randn(
+            9, 4, *[3] * (0 if dims == 1 else dims), dtype=torch.float64, requires_grad=True
+        )
         y = x.detach().clone().requires_grad_()
         segments[:] = counts
         weights = torch.randn_like(x)
@@ -80,7 +82,14 @@ def test_the_error_grows_with_the_mean_as_that_of_rounding_the_input_does(mean, 
         images = x.to(dtype, copy=True).requires_grad_()
         y = forward(layer, images)
         (y * factors).sum().backward()
-        found = (y.detach(), images.grad, layer.weight.grad, layer.bias.grad, layer.running_mean, layer.running_var)
+        found = (
+            y.detach(),
+            images.grad,
+            layer.weight.grad,
+            layer.bias.grad,
+            layer.running_mean,
+            layer.running_var,
+        )
         return [tensor.double() for tensor in found]
 
     def apart(layer, images):
@@ -90,13 +99,16 @@ def test_the_error_grows_with_the_mean_as_that_of_rounding_the_input_does(mean, 
     torchs = numbers(copy.deepcopy(layer), apart, torch.float32)
     ours = numbers(segment_batchnorm(layer, counts), nn.Module.__call__, torch.float32)
     for mine, plain, right in zip(ours, torchs, exact, strict=True):
-        # float32 rounds such values by 3e-8 of the mean, and torch itself is off by up to 4e-7 of it, channels last.
+        # float32 rounds such values by 3e-8 of the mean, and torch itself is off by up to 4e-7 of
+        # it, channels last.
         assert (mine - right).norm() <= max((plain - right).norm(), 4e-7 * mean * right.norm())
 
 
 def test_segments_keep_little_more_for_the_backward_pass_than_one_batch():
     images = torch.randn(128, 13, 16, 16).contiguous(memory_format=torch.channels_last)
-    plain = build_model("smallcnn", bands=13, classes=8, size=16, norm="batch").to(memory_format=torch.channels_last)
+    plain = build_model("smallcnn", bands=13, classes=8, size=16, norm="batch").to(
+        memory_format=torch.channels_last
+    )
     segmented = segment_batchnorm(copy.deepcopy(plain), [2] * 64)
     assert saved_bytes(lambda: segmented(images)) < 1.1 * saved_bytes(lambda: plain(images))
 

@@ -16,9 +16,14 @@ from hetlib_bundle.profiles import PROFILES
 from hetlib_bundle.recorded import keeper
 
 BASE = hetlib.Experiment(
-    global_batch=128, shares=(90, 26, 9, 3), epochs=1, max_steps=3, lr=0.05,
-    model_options={"norm": "group"}, dataset_options={"per_class": 16},
-)  # fmt: skip
+    global_batch=128,
+    shares=(90, 26, 9, 3),
+    epochs=1,
+    max_steps=3,
+    lr=0.05,
+    model_options={"norm": "group"},
+    dataset_options={"per_class": 16},
+)
 CASES = {name: settings.changed(BASE, changes) for name, changes in settings.SETTINGS.items()}
 
 
@@ -29,7 +34,9 @@ def train(experiment: hetlib.Experiment, **options: Any) -> hetlib.RunRecord:
 
 def test_a_setting_changes_what_it_says() -> None:
     assert CASES["base"] == BASE
-    assert CASES["mild-shares"] == dataclasses.replace(BASE, shares=(64, 32, 16, 16), evaluate_every=0)
+    assert CASES["mild-shares"] == dataclasses.replace(
+        BASE, shares=(64, 32, 16, 16), evaluate_every=0
+    )
     assert CASES["fixed-shards"].dataset_options == {"per_class": 16, "shards": True}
     assert CASES["Adam"].optimizer_options == {}  # not SGD's momentum
     assert len({case.global_batch for case in CASES.values()}) == 1
@@ -46,9 +53,13 @@ def test_one_process_is_the_same_for_all_shares_and_owners() -> None:
     assert settings.one_process(smaller, BASE).global_batch == 4
 
 
-def test_the_base_is_found_among_the_runs_of_07(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base_is_found_among_the_runs_of_07(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     platform = hetlib.Platform.emulated([1.0, 3.3, 10.0, 30.0])
-    known = hetlib.VirtualReplicas(platform).train(dataclasses.replace(BASE, strategy="single"), store=tmp_path)
+    known = hetlib.VirtualReplicas(platform).train(
+        dataclasses.replace(BASE, strategy="single"), store=tmp_path
+    )
     monkeypatch.setattr("hetlib.runs.train", lambda *_: pytest.fail("trained again"))
     for name in ("base", "eight-replicas", "fixed-shards"):
         one = settings.one_process(CASES[name], BASE)
@@ -76,7 +87,10 @@ def table() -> pd.DataFrame:
     parts = []
     for name in ("base", "fixed-shards"):
         runs = {
-            strategy: [train(dataclasses.replace(CASES[name], strategy=strategy, seed=seed)) for seed in (0, 1)]
+            strategy: [
+                train(dataclasses.replace(CASES[name], strategy=strategy, seed=seed))
+                for seed in (0, 1)
+            ]
             for strategy in ("balanced", "uneven-plain")
         }
         single = [train(dataclasses.replace(BASE, strategy="single", seed=seed)) for seed in (1, 0)]
@@ -97,16 +111,25 @@ def test_differences_are_paired_by_seed(table: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    [lambda table: table, lambda table: table[table.seed == 0], lambda table: table[table.strategy != "balanced"]],
+    [
+        lambda table: table,
+        lambda table: table[table.seed == 0],
+        lambda table: table[table.strategy != "balanced"],
+    ],
 )
 def test_the_figure_shows_means_and_seeds_and_repeats(
-    rows: Callable[[pd.DataFrame], pd.DataFrame], table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: Callable[[pd.DataFrame], pd.DataFrame],
+    table: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     saved = []
     for folder in ("a", "b"):
         monkeypatch.setattr(products.paths, "RESULTS", tmp_path / folder)
         figure = settings.settings_figure(shown := rows(table))
-        products.save_figure(figure, "14_some", caption="Some.", keep=keeper("14", "quick", "computed"))
+        products.save_figure(
+            figure, "14_some", caption="Some.", keep=keeper("14", "quick", "computed")
+        )
         saved.append([path.read_bytes() for path in sorted((tmp_path / folder).rglob("14_some.*"))])
     assert saved[0] == saved[1]
     axes = figure.axes[0]
@@ -114,6 +137,8 @@ def test_the_figure_shows_means_and_seeds_and_repeats(
     means = shown.groupby(["setting", "strategy"])[settings.DIFFERENCE].mean()
     drawn = [bar.lines[0].get_xdata()[0] for bar in axes.containers]
     assert sorted(drawn) == pytest.approx(sorted(means))
-    ticks = np.concatenate([line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_alpha()])
+    ticks = np.concatenate(
+        [line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_alpha()]
+    )
     assert sorted(ticks) == pytest.approx(sorted(shown[settings.DIFFERENCE]))
     assert len(figure.legends[0].get_texts()) == shown.strategy.nunique()

@@ -29,8 +29,14 @@ def test_a_replica_without_share_neither_computes_nor_communicates():
 
 def test_overlap_hides_what_fits_beside_the_computing():
     compute = MODELS[0].time(64)
-    for cost, overlap, visible in ((0.5, 0.5, 0.5 - 0.5 * compute), (0.25 * compute, 0.5, 0), (0.5, 0.0, 0.5)):
-        steps = simulate(MODELS[:2], (64, 1), 2, communication=lambda _, cost=cost: cost, overlap=overlap)
+    for cost, overlap, visible in (
+        (0.5, 0.5, 0.5 - 0.5 * compute),
+        (0.25 * compute, 0.5, 0),
+        (0.5, 0.0, 0.5),
+    ):
+        steps = simulate(
+            MODELS[:2], (64, 1), 2, communication=lambda _, cost=cost: cost, overlap=overlap
+        )
         assert steps == pytest.approx(np.full(2, compute + visible))
 
 
@@ -54,7 +60,8 @@ def test_a_seed_is_a_result_and_memory_is_bounded():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"shares": (1, 2)}, {"shares": (0, 0, 0)}, {"steps": 0}, {"overlap": 1.5}, {"straggler": -1}]
+    "wrong",
+    [{"shares": (1, 2)}, {"shares": (0, 0, 0)}, {"steps": 0}, {"overlap": 1.5}, {"straggler": -1}],
 )
 def test_wrong_arguments_are_named(wrong):
     arguments = {"shares": (1, 2, 3), "steps": 4} | wrong

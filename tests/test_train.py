@@ -35,7 +35,8 @@ def difference(a: RunRecord, b: RunRecord) -> float:
     """Return the largest relative difference of any weight or buffer."""
     assert a.weights.keys() == b.weights.keys()
     return max(
-        np.linalg.norm(a.weights[name] - b.weights[name]) / max(np.linalg.norm(b.weights[name]), 1e-30)
+        np.linalg.norm(a.weights[name] - b.weights[name])
+        / max(np.linalg.norm(b.weights[name]), 1e-30)
         for name in a.weights
     )
 
@@ -79,24 +80,37 @@ def test_shares_beyond_what_fits_are_accumulated(pool, strategy, monkeypatch):
     """Uneven numbers of passes: 45 samples in five, 13 in two, 6 in one."""
     experiment = dataclasses.replace(SETTINGS, strategy=strategy)
     whole = hetlib.VirtualReplicas(PLATFORM).train(experiment, keep_weights=True)
-    monkeypatch.setattr(pool, "platform", hetlib.Platform.from_list([{"max_batch": n} for n in (10, 7, 10)]))
+    monkeypatch.setattr(
+        pool, "platform", hetlib.Platform.from_list([{"max_batch": n} for n in (10, 7, 10)])
+    )
     real = pool.train(experiment, keep_weights=True)
     assert difference(whole, real) < 1e-10
     assert real.epochs[-1]["loss"] == pytest.approx(whole.epochs[-1]["loss"], rel=1e-9)
-    job = Job(dataclasses.replace(experiment, max_steps=1), pool.platform, (45, 13, 6), (1, 1, 1), (10, 7, 10), False)
+    job = Job(
+        dataclasses.replace(experiment, max_steps=1),
+        pool.platform,
+        (45, 13, 6),
+        (1, 1, 1),
+        (10, 7, 10),
+        False,
+    )
     assert pool.run(workers.pass_sizes, job) == [[9] * 5, [7, 6], [6]]
 
 
 def test_a_plan_with_passes_is_trained_in_them(pool):
     experiment = dataclasses.replace(SETTINGS, shares=None, max_steps=2)
-    plan = hetlib.Partition((45, 13, 6), (1.0, 1.0, 1.0), 0.0, None, None, ("",) * 3, passes=(2, 1, 4))
+    plan = hetlib.Partition(
+        (45, 13, 6), (1.0, 1.0, 1.0), 0.0, None, None, ("",) * 3, passes=(2, 1, 4)
+    )
     with mock.patch.object(pool, "run", side_effect=pool.run) as run:
         pool.train(experiment, plan_with=plan)
     assert run.call_args.args[1].most == (23, 64, 2)
 
 
 def test_accumulation_is_refused_where_it_would_change_the_result(pool, monkeypatch):
-    monkeypatch.setattr(pool, "platform", hetlib.Platform.from_list([{"max_batch": n} for n in (44, 64, 64)]))
+    monkeypatch.setattr(
+        pool, "platform", hetlib.Platform.from_list([{"max_batch": n} for n in (44, 64, 64)])
+    )
     for replicas in (pool, hetlib.VirtualReplicas(pool.platform)):
         for norm in ("batch", "pooled", "balanced"):
             with pytest.raises(ValueError, match=rf"`norm` is '{norm}'.*'group'"):
@@ -124,12 +138,17 @@ def test_balanced_statistics_make_batchnorm_equal_one_process(pool):
         assert difference(pool.train(experiment, keep_weights=True), single) < 1e-10
     local = dataclasses.replace(SETTINGS, model_options={"norm": "batch"})
     single = dataclasses.replace(local, strategy="single")
-    assert difference(pool.train(local, keep_weights=True), pool.train(single, keep_weights=True)) > 0.01
+    assert (
+        difference(pool.train(local, keep_weights=True), pool.train(single, keep_weights=True))
+        > 0.01
+    )
 
 
 def test_replicas_with_strips_of_the_scene(pool):
     """Processes and virtual replicas agree, and it is another run than with samples from anywhere."""
-    strips = dataclasses.replace(SETTINGS, dataset_options={"per_class": 20, "shards": True}, strategy="uneven-plain")
+    strips = dataclasses.replace(
+        SETTINGS, dataset_options={"per_class": 20, "shards": True}, strategy="uneven-plain"
+    )
     virtual = hetlib.VirtualReplicas(PLATFORM).train(strips, keep_weights=True)
     assert difference(virtual, pool.train(strips, keep_weights=True)) < 1e-10
     anywhere = dataclasses.replace(strips, dataset_options={"per_class": 20})
@@ -151,7 +170,9 @@ def test_a_replica_without_share_stays_out(pool):
 
 def test_an_empty_share_in_the_last_step(pool):
     # 160 samples in steps of 159: the last step has one sample, so two of three replicas have none.
-    experiment = dataclasses.replace(SETTINGS, global_batch=159, shares=(100, 58, 1), epochs=2, max_steps=None)
+    experiment = dataclasses.replace(
+        SETTINGS, global_batch=159, shares=(100, 58, 1), epochs=2, max_steps=None
+    )
     real = pool.train(experiment, keep_weights=True)
     single = hetlib.VirtualReplicas(PLATFORM).train(
         dataclasses.replace(experiment, strategy="single"), keep_weights=True
@@ -168,9 +189,13 @@ def test_the_same_run_twice_is_the_same_to_the_bit(pool):
 
 
 def test_random_layers_follow_the_seed_and_leave_the_callers_generator_alone():
-    experiment = dataclasses.replace(SETTINGS, model="mobilenet_v3_small", dtype="float32", max_steps=2)
+    experiment = dataclasses.replace(
+        SETTINGS, model="mobilenet_v3_small", dtype="float32", max_steps=2
+    )
     before = torch.get_rng_state()
-    first, second = (hetlib.VirtualReplicas(PLATFORM).train(experiment, keep_weights=True) for _ in range(2))
+    first, second = (
+        hetlib.VirtualReplicas(PLATFORM).train(experiment, keep_weights=True) for _ in range(2)
+    )
     assert difference(first, second) == 0
     assert before.equal(torch.get_rng_state())
 
@@ -178,7 +203,12 @@ def test_random_layers_follow_the_seed_and_leave_the_callers_generator_alone():
 @pytest.mark.parametrize("optimizer", ["Adam", "RMSprop"])
 def test_any_torch_optimizer_and_schedule(pool, optimizer):
     experiment = dataclasses.replace(
-        SETTINGS, optimizer=optimizer, optimizer_options=None, lr=1e-3, schedule="cosine", max_steps=3
+        SETTINGS,
+        optimizer=optimizer,
+        optimizer_options=None,
+        lr=1e-3,
+        schedule="cosine",
+        max_steps=3,
     )
     assert np.isfinite(pool.train(experiment).epochs[-1]["loss"])
 
@@ -188,7 +218,10 @@ def test_records_are_reused_by_fingerprint_and_read_as_frames(pool, tmp_path):
     record = pool.train(experiment, store=tmp_path)
     again = pool.train(experiment, store=tmp_path)
     assert again.started == record.started  # read back, not run again
-    assert pool.train(dataclasses.replace(experiment, seed=1), store=tmp_path).fingerprint != record.fingerprint
+    assert (
+        pool.train(dataclasses.replace(experiment, seed=1), store=tmp_path).fingerprint
+        != record.fingerprint
+    )
     assert len(list(tmp_path.glob("*.json"))) == 2
     runs = runs_frame([record])
     assert runs.loc[0, "shares"] == "45/13/6"
@@ -218,7 +251,9 @@ def test_shares_and_learning_rate_of_every_strategy():
         experiment = Experiment(strategy=name, global_batch=64, lr=0.1)
         assert shares_for(experiment, speeds, planned) == expected.get(name, planned)
         rate = learning_rate(experiment, planned)
-        assert rate == (pytest.approx(0.1 * 9 / (1 / 10 + 1 / 40 + 1 / 14) / 64) if "retuned" in name else 0.1)
+        assert rate == (
+            pytest.approx(0.1 * 9 / (1 / 10 + 1 / 40 + 1 / 14) / 64) if "retuned" in name else 0.1
+        )
 
 
 @pytest.mark.parametrize(

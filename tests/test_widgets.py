@@ -15,7 +15,9 @@ class Parent:
         return list(self.command)
 
 
-@pytest.mark.parametrize("command", [("python", "/bin/papermill", "a.ipynb"), ("jupyter-nbconvert", "--execute")])
+@pytest.mark.parametrize(
+    "command", [("python", "/bin/papermill", "a.ipynb"), ("jupyter-nbconvert", "--execute")]
+)
 def test_nothing_is_drawn_under_a_batch_tool(monkeypatch, command):
     monkeypatch.delenv("HETLIB_BATCH", raising=False)
     monkeypatch.setattr(psutil.Process, "parent", lambda _: Parent(*command))

@@ -31,7 +31,9 @@ def flat_gradient(model: nn.Module) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
-def reduced_gradients(rank: int, cases: list[tuple[int, tuple[int, ...], int, bool]]) -> list[list[np.ndarray]]:
+def reduced_gradients(
+    rank: int, cases: list[tuple[int, tuple[int, ...], int, bool]]
+) -> list[list[np.ndarray]]:
     """Return the reduced gradient of every step of an epoch, for each ``(samples, shares, seed, balanced)``."""
     results = []
     for samples, shares, seed, balanced in cases:
@@ -107,7 +109,9 @@ def square(rank: int, number: int) -> int:
 
 def pass_sizes(rank: int, job: Job) -> list[int]:
     """Train, and return how many samples went through this replica at a time."""
-    with mock.patch.object(ImageDataset, "gather", autospec=True, side_effect=ImageDataset.gather) as gather:
+    with mock.patch.object(
+        ImageDataset, "gather", autospec=True, side_effect=ImageDataset.gather
+    ) as gather:
         train(rank, job)
     return [len(call.args[1]) for call in gather.call_args_list if call.args[0].split == "train"]
 

@@ -40,7 +40,9 @@ class Net(nn.Module):
         return self.head(x.flatten(2).mean(2) if x.dim() > 2 else x)
 
 
-def make_batch(samples: int, dims: int, seed: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+def make_batch(
+    samples: int, dims: int, seed: int, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     images = 3 + 2 * torch.randn(samples, 3, *[4] * dims, generator=generator, dtype=torch.float64)
     return images.to(dtype), torch.randint(0, 3, (samples,), generator=generator)
@@ -91,7 +93,9 @@ def epoch(
         F.cross_entropy(outputs, labels[indices]).backward()
         found["outputs"] += numbers(outputs)
         found["inputs"] += numbers(x.grad)
-        found["parameters"].append(np.concatenate([g.ravel() for g in numbers(*(p.grad for p in model.parameters()))]))
+        found["parameters"].append(
+            np.concatenate([g.ravel() for g in numbers(*(p.grad for p in model.parameters()))])
+        )
         optimizer.step()
         optimizer.zero_grad()
     found["buffers"] = numbers(*network.buffers())
@@ -100,7 +104,9 @@ def epoch(
     return found
 
 
-def order_of_collectives(rank: int, shares: tuple[int, ...], own_group: bool, sizes: list[float]) -> list[list[str]]:
+def order_of_collectives(
+    rank: int, shares: tuple[int, ...], own_group: bool, sizes: list[float]
+) -> list[list[str]]:
     """Return, for each bucket size, in which order this rank starts its all-reduces."""
     logs = []
     original = dist.all_reduce
@@ -111,14 +117,18 @@ def order_of_collectives(rank: int, shares: tuple[int, ...], own_group: bool, si
             log.append(f"norm {tensor.numel()}")
             return original(tensor, *args, **options)
 
-        def hook(state: Any, bucket: dist.GradBucket, log: list[str] = log) -> torch.futures.Future[torch.Tensor]:
+        def hook(
+            state: Any, bucket: dist.GradBucket, log: list[str] = log
+        ) -> torch.futures.Future[torch.Tensor]:
             log.append(f"bucket {bucket.index()}")
             work = original(bucket.buffer().div_(dist.get_world_size()), async_op=True)
             return work.get_future().then(lambda future: future.value()[0])
 
         samples = 3 * sum(shares)
         sampler = hetlib.BalancedSampler(samples, shares, seed=0)
-        network = hetlib.convert_batchnorm(Net(2, 0).double(), dist.new_group() if own_group else None)
+        network = hetlib.convert_batchnorm(
+            Net(2, 0).double(), dist.new_group() if own_group else None
+        )
         model = DistributedDataParallel(network, bucket_cap_mb=megabytes)
         model.register_comm_hook(None, hook)
         hetlib.balance(model, sampler)
@@ -186,7 +196,10 @@ def pool(rank: int, weights: list[float], steps: int = 3) -> tuple[list[np.ndarr
         hetlib.pool_batchnorm(model, samples=weights[rank])
     finally:
         dist.all_reduce = original
-    return [*before, *numbers(*(b for layer in kept for b in (layer.running_mean, layer.running_var)))], len(calls)
+    return [
+        *before,
+        *numbers(*(b for layer in kept for b in (layer.running_mean, layer.running_var))),
+    ], len(calls)
 
 
 def bad_weights(rank: int) -> list[str]:
@@ -205,17 +218,26 @@ def plain_where_it_has_to_be(rank: int) -> dict[str, bool]:
 
     x = torch.randn(4 + rank, 3, generator=torch.Generator().manual_seed(rank))
     plain = nn.BatchNorm1d(3)
-    layer = hetlib.convert_batchnorm(copy.deepcopy(plain), dist.new_group([rank], use_local_synchronization=True))
+    layer = hetlib.convert_batchnorm(
+        copy.deepcopy(plain), dist.new_group([rank], use_local_synchronization=True)
+    )
     alone = torch.equal(layer(x), plain(x)) and torch.equal(layer.running_var, plain.running_var)
     layer.eval()
     plain.eval()
-    evaluation = torch.equal(layer(x[: rank + 1]), plain(x[: rank + 1]))  # ranks may call it as often as they like
+    # ranks may call it as often as they like
+    evaluation = torch.equal(layer(x[: rank + 1]), plain(x[: rank + 1]))
     copied = copy.deepcopy(hetlib.convert_batchnorm(nn.BatchNorm1d(3)))
     together = not torch.equal(copied(x), nn.BatchNorm1d(3)(x))
-    return {"alone": alone, "evaluation": evaluation, "copy": together and isinstance(copied, BalancedBatchNorm)}
+    return {
+        "alone": alone,
+        "evaluation": evaluation,
+        "copy": together and isinstance(copied, BalancedBatchNorm),
+    }
 
 
 def plan_of_a_converted_model(rank: int) -> tuple[int, ...]:
     """Each rank times as many steps as it likes: the layers of the copy must not wait for each other."""
     model = hetlib.convert_batchnorm(Net(2, 0))
-    return hetlib.plan(model, torch.randn(4, 3, 4, 4), global_batch=32, seconds=0.2 + 0.2 * rank).shares
+    return hetlib.plan(
+        model, torch.randn(4, 3, 4, 4), global_batch=32, seconds=0.2 + 0.2 * rank
+    ).shares

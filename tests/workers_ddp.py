@@ -75,7 +75,9 @@ SITUATIONS = {
     "uneven accumulation": S(shares=(9, 0, 4), samples=30, parts=(2, 5, 4)),
     "uneven accumulation, checked": S(shares=(9, 3, 4), samples=30, parts=(2, 5, 4), check=True),
     "valid pixels": S(net="pixels", counted="pixels", check=True),
-    "valid pixels, accumulated": S(net="pixels", counted="pixels", parts=(3, 2, 1), shares=(7, 2, 4)),
+    "valid pixels, accumulated": S(
+        net="pixels", counted="pixels", parts=(3, 2, 1), shares=(7, 2, 4)
+    ),
     "class weights": S(counted="weights", shares=(7, 2, 4)),
     "sum": S(reduction="sum"),
     "sum, accumulated": S(reduction="sum", shares=(7, 2, 4), parts=(3, 2, 1)),
@@ -89,7 +91,9 @@ SITUATIONS = {
     "shared": S(net="shared"),
     "batchnorm": S(net="batchnorm", check=True, samples=29, tolerance=1e-10),
     "static graph": S(ddp=(("static_graph", True),)),
-    "bucket view": S(ddp=(("gradient_as_bucket_view", True),), shares=(9, 0, 4), samples=30, parts=(2, 5, 4)),
+    "bucket view": S(
+        ddp=(("gradient_as_bucket_view", True),), shares=(9, 0, 4), samples=30, parts=(2, 5, 4)
+    ),
     "small buckets": S(ddp=(("bucket_cap_mb", 1e-4),)),
     "channels last": S(channels_last=True),
     "fp16 hook": S(hook="fp16", tolerance=2e-3),
@@ -110,15 +114,23 @@ def make(s: Situation) -> tuple[torch.Tensor, torch.Tensor]:
     if s.net == "pixels":
         labels[torch.rand(shape, generator=generator) < 0.4] = -100
         labels[::3] = -100  # whole samples without a valid pixel
-    return images.contiguous(memory_format=torch.channels_last) if s.channels_last else images, labels
+    return images.contiguous(
+        memory_format=torch.channels_last
+    ) if s.channels_last else images, labels
 
 
 def count(s: Situation, labels: torch.Tensor) -> torch.Tensor | float:
     """Return what the mean of a loss divides by."""
-    return WEIGHTS.to(labels.device)[labels].sum() if s.counted == "weights" else (labels != -100).sum()
+    return (
+        WEIGHTS.to(labels.device)[labels].sum()
+        if s.counted == "weights"
+        else (labels != -100).sum()
+    )
 
 
-def loss_of(s: Situation, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def loss_of(
+    s: Situation, model: nn.Module, images: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
     outputs = [model(images, shift=0.1 * k) for k in range(s.passes)]
     logits = sum(o["logits"] if isinstance(o, dict) else o for o in outputs)
     weight = WEIGHTS.to(labels.device) if s.counted == "weights" else None
@@ -154,12 +166,16 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
     sampler = hetlib.BalancedSampler(s.samples, s.shares, seed=1)
     model: Any = DistributedDataParallel(inner, **dict(s.ddp))  # type: ignore[arg-type]
     if s.hook == "power":
-        state = power.PowerSGDState(None, matrix_approximation_rank=64, start_powerSGD_iter=2, min_compression_rate=0.1)
+        state = power.PowerSGDState(
+            None, matrix_approximation_rank=64, start_powerSGD_iter=2, min_compression_rate=0.1
+        )
         model.register_comm_hook(state, power.powerSGD_hook)
     elif s.hook:
         model.register_comm_hook(None, getattr(default_hooks, f"{s.hook}_compress_hook"))
     known = None if s.counted else sampler
-    hetlib.balance(model, known, passes=s.passes, reduction=s.reduction, check=s.check, verify_every=1)
+    hetlib.balance(
+        model, known, passes=s.passes, reduction=s.reduction, check=s.check, verify_every=1
+    )
     if s.compiled == "outside":
         model = torch.compile(model, backend="aot_eager")
     scaler = torch.amp.GradScaler("cpu", init_scale=256, enabled=s.precision == "float16")
@@ -167,7 +183,10 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
     results = []
     for indices in sampler:
         size = s.parts[rank] if s.parts else max(len(indices), 1)
-        x, y = images[indices].to(device, torch.float32 if s.precision else torch.float64), labels[indices].to(device)
+        x, y = (
+            images[indices].to(device, torch.float32 if s.precision else torch.float64),
+            labels[indices].to(device),
+        )
         parts = list(zip(x.split(size), y.split(size), strict=True))
         if s.counted:
             hetlib.announce(model, *[count(s, y) for _, y in parts])
@@ -192,7 +211,9 @@ def one_process(s: Situation) -> list[torch.Tensor]:
     results = []
     for _, indices in hetlib.BalancedSampler(s.samples, s.shares, rank=0, seed=1).steps():
         net.zero_grad()
-        loss_of(dataclasses.replace(s, precision=""), net, images[indices], labels[indices]).backward()
+        loss_of(
+            dataclasses.replace(s, precision=""), net, images[indices], labels[indices]
+        ).backward()
         if s.clip:
             nn.utils.clip_grad_norm_(net.parameters(), s.clip)
         results.append(gradient(net))
@@ -200,7 +221,11 @@ def one_process(s: Situation) -> list[torch.Tensor]:
 
 
 def autocast(s: Situation) -> Any:
-    return torch.autocast("cpu", getattr(torch, s.precision)) if s.precision else contextlib.nullcontext()
+    return (
+        torch.autocast("cpu", getattr(torch, s.precision))
+        if s.precision
+        else contextlib.nullcontext()
+    )
 
 
 def overflow(rank: int) -> list[tuple[float, bool]]:
@@ -247,7 +272,9 @@ def _steps(model: Any, sampler: Any, change: Callable[[], Any] = lambda: None) -
 def mistakes(rank: int) -> dict[str, str]:
     """Return the messages that wrong jobs end with, all of them on every replica."""
 
-    def trained(net: nn.Module, change: Callable[[], Any] = lambda: None, **options: Any) -> Callable[[], Any]:
+    def trained(
+        net: nn.Module, change: Callable[[], Any] = lambda: None, **options: Any
+    ) -> Callable[[], Any]:
         return lambda: _steps(*_wrapped(net, **options), change)
 
     hooked, drifting = Net(), Net(seed=3)
@@ -302,7 +329,9 @@ def loaded_batches(rank: int) -> list[tuple[int, ...]]:
     images, labels = make(S(samples=16))
     data = torch.utils.data.TensorDataset(images, labels)
     sampler = hetlib.BalancedSampler(16, (6, 0), rank=rank)
-    loader = torch.utils.data.DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
+    loader = torch.utils.data.DataLoader(
+        data, batch_sampler=sampler, collate_fn=hetlib.collate(data)
+    )
     return [tuple(x.shape) + tuple(y.shape) for x, y in _typed(loader)]
 
 

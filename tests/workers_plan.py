@@ -26,7 +26,10 @@ def own_plan(rank: int, bounds: list[dict[str, int]]) -> tuple[hetlib.Partition,
     before = [p.detach().clone() for p in model.parameters()]
     images = torch.randn(5, 4, 16, 16)  # fewer than any local batch
     plan = hetlib.plan(model, images, global_batch=48, seconds=0.2, **bounds[rank])
-    same = all(torch.equal(p, q) and p.grad is None for p, q in zip(model.parameters(), before, strict=True))
+    same = all(
+        torch.equal(p, q) and p.grad is None
+        for p, q in zip(model.parameters(), before, strict=True)
+    )
     return plan, same and not any(m._forward_hooks for m in model.modules())
 
 
@@ -54,9 +57,13 @@ def equal_shares_in_a_race(rank: int, slowdown: float) -> tuple[int, list[float]
     return times.shape[1], np.median(times[..., 1], axis=1).tolist()
 
 
-def plans_of_known_times(rank: int, seconds: dict[tuple[int, int], float]) -> dict[tuple[int, int], int]:
+def plans_of_known_times(
+    rank: int, seconds: dict[tuple[int, int], float]
+) -> dict[tuple[int, int], int]:
     """Race plans whose steps sleep, without a budget, for seven steps at most; return how many each took."""
-    task = Task(Replica(), torch.nn.Linear(2, 1), lambda network, n: network(torch.ones(n, 2)).mean(), plain)
+    task = Task(
+        Replica(), torch.nn.Linear(2, 1), lambda network, n: network(torch.ones(n, 2)).mean(), plain
+    )
     asleep = {shares[rank]: slept for shares, slept in seconds.items()}
 
     def step(n: int) -> tuple[float, float]:
@@ -79,7 +86,12 @@ def a_slow_pass_beside_a_slow_update(rank: int, slept: float) -> float:
             time.sleep(slept if rank else 0.0)
             super().step(*arguments)
 
-    task = Task(Replica(), torch.nn.Linear(2, 1), loss_of, lambda network: Slow(network.parameters(), lr=0.0))
+    task = Task(
+        Replica(),
+        torch.nn.Linear(2, 1),
+        loss_of,
+        lambda network: Slow(network.parameters(), lr=0.0),
+    )
     return float(np.median(race(task, [(8, 8)], 0.0)[8, 8][..., 0].max(0)))
 
 
@@ -89,7 +101,10 @@ def wrapped_for_a_plan(rank: int, experiment: hetlib.Experiment) -> list[dict[st
     platform = hetlib.Platform.emulated([1, 1])
     with mock.patch("hetlib.race.DistributedDataParallel", wrap):
         planner._on_replica(rank, experiment, platform, planner._decide, 0.1, True)
-    return [{name: value for name, value in call.kwargs.items() if name != "process_group"} for call in wrap.mock_calls]
+    return [
+        {name: value for name, value in call.kwargs.items() if name != "process_group"}
+        for call in wrap.mock_calls
+    ]
 
 
 class Branches(torch.nn.Module):
@@ -110,7 +125,9 @@ def unused_parameters(rank: int) -> hetlib.Partition:
 def bars_drawn(rank: int, shown: bool) -> bool:
     """Plan, and return whether this rank drew a bar."""
     with contextlib.redirect_stderr(io.StringIO()) as drawn:
-        hetlib.plan(torch.nn.Linear(6, 3), torch.randn(4, 6), global_batch=16, seconds=0.1, progress=shown)
+        hetlib.plan(
+            torch.nn.Linear(6, 3), torch.randn(4, 6), global_batch=16, seconds=0.1, progress=shown
+        )
     return "planning:" in drawn.getvalue()
 
 
@@ -123,4 +140,6 @@ def little_memory(rank: int, most: tuple[int, ...]) -> hetlib.Partition:
 def stored_plan(rank: int, folder: str, global_batch: int) -> hetlib.Partition:
     torch.manual_seed(0)
     model = torch.nn.Linear(6, 3)
-    return hetlib.plan(model, torch.randn(4, 6), global_batch=global_batch, seconds=0.1, store=folder)
+    return hetlib.plan(
+        model, torch.randn(4, 6), global_batch=global_batch, seconds=0.1, store=folder
+    )

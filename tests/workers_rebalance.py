@@ -13,11 +13,16 @@ from tests.workers import flat_gradient, make_data, make_model
 
 
 def gradients_with_replans(
-    rank: int, samples: int, shares: tuple[int, ...], replans: dict[int, tuple[int, ...]], ahead: int
+    rank: int,
+    samples: int,
+    shares: tuple[int, ...],
+    replans: dict[int, tuple[int, ...]],
+    ahead: int,
 ) -> tuple[list[np.ndarray], list[int]]:
     """Train an epoch, replanning after given numbers of steps; return gradients and local batches.
 
-    ``ahead`` steps are read before they are used, as by a DataLoader with workers (which a replica cannot start).
+    ``ahead`` steps are read before they are used, as by a DataLoader with workers (which a replica
+    cannot start).
     """
     images, labels = make_data(samples, 0)
     sampler = hetlib.BalancedSampler(samples, shares, seed=0)
@@ -38,7 +43,9 @@ def gradients_with_replans(
     return gradients, sizes
 
 
-def exchanged(rank: int, seconds: list[list[float]], shares: tuple[int, ...]) -> tuple[list, list[list[float]]]:
+def exchanged(
+    rank: int, seconds: list[list[float]], shares: tuple[int, ...]
+) -> tuple[list, list[list[float]]]:
     """Feed this replica's own column of ``seconds``; return what it decided and what it observed."""
     models = [hetlib.SpeedModel.constant(1000.0)] * len(shares)
     rebalancer = hetlib.Rebalancer(models, shares)

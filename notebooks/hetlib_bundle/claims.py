@@ -18,7 +18,16 @@ from hetlib_bundle import paths
 
 from .verdict import DIRECTIONS, Verdict, verdict
 
-__all__ = ["CELL", "Claim", "column_values", "judge", "judge_records", "judge_values", "load", "report"]
+__all__ = [
+    "CELL",
+    "Claim",
+    "column_values",
+    "judge",
+    "judge_records",
+    "judge_values",
+    "load",
+    "report",
+]
 __all__ += ["stored_records", "timed", "values"]
 
 REGISTER = paths.DATA / "claims.yaml"
@@ -45,27 +54,50 @@ class Claim:
     def __post_init__(self) -> None:
         margin_ok = isinstance(self.margin, (int, float)) and math.isfinite(self.margin)
         kinds = (*QUANTITIES, "column")
-        needed = QUANTITIES[self.quantity][1] if self.quantity in QUANTITIES else len(self.strategies)
+        needed = (
+            QUANTITIES[self.quantity][1] if self.quantity in QUANTITIES else len(self.strategies)
+        )
         known = {"notebook", "table"} | ({"column"} if self.quantity == "column" else set())
-        cell = CELL if self.quantity == "column" else CELL[:2]  # a record does not say for which setting it stands
+        # a record does not say for which setting it stands
+        cell = CELL if self.quantity == "column" else CELL[:2]
         checks = [
             ("quantity", self.quantity in kinds, f"one of {list(kinds)}"),
             ("direction", self.direction in DIRECTIONS, f"one of {list(DIRECTIONS)}"),
-            ("margin", margin_ok and (self.direction != "within" or self.margin > 0), "a number, > 0 for 'within'"),
+            (
+                "margin",
+                margin_ok and (self.direction != "within" or self.margin > 0),
+                "a number, > 0 for 'within'",
+            ),
             ("least", isinstance(self.least, int) and self.least >= 2, "a whole number >= 2"),
             ("strategies", len(self.strategies) == needed, f"{needed} names for this quantity"),
-            ("strategies", set(self.strategies) <= set(STRATEGIES), f"names out of {list(STRATEGIES)}"),
+            (
+                "strategies",
+                set(self.strategies) <= set(STRATEGIES),
+                f"names out of {list(STRATEGIES)}",
+            ),
             ("data", set(self.data) <= set(cell), f"a mapping with keys out of {cell}"),
-            ("grid", len(self.grid) in (2, 3) and min(self.grid) >= 1, "whole numbers >= 1: data sets, CNNs, settings"),
-            ("source", known <= set(self.source) <= known | {"run_with"}, f"a mapping of {sorted(known)}, run_with"),
+            (
+                "grid",
+                len(self.grid) in (2, 3) and min(self.grid) >= 1,
+                "whole numbers >= 1: data sets, CNNs, settings",
+            ),
+            (
+                "source",
+                known <= set(self.source) <= known | {"run_with"},
+                f"a mapping of {sorted(known)}, run_with",
+            ),
         ]
         for name, holds, allowed in checks:
             if not holds:
-                raise ValueError(f"claim {self.id}: `{name}` is {getattr(self, name)!r}; it must be {allowed}.")
+                raise ValueError(
+                    f"claim {self.id}: `{name}` is {getattr(self, name)!r}; it must be {allowed}."
+                )
 
     def folder(self, results: str) -> Path:
         """Return the folder that holds the claim's values, of the folder of results of that name."""
-        return paths.RESULTS / "-".join([results, *map(str, self.source.get("run_with", {}).values())])
+        return paths.RESULTS / "-".join(
+            [results, *map(str, self.source.get("run_with", {}).values())]
+        )
 
     def command(self, results: str) -> str:
         """Return the shell command that makes the claim's values, for the folder of results of that name."""
@@ -73,31 +105,46 @@ class Claim:
         if not (extra := self.source.get("run_with", {})):
             options = " ".join(f"--{name} {value}" for name, value in given.items())
             return f"hetlib reproduce {options} --only {self.source['notebook'][:2]}"
-        recorded = given.pop("source", "") == "recorded"  # what is not among the records has to be computed
+        # what is not among the records has to be computed
+        recorded = given.pop("source", "") == "recorded"
         options = " ".join(f"-p {name} {value}" for name, value in (given | extra).items())
         command = f"papermill notebooks/{self.source['notebook']}.ipynb out.ipynb {options}"
-        return f"{command} -p source computed, then hetlib record --profile {given['profile']}" if recorded else command
+        return (
+            f"{command} -p source computed, then hetlib record --profile {given['profile']}"
+            if recorded
+            else command
+        )
 
 
 def load(path: Path = REGISTER) -> dict[str, Claim]:
     """Read the register: claims by id, in its order.
 
     Raises:
-        ValueError: An unknown, missing or wrong field, or an id used twice; the message names claim and field.
+        ValueError: An unknown, missing or wrong field, or an id used twice; the message names claim
+            and field.
     """
     entries = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("claims", [])
-    allowed = {f.name: f.default is f.default_factory is dataclasses.MISSING for f in dataclasses.fields(Claim)}
+    allowed = {
+        f.name: f.default is f.default_factory is dataclasses.MISSING
+        for f in dataclasses.fields(Claim)
+    }
     claims: dict[str, Claim] = {}
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict):
-            raise ValueError(f"claim number {number} in {path} is {entry!r}; write it as fields, see the file's head.")
+            raise ValueError(
+                f"claim number {number} in {path} is {entry!r}; write it as fields, see the file's head."
+            )
         name = entry.get("id", f"number {number}")
         if unknown := sorted(set(entry) - set(allowed)):
-            raise ValueError(f"claim {name} in {path} has unknown fields {unknown}; allowed are {list(allowed)}.")
+            raise ValueError(
+                f"claim {name} in {path} has unknown fields {unknown}; allowed are {list(allowed)}."
+            )
         if missing := [key for key, needed in allowed.items() if needed and key not in entry]:
             raise ValueError(f"claim {name} in {path} lacks the fields {missing}; add them.")
         if name in claims:
-            raise ValueError(f"claim {name} in {path} is there twice; a changed claim gets a new id.")
+            raise ValueError(
+                f"claim {name} in {path} is there twice; a changed claim gets a new id."
+            )
         claims[name] = Claim(**entry)
     return claims
 
@@ -105,16 +152,23 @@ def load(path: Path = REGISTER) -> dict[str, Claim]:
 def timed(record: RunRecord) -> dict[str, Any]:
     """Return a measured run's median step and mean epoch in seconds, and the part of it that the fastest one waits.
 
-    The first epoch is a warm-up and left out; with several fastest replicas the first of them counts.
+    The first epoch is a warm-up and left out; with several fastest replicas the first of them
+    counts.
     """
     steps, epochs = len(record.step_seconds), record.epochs[-1]["epoch"]
     if epochs < 2:
-        raise ValueError(f"run {record.fingerprint} has {epochs} epoch; a timed run needs 2, the first is a warm-up.")
+        raise ValueError(
+            f"run {record.fingerprint} has {epochs} epoch; a timed run needs 2, the first is a warm-up."
+        )
     first = steps // epochs
     seconds = record.step_seconds[first:]
     fastest = int(np.argmin([replica["slowdown"] for replica in record.platform]))
     idle = float(np.asarray(record.steps["wait"])[first:, fastest].sum() / seconds.sum())
-    return {"step": float(np.median(seconds)), "epoch": float(seconds.sum()) / (epochs - 1), "idle": idle}
+    return {
+        "step": float(np.median(seconds)),
+        "epoch": float(seconds.sum()) / (epochs - 1),
+        "idle": idle,
+    }
 
 
 def ideal_speedup(slowdowns: Sequence[float]) -> float:
@@ -126,7 +180,8 @@ def _ideal(record: RunRecord) -> float:
     return ideal_speedup([replica["slowdown"] for replica in record.platform])
 
 
-# From the runs of one seed, in the order of the claim's strategies, to one value; and how many strategies it takes.
+# From the runs of one seed, in the order of the claim's strategies, to one value; and how many
+# strategies it takes.
 QUANTITIES: Mapping[str, tuple[Callable[..., float], int]] = {
     "OA difference": (lambda a, b: 100 * (a.scores["oa"] - b.scores["oa"]), 2),
     "idle": (lambda a: timed(a)["idle"], 1),
@@ -146,10 +201,14 @@ def values(claim: Claim, records: Iterable[RunRecord]) -> pd.DataFrame:
     for record in records:
         run = record.experiment
         key = (run["dataset"], run["model"], run["seed"])
-        if run["strategy"] not in claim.strategies or any(run[name] != value for name, value in claim.data.items()):
+        if run["strategy"] not in claim.strategies or any(
+            run[name] != value for name, value in claim.data.items()
+        ):
             continue
         if run["strategy"] in found.setdefault(key, {}):
-            raise ValueError(f"claim {claim.id}: two records of {run['strategy']} for {key}; give one run each.")
+            raise ValueError(
+                f"claim {claim.id}: two records of {run['strategy']} for {key}; give one run each."
+            )
         found[key][run["strategy"]] = record
     compute = QUANTITIES[claim.quantity][0]
     rows = [
@@ -171,7 +230,13 @@ def column_values(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
     if (column := claim.source["column"]) not in table:
         return pd.DataFrame(columns=[*CELL, "seed", "value"])
     cells = {name: table.get(name, "") for name in CELL}
-    return pd.DataFrame({**cells, "seed": table.get("seed", range(len(table))), "value": table[column].astype(float)})
+    return pd.DataFrame(
+        {
+            **cells,
+            "seed": table.get("seed", range(len(table))),
+            "value": table[column].astype(float),
+        }
+    )
 
 
 def judge(claim: Claim, found: pd.DataFrame) -> pd.DataFrame:
@@ -190,7 +255,9 @@ def judge_records(ids: Iterable[str], records: Sequence[RunRecord]) -> pd.DataFr
 
     One row a claim and cell; a claim about other data than the records' has none.
     """
-    return judge_values({name: values(load()[name], records) for name in ids}).drop(columns="setting")
+    return judge_values({name: values(load()[name], records) for name in ids}).drop(
+        columns="setting"
+    )
 
 
 def judge_values(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -210,8 +277,14 @@ _JUDGED = ["n", "effect", "low", "high", "verdict", "unit"]
 def weakest(claim: Claim, cells: pd.DataFrame) -> pd.Series:
     """Return the cell nearest to failing: the statement is about all of them, so this one speaks for the claim."""
     rank = cells.word.map(WORDS.index)
-    slack = {"above": cells.low, "below": -cells.high, "within": -cells[["low", "high"]].abs().max(axis=1)}
-    return cells.assign(rank=rank, slack=slack[claim.direction]).sort_values(["rank", "slack"]).iloc[0]
+    slack = {
+        "above": cells.low,
+        "below": -cells.high,
+        "within": -cells[["low", "high"]].abs().max(axis=1),
+    }
+    return (
+        cells.assign(rank=rank, slack=slack[claim.direction]).sort_values(["rank", "slack"]).iloc[0]
+    )
 
 
 def stored_records(profile: str, table: str, folder: Path | None = None) -> list[RunRecord]:
@@ -243,15 +316,18 @@ def _recorded_runs(claim: Claim, profile: str) -> list[RunRecord]:
     if not claim.source.get("run_with"):
         return []
     name, *words = claim.folder(profile).name.split("-recorded")
-    kept = recorded.RECORDED / "".join([name, *words]) / f"{claim.source['notebook'][:2]}_runs.jsonl"
+    kept = (
+        recorded.RECORDED / "".join([name, *words]) / f"{claim.source['notebook'][:2]}_runs.jsonl"
+    )
     return recorded.read(kept)[2] if words and kept.exists() else []
 
 
 def report(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Judge the whole register from ``results/<profile>``: one row a claim, and one row a claim and cell.
 
-    A claim over a grid takes the word and the numbers of its `weakest` cell: that all cells hold is tested at the
-    level of one test (intersection-union), without a correction. A smaller grid than asked cannot be supported.
+    A claim over a grid takes the word and the numbers of its `weakest` cell: that all cells hold is
+    tested at the level of one test (intersection-union), without a correction. A smaller grid than
+    asked cannot be supported.
     """
     rows, parts = [], []
     for claim in load().values():
@@ -272,12 +348,34 @@ def report(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         small = any(size < wanted for size, wanted in zip(sizes, claim.grid, strict=True))
         word = "underpowered" if small and worst.word == "supported" else worst.word
         have, wanted = (" x ".join(map(str, numbers)) for numbers in (sizes, claim.grid))
-        note = f"{have} of {wanted} data sets x CNNs{' x settings' * (len(sizes) > 2)}" if small else ""
+        note = (
+            f"{have} of {wanted} data sets x CNNs{' x settings' * (len(sizes) > 2)}"
+            if small
+            else ""
+        )
         note = note or (f"fewer than {claim.least} values" if worst.n < claim.least else "")
         row |= {"verdict": word, "n": worst.n, "cells": len(cells), "note": note}
         rows.append(row | {name: worst[name] for name in ("effect", "low", "high")})
-        parts.append(cells.rename(columns={"word": "verdict"}).assign(claim=claim.id, unit=claim.unit))
-    columns = ["claim", "statement", "effect", "low", "high", "unit", "is", "margin", "n", "cells", "verdict"]
+        parts.append(
+            cells.rename(columns={"word": "verdict"}).assign(claim=claim.id, unit=claim.unit)
+        )
+    columns = [
+        "claim",
+        "statement",
+        "effect",
+        "low",
+        "high",
+        "unit",
+        "is",
+        "margin",
+        "n",
+        "cells",
+        "verdict",
+    ]
     table = pd.DataFrame(rows).reindex(columns=[*columns, "note", "notebook"])
-    cells = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["claim", *CELL, *_JUDGED])
+    cells = (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else pd.DataFrame(columns=["claim", *CELL, *_JUDGED])
+    )
     return table, cells[["claim", *CELL, *_JUDGED]]

@@ -14,7 +14,9 @@ from hetlib_bundle import paths
 __all__ = ["app", "main"]
 
 summary = "Balanced gradients for distributed training on devices of different speed."
-app = typer.Typer(help=summary, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help=summary, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 PlatformFile = Annotated[Path | None, typer.Option(help="YAML file; equal CPU replicas without it")]
 
 
@@ -30,11 +32,19 @@ def plain_errors() -> Iterator[None]:
 
 @app.command()
 def reproduce(
-    profile: Annotated[str, typer.Option(help="quick (default), standard (default if recorded), full")] = "",
-    source: Annotated[str, typer.Option(help="computed here, or recorded: drawn in minutes from data/recorded")] = "",
+    profile: Annotated[
+        str, typer.Option(help="quick (default), standard (default if recorded), full")
+    ] = "",
+    source: Annotated[
+        str, typer.Option(help="computed here, or recorded: drawn in minutes from data/recorded")
+    ] = "",
     only: Annotated[list[str] | None, typer.Option(help="Number of a notebook, repeatable")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Leave out what succeeded and has not changed")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Untimed notebooks at a time; 2 on two cores")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Leave out what succeeded and has not changed")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Untimed notebooks at a time; 2 on two cores")
+    ] = None,
 ) -> None:
     """Run the notebooks and collect tables and figures in results/PROFILE/index.html, or PROFILE-recorded.
 
@@ -44,12 +54,20 @@ def reproduce(
 
     with plain_errors():
         if not any(paths.NOTEBOOKS.glob("*.ipynb")):
-            raise FileNotFoundError(f"no notebooks in {paths.NOTEBOOKS}; run in a clone: pip install -e .")
-        raise typer.Exit(runner.reproduce(profile, only or (), resume=resume, jobs=jobs, source=source))
+            raise FileNotFoundError(
+                f"no notebooks in {paths.NOTEBOOKS}; run in a clone: pip install -e ."
+            )
+        raise typer.Exit(
+            runner.reproduce(profile, only or (), resume=resume, jobs=jobs, source=source)
+        )
 
 
 @app.command()
-def record(profile: Annotated[str, typer.Option(help="Size whose finished results are taken")] = "standard") -> None:
+def record(
+    profile: Annotated[
+        str, typer.Option(help="Size whose finished results are taken")
+    ] = "standard",
+) -> None:
     """Copy what the notebooks kept in results/PROFILE to data/recorded/PROFILE."""
     from . import recorded
 
@@ -60,7 +78,11 @@ def record(profile: Annotated[str, typer.Option(help="Size whose finished result
 
 
 @app.command()
-def rerun(fingerprint: Annotated[str, typer.Argument(help="Of a recorded run; its first characters suffice")]) -> None:
+def rerun(
+    fingerprint: Annotated[
+        str, typer.Argument(help="Of a recorded run; its first characters suffice")
+    ],
+) -> None:
     """Run a recorded run again and compare: status 1 where the scores differ."""
     from .rerun import again, compare, find
 
@@ -78,7 +100,9 @@ def train(
     experiment: Annotated[Path, typer.Argument(help="YAML file with fields of hetlib.Experiment")],
     platform: PlatformFile = None,
     plan: Annotated[Path | None, typer.Option(help="Plan that `hetlib plan --out` wrote")] = None,
-    virtual: Annotated[bool, typer.Option("--virtual", help="Compute all replicas in one process, untimed")] = False,
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="Compute all replicas in one process, untimed")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the record")] = Path("results/records"),
 ) -> None:
     """Train an experiment, write its record, print its scores and its median step.
@@ -98,7 +122,9 @@ def train(
     if not leads():
         return
     oa, aa, kappa = record.scores.values()
-    typer.echo(f"OA {oa:.4f}  AA {aa:.4f}  kappa {kappa:.4f}  shares {'/'.join(map(str, record.shares))}")
+    typer.echo(
+        f"OA {oa:.4f}  AA {aa:.4f}  kappa {kappa:.4f}  shares {'/'.join(map(str, record.shares))}"
+    )
     step = "" if virtual else f"median step {1e3 * np.median(record.step_seconds[1:]):.1f} ms"
     typer.echo(step or "no step times: virtual replicas")
     typer.echo(f"record {record.save(out)}")
@@ -110,7 +136,9 @@ def plan(
     platform: PlatformFile = None,
     global_batch: Annotated[int, typer.Option(help="Samples a step over all replicas")] = 128,
     seconds: Annotated[float, typer.Option(help="Time for the measurement")] = 10.0,
-    accumulate: Annotated[bool, typer.Option("--accumulate", help="Let shares exceed max_batch, in passes")] = False,
+    accumulate: Annotated[
+        bool, typer.Option("--accumulate", help="Let shares exceed max_batch, in passes")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="YAML file to write the plan to")] = None,
 ) -> None:
     """Measure a model on all replicas at once and print the shares with the shortest step; under torchrun, too."""
@@ -121,7 +149,9 @@ def plan(
     with plain_errors(), start(read_platform(platform)) as replicas:
         experiment = hetlib.Experiment(model=model, global_batch=global_batch)
         shown = None if leads() else False
-        found = hetlib.plan_experiment(experiment, replicas, seconds=seconds, accumulate=accumulate, progress=shown)
+        found = hetlib.plan_experiment(
+            experiment, replicas, seconds=seconds, accumulate=accumulate, progress=shown
+        )
         if not leads():
             return
         if out:
@@ -169,7 +199,9 @@ def read_experiment(path: Path, plan: Path | None = None) -> "hetlib.Experiment"
         if plan:
             planned = yaml.safe_load(plan.read_text())
             if not isinstance(planned, dict) or "shares" not in planned:
-                raise ValueError(f"with plan file {str(plan)!r}, which has no `shares`; `hetlib plan --out` writes one")
+                raise ValueError(
+                    f"with plan file {str(plan)!r}, which has no `shares`; `hetlib plan --out` writes one"
+                )
             fields["shares"] = planned["shares"]
         experiment = hetlib.Experiment(**fields)
         data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)

@@ -35,7 +35,11 @@ def _to_array(plain: dict[str, Any]) -> np.ndarray:
 
 
 def _frame(table: pd.DataFrame) -> dict[str, Any]:
-    labels = {"name": table.index.name, "dtype": str(table.index.dtype), "values": table.index.tolist()}
+    labels = {
+        "name": table.index.name,
+        "dtype": str(table.index.dtype),
+        "values": table.index.tolist(),
+    }
     columns = [[name, str(column.dtype), column.tolist()] for name, column in table.items()]
     return {"index": labels, "columns": columns}
 
@@ -43,7 +47,9 @@ def _frame(table: pd.DataFrame) -> dict[str, Any]:
 def _to_frame(plain: dict[str, Any]) -> pd.DataFrame:
     labels, columns = plain["index"], plain["columns"]
     index = pd.Index(labels["values"], dtype=labels["dtype"], name=labels["name"])
-    return pd.DataFrame({name: pd.Series(values, index, dtype) for name, dtype, values in columns}, index)
+    return pd.DataFrame(
+        {name: pd.Series(values, index, dtype) for name, dtype, values in columns}, index
+    )
 
 
 KINDS = {
@@ -60,8 +66,9 @@ def encode(value: Any, runs: list[RunRecord]) -> Any:
     """Return ``value`` as what JSON holds; its run records are appended to ``runs`` and referred to by their number.
 
     Args:
-        value: None, numbers, strings, tuples, lists and dicts with string keys, arrays of numbers, data frames with a
-            plain index, and `RunRecord`, `Partition` or `SpeedModel`, in any nesting.
+        value: None, numbers, strings, tuples, lists and dicts with string keys, arrays of numbers,
+            data frames with a plain index, and `RunRecord`, `Partition` or `SpeedModel`, in any
+            nesting.
         runs: Run records so far.
 
     Raises:
@@ -72,17 +79,27 @@ def encode(value: Any, runs: list[RunRecord]) -> Any:
     if isinstance(value, RunRecord):
         runs.append(value)
         return {"kind": "run", "value": len(runs) - 1}
-    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+    if (
+        value is None
+        or isinstance(value, (bool, int, str))
+        or (isinstance(value, float) and math.isfinite(value))
+    ):
         return value
     if isinstance(value, list):
         return [encode(item, runs) for item in value]
-    if isinstance(value, dict) and "kind" not in value and all(isinstance(key, str) for key in value):
+    if (
+        isinstance(value, dict)
+        and "kind" not in value
+        and all(isinstance(key, str) for key in value)
+    ):
         return {key: encode(item, runs) for key, item in value.items()}
     for name, kind in KINDS.items():
         if isinstance(value, kind.type):
             return {"kind": name, "value": encode(kind.plain(value), runs)}
     known = "numbers, strings, tuples, lists, dicts of strings other than 'kind', arrays, frames, RunRecord"
-    raise TypeError(f"cannot keep {type(value).__name__} {str(value)[:60]!r}; allowed are {known}, {', '.join(KINDS)}.")
+    raise TypeError(
+        f"cannot keep {type(value).__name__} {str(value)[:60]!r}; allowed are {known}, {', '.join(KINDS)}."
+    )
 
 
 def decode(plain: Any, runs: Sequence[RunRecord]) -> Any:

@@ -22,7 +22,8 @@ def cost(
 ) -> dict[str, object]:
     """Count and time a CNN of `hetlib.models.MODELS` in float32, on the CPU, with the threads that torch has now.
 
-    A step is forward and backward pass and an SGD update, on random images already in memory, channels last.
+    A step is forward and backward pass and an SGD update, on random images already in memory,
+    channels last.
 
     Args:
         name: The CNN, with its default norm.
@@ -33,13 +34,18 @@ def cost(
         seconds: Budget of the timing; three rounds over the batches are timed whatever they take.
 
     Returns:
-        ``model``, ``parameters``, ``multiply-adds`` (of one image, forward), ``norm layers``, ``all-reduced bytes`` (of
-        a step: the gradients in float32), ``step <n> (ms)`` for each batch (medians), and the straight line through the
-        first and last of them: ``fixed (ms)`` and ``per sample (ms)``.
+        ``model``, ``parameters``, ``multiply-adds`` (of one image, forward), ``norm layers``,
+        ``all-reduced bytes`` (of a step: the gradients in float32), ``step <n> (ms)`` for each
+        batch (medians), and the straight line through the first and last of them: ``fixed (ms)``
+        and ``per sample (ms)``.
     """
-    network = build_model(name, bands=bands, classes=classes, size=size).to(memory_format=torch.channels_last)
+    network = build_model(name, bands=bands, classes=classes, size=size).to(
+        memory_format=torch.channels_last
+    )
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(max(batches), bands, size, size, generator=generator).to(memory_format=torch.channels_last)
+    images = torch.randn(max(batches), bands, size, size, generator=generator).to(
+        memory_format=torch.channels_last
+    )
     labels = torch.randint(0, classes, (max(batches),), generator=generator)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(images[:1])
@@ -61,7 +67,9 @@ def cost(
         taken.append([step(n) for n in batches])
     medians = [1e3 * statistics.median(column) for column in zip(*taken, strict=True)]
     slope = (medians[-1] - medians[0]) / (batches[-1] - batches[0])
-    kinds = Counter(type(module).__name__ for module in network.modules() if isinstance(module, _NORMS))
+    kinds = Counter(
+        type(module).__name__ for module in network.modules() if isinstance(module, _NORMS)
+    )
     parameters = sum(p.numel() for p in network.parameters())
     return {
         "model": name,

@@ -19,7 +19,8 @@ def history(records: Sequence[RunRecord], step_seconds: Mapping[str, float]) -> 
     Seconds are steps times the measured seconds of one step, by strategy; NaN where there is none.
     """
     rows = [
-        {name: record.experiment[name] for name in ("dataset", "model", "strategy", "seed")} | evaluation
+        {name: record.experiment[name] for name in ("dataset", "model", "strategy", "seed")}
+        | evaluation
         for record in records
         for evaluation in record.epochs
     ]
@@ -39,8 +40,18 @@ def convergence_figure(frame: pd.DataFrame) -> Figure:
                 for name in order:
                     own, look = frame[frame.strategy == name].dropna(subset=x), STYLES[name]
                     for _, seed in own.groupby("seed"):
-                        axes.plot(seed[x], factor * seed[y], color=look["color"], alpha=0.18, linewidth=0.6)
-                    mean = own.groupby("epoch")[[x, y]].mean() if x != "epoch" else own.groupby("epoch")[[y]].mean()
+                        axes.plot(
+                            seed[x],
+                            factor * seed[y],
+                            color=look["color"],
+                            alpha=0.18,
+                            linewidth=0.6,
+                        )
+                    mean = (
+                        own.groupby("epoch")[[x, y]].mean()
+                        if x != "epoch"
+                        else own.groupby("epoch")[[y]].mean()
+                    )
                     where = mean[x] if x != "epoch" else mean.index
                     axes.plot(where, factor * mean[y], label=name, **look)
                 axes.grid(axis="y")
@@ -63,9 +74,20 @@ def cost_figure(table: pd.DataFrame, batches: Sequence[int]) -> Figure:
         height = 0.8 / len(batches)
         for k, (n, colour) in enumerate(zip(batches, colours, strict=True)):
             offset = (k - (len(batches) - 1) / 2) * height
-            bars = left.barh(rows + offset, table[f"step {n} (ms)"], 0.9 * height, color=colour, label=f"{n} samples")
+            bars = left.barh(
+                rows + offset,
+                table[f"step {n} (ms)"],
+                0.9 * height,
+                color=colour,
+                label=f"{n} samples",
+            )
             left.bar_label(bars, [_short(bar.get_width()) for bar in bars], padding=2, fontsize=6.5)
-        left.set(xscale="log", xlabel="Measured time of a step (ms)", yticks=rows, yticklabels=table.model)
+        left.set(
+            xscale="log",
+            xlabel="Measured time of a step (ms)",
+            yticks=rows,
+            yticklabels=table.model,
+        )
         left.set_ylim(len(rows) - 0.5, -0.5)
         left.margins(x=0.12)
         bars = right.barh(rows, table["all-reduced bytes"] / 1e6, 0.62, color="#E69F00")

@@ -1,6 +1,7 @@
 """Traces of replicas whose speed changes, and how plans follow them; every step time here is modelled from a trace.
 
-A trace is an array ``(steps, replicas)`` of factors: compute time over what the replica's step model says.
+A trace is an array ``(steps, replicas)`` of factors: compute time over what the replica's step
+model says.
 """
 
 from collections.abc import Sequence
@@ -34,13 +35,18 @@ def schedule(steps: int, changes: Sequence[tuple[int, Sequence[float]]]) -> np.n
 def noise(record: RunRecord) -> np.ndarray:
     """Return a measured run's compute times over their median, ``(steps, active replicas)``.
 
-    Medians are taken per replica and stretch of equal plan and slow-down, so that only noise is left. Dropped are the
-    first step after each change, which allocates memory, and steps shorter than the global batch.
+    Medians are taken per replica and stretch of equal plan and slow-down, so that only noise is
+    left. Dropped are the first step after each change, which allocates memory, and steps shorter
+    than the global batch.
     """
     compute, size = np.asarray(record.steps["compute"]), record.experiment["global_batch"]
     per_epoch = -(-record.dataset["train"] // size)
-    full = (np.arange(len(compute)) % per_epoch < per_epoch - 1) | (record.dataset["train"] % size == 0)
-    starts = sorted({0, *(step for step, _ in record.plans), *(step for step, _ in record.experiment["drift"])})
+    full = (np.arange(len(compute)) % per_epoch < per_epoch - 1) | (
+        record.dataset["train"] % size == 0
+    )
+    starts = sorted(
+        {0, *(step for step, _ in record.plans), *(step for step, _ in record.experiment["drift"])}
+    )
     parts = []
     for first, last in zip(starts, [*starts[1:], len(compute)], strict=True):
         part = compute[first + 1 : last][full[first + 1 : last]]
@@ -63,7 +69,10 @@ def constant_speeds(models: Sequence[SpeedModel], shares: Sequence[int]) -> list
 
 
 def follow(
-    models: Sequence[SpeedModel], shares: Sequence[int], trace: np.ndarray, rebalancer: Rebalancer | None = None
+    models: Sequence[SpeedModel],
+    shares: Sequence[int],
+    trace: np.ndarray,
+    rebalancer: Rebalancer | None = None,
 ) -> Followed:
     """Run a trace, with times exchanged as `Rebalancer.exchange` does: a few steps at once, known one step later.
 

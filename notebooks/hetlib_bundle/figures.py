@@ -31,13 +31,24 @@ STYLES: dict[str, dict[str, Any]] = {
     "single": {"color": "#000000", "marker": "o", "linestyle": "-"},
     "equal": {"color": "#0072B2", "marker": "s", "linestyle": "--"},
     "uneven-plain": {"color": "#D55E00", "marker": "^", "linestyle": "-."},
-    "uneven-plain-retuned": {"color": "#E69F00", "marker": "v", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
+    "uneven-plain-retuned": {
+        "color": "#E69F00",
+        "marker": "v",
+        "linestyle": (0, (3, 1, 1, 1, 1, 1)),
+    },
     "speed-weighted": {"color": "#CC79A7", "marker": "X", "linestyle": ":"},
     "balanced": {"color": "#009E73", "marker": "D", "linestyle": (0, (5, 1))},
     "fastest-only": {"color": "#56B4E9", "marker": "P", "linestyle": (0, (1, 1))},
 }
-_WAIT: dict[str, Any] = {"color": "#E6E6E6", "hatch": "////", "edgecolor": "#8C8C8C", "linewidth": 0}
-_PHASES = dict(zip(PHASES, ({"color": "#0072B2"}, _WAIT, {"color": "#E69F00"}, {"color": "k"}), strict=True))
+_WAIT: dict[str, Any] = {
+    "color": "#E6E6E6",
+    "hatch": "////",
+    "edgecolor": "#8C8C8C",
+    "linewidth": 0,
+}
+_PHASES = dict(
+    zip(PHASES, ({"color": "#0072B2"}, _WAIT, {"color": "#E69F00"}, {"color": "k"}), strict=True)
+)
 
 
 def ieee_style(columns: int = 1) -> AbstractContextManager[None]:
@@ -46,20 +57,35 @@ def ieee_style(columns: int = 1) -> AbstractContextManager[None]:
         raise ValueError(f"`columns` is {columns!r}; allowed are 1 and 2.")
     width = {1: 3.5, 2: 7.16}[columns]
     settings: dict[Any, Any] = {"figure.figsize": (width, 0.62 * width)}
-    settings |= {"font.family": "STIXGeneral", "mathtext.fontset": "stix", "font.size": 8, "hatch.linewidth": 0.4}
-    settings |= dict.fromkeys(("axes.titlesize", "axes.labelsize", "legend.fontsize", "figure.labelsize"), 8)
+    settings |= {
+        "font.family": "STIXGeneral",
+        "mathtext.fontset": "stix",
+        "font.size": 8,
+        "hatch.linewidth": 0.4,
+    }
+    settings |= dict.fromkeys(
+        ("axes.titlesize", "axes.labelsize", "legend.fontsize", "figure.labelsize"), 8
+    )
     settings |= dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 7.5)
     settings |= dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6)
     settings |= {"lines.linewidth": 1.1, "lines.markersize": 4, "legend.frameon": False}
-    settings |= {"axes.spines.top": False, "axes.spines.right": False, "grid.linewidth": 0.4, "grid.color": "#D9D9D9"}
-    return mpl.rc_context(settings | {"axes.axisbelow": True, "legend.handlelength": 2.8, "legend.columnspacing": 1.2})
+    settings |= {
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.linewidth": 0.4,
+        "grid.color": "#D9D9D9",
+    }
+    return mpl.rc_context(
+        settings | {"axes.axisbelow": True, "legend.handlelength": 2.8, "legend.columnspacing": 1.2}
+    )
 
 
 class RepeatableLayout(ConstrainedLayoutEngine):
     """A constrained layout with places to a millionth of the figure.
 
-    The solver behind it visits its variables in the order of their addresses, so that the last bit of a place differs
-    between processes; where that decides which way a pixel is rounded, so would the picture.
+    The solver behind it visits its variables in the order of their addresses, so that the last bit
+    of a place differs between processes; where that decides which way a pixel is rounded, so would
+    the picture.
     """
 
     def execute(self, fig: Any) -> None:
@@ -91,12 +117,22 @@ def step_time_figure(models: Mapping[str, SpeedModel]) -> Figure:
     """Draw measured step times (marks) and the models through them against the local batch; one replica a line."""
     with ieee_style():
         figure = _figure(2.2)
-        axes = figure.add_subplot(xlabel="Local batch (samples)", ylabel="Compute time of a step (ms)")
+        axes = figure.add_subplot(
+            xlabel="Local batch (samples)", ylabel="Compute time of a step (ms)"
+        )
         looks = zip(
-            list(STYLES.values()) * len(models), sns.color_palette("crest", len(models)), models.items(), strict=False
+            list(STYLES.values()) * len(models),
+            sns.color_palette("crest", len(models)),
+            models.items(),
+            strict=False,
         )
         for look, colour, (name, model) in looks:  # no strategy's colour
-            axes.plot(model.batches, np.multiply(model.seconds, 1e3), label=name, **(look | {"color": colour}))
+            axes.plot(
+                model.batches,
+                np.multiply(model.seconds, 1e3),
+                label=name,
+                **(look | {"color": colour}),
+            )
         axes.set(xlim=(0, None), ylim=(0, None))
         axes.grid(axis="y")
         axes.legend(title="Replica")
@@ -115,7 +151,14 @@ def _draw_step(axes: Any, plan: Partition) -> None:
     rows, compute = np.arange(len(plan.shares)), 1e3 * np.asarray(plan.compute)
     active, end = rows[compute > 0], compute.max()
     axes.barh(rows, compute, 0.62, label=f"compute, {plan.times}", **_PHASES["compute"])
-    axes.barh(active, end - compute[active], 0.62, left=compute[active], label=f"wait, {plan.times}", **_WAIT)
+    axes.barh(
+        active,
+        end - compute[active],
+        0.62,
+        left=compute[active],
+        label=f"wait, {plan.times}",
+        **_WAIT,
+    )
     exchange = {"left": end, "label": f"communicate, {plan.times}", **_PHASES["communicate"]}
     if plan.communication:
         axes.barh(active, np.full(len(active), 1e3 * plan.communication), 0.62, **exchange)
@@ -124,7 +167,9 @@ def _draw_step(axes: Any, plan: Partition) -> None:
     axes.set(xlabel="Time of a step (ms)", xlim=(0, 1.04e3 * plan.step))
 
 
-def shares_figure(names: Sequence[str], plan: Partition, measured: Sequence[float] | None = None) -> Figure:
+def shares_figure(
+    names: Sequence[str], plan: Partition, measured: Sequence[float] | None = None
+) -> Figure:
     """Draw each replica's share and its times in a step by the plan, beside compute times of a training if given."""
     with ieee_style(2):
         figure = _figure(0.85 + 0.28 * len(names))
@@ -134,7 +179,12 @@ def shares_figure(names: Sequence[str], plan: Partition, measured: Sequence[floa
         if measured is not None:
             times = np.where(plan.shares, 1e3 * np.asarray(measured), np.nan)
             right.plot(
-                times, range(len(times)), "D", color="#D55E00", mec="white", label="compute, measured in training"
+                times,
+                range(len(times)),
+                "D",
+                color="#D55E00",
+                mec="white",
+                label="compute, measured in training",
             )
             right.set_xlim(0, max(right.get_xlim()[1], 1.04 * np.nanmax(times)))
         figure.legend(loc="outside upper center", ncols=4)
@@ -144,8 +194,9 @@ def shares_figure(names: Sequence[str], plan: Partition, measured: Sequence[floa
 def designer_figure(names: Sequence[str], plan: Partition) -> Figure:
     """Draw a plan's shares, its predicted step, and what the plain mean would make of a sample's weight.
 
-    The weight of a sample in the gradient is 1 (that is 1/B) under the balanced gradient, and B / (P n_r) under the
-    plain mean over the P replicas that take part; the title gives the plain mean's effective batch.
+    The weight of a sample in the gradient is 1 (that is 1/B) under the balanced gradient, and B /
+    (P n_r) under the plain mean over the P replicas that take part; the title gives the plain
+    mean's effective batch.
     """
     with ieee_style(2):
         figure = _figure(1.0 + 0.28 * len(names))
@@ -155,7 +206,9 @@ def designer_figure(names: Sequence[str], plan: Partition) -> Figure:
         rows = np.flatnonzero(plan.shares)
         shares = [plan.shares[r] for r in rows]
         for name in ("balanced", "uneven-plain"):
-            weights = replica_weights(shares, STRATEGIES[name].weighting) / shares * plan.global_batch
+            weights = (
+                replica_weights(shares, STRATEGIES[name].weighting) / shares * plan.global_batch
+            )
             right.plot(weights, rows, label=name, **(STYLES[name] | {"linestyle": "none"}))
         right.set_xlabel("Weight of a sample (1 = $1/B$)")
         right.set_xscale("log", base=2)
@@ -163,7 +216,9 @@ def designer_figure(names: Sequence[str], plan: Partition) -> Figure:
         right.set_xlim(min(low, 0.4), max(high, 2.5))
         right.xaxis.set_major_formatter("{x:g}")
         right.grid(axis="x")
-        right.set_title(f"plain mean: effective batch {effective_batch(shares):.0f} of {plan.global_batch}")
+        right.set_title(
+            f"plain mean: effective batch {effective_batch(shares):.0f} of {plan.global_batch}"
+        )
         figure.legend(loc="outside upper center", ncols=5)
         return figure
 
@@ -174,7 +229,9 @@ def weight_figure(shares: Sequence[int], speeds: Sequence[float]) -> Figure:
         figure = _figure(2.3)
         axes = figure.add_subplot(xlabel="Share of the replica that holds the sample (samples)")
         for name in ("balanced", "uneven-plain", "speed-weighted"):
-            weights = replica_weights(shares, STRATEGIES[name].weighting, speeds) / shares * sum(shares)
+            weights = (
+                replica_weights(shares, STRATEGIES[name].weighting, speeds) / shares * sum(shares)
+            )
             axes.plot(range(len(shares)), weights, label=name, **STYLES[name])
         axes.set(ylabel="Weight of the sample (1 = $1/B$)", yscale="log")
         axes.set_xticks(range(len(shares)), [str(share) for share in shares])
@@ -188,15 +245,32 @@ def effective_batch_figure(batch: int, drawn: pd.DataFrame | None = None) -> Fig
     """Draw the effective batch of two replicas against the smaller share; ``drawn``: share, strategy, effective."""
     with ieee_style():
         figure = _figure(2.3)
-        axes = figure.add_subplot(xlabel="Share of the slower replica (samples)", ylabel="Effective batch (samples)")
+        axes = figure.add_subplot(
+            xlabel="Share of the slower replica (samples)", ylabel="Effective batch (samples)"
+        )
         pairs = [(batch - n, n) for n in range(1, batch // 2 + 1)]
         for name, weighting in (("balanced", "samples"), ("uneven-plain", "mean")):
-            look, values = STYLES[name], [effective_batch(pair, replica_weights(pair, weighting)) for pair in pairs]
+            look, values = (
+                STYLES[name],
+                [effective_batch(pair, replica_weights(pair, weighting)) for pair in pairs],
+            )
             label = f"{name}, formula"
-            axes.plot([n for _, n in pairs], values, color=look["color"], linestyle=look["linestyle"], label=label)
+            axes.plot(
+                [n for _, n in pairs],
+                values,
+                color=look["color"],
+                linestyle=look["linestyle"],
+                label=label,
+            )
             if drawn is not None:
                 own = drawn[drawn.strategy == name]
-                axes.plot(own.share, own.effective, look["marker"], color=look["color"], label=f"{name}, drawn")
+                axes.plot(
+                    own.share,
+                    own.effective,
+                    look["marker"],
+                    color=look["color"],
+                    label=f"{name}, drawn",
+                )
         axes.set(xlim=(0, None), ylim=(0, 1.12 * batch))
         axes.grid(axis="y")
         figure.legend(loc="outside upper center", ncols=2)
@@ -209,7 +283,9 @@ def timeline_figure(records: Sequence[RunRecord], first: int = 5, steps: int = 3
         figure = _figure(0.75 + 0.62 * len(records))
         panels = np.atleast_1d(figure.subplots(len(records), 1, sharex=True))
         for axes, record in zip(panels, records, strict=True):
-            seconds = np.stack([np.asarray(record.steps[phase])[first : first + steps] for phase in PHASES])
+            seconds = np.stack(
+                [np.asarray(record.steps[phase])[first : first + steps] for phase in PHASES]
+            )
             starts = np.cumsum([0, *seconds.sum(0).max(1)])[:-1, None]  # (steps, 1)
             begins = starts + seconds.cumsum(0) - seconds  # (phases, steps, replicas)
             for p, phase in enumerate(PHASES):
@@ -217,9 +293,20 @@ def timeline_figure(records: Sequence[RunRecord], first: int = 5, steps: int = 3
                     label = phase if rank == 0 and axes is panels[0] else None
                     lengths, left = 1e3 * seconds[p, :, rank], 1e3 * begins[p, :, rank]
                     axes.barh(rank, lengths, 0.66, left=left, label=label, **_PHASES[phase])
-            names = [f"{rank} ({Replica(**replica).name})" for rank, replica in enumerate(record.platform)]
-            axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5), xlim=(0, None))
-            axes.set_title(f"{record.experiment['strategy']}, shares {'/'.join(map(str, record.shares))}", loc="left")
+            names = [
+                f"{rank} ({Replica(**replica).name})"
+                for rank, replica in enumerate(record.platform)
+            ]
+            axes.set(
+                yticks=range(len(names)),
+                yticklabels=names,
+                ylim=(len(names) - 0.5, -0.5),
+                xlim=(0, None),
+            )
+            axes.set_title(
+                f"{record.experiment['strategy']}, shares {'/'.join(map(str, record.shares))}",
+                loc="left",
+            )
         panels[-1].set_xlabel(f"Measured time over {steps} steps (ms)")
         figure.supylabel("Replica")
         figure.legend(loc="outside upper center", ncols=4)
@@ -239,10 +326,14 @@ def accuracy_figure(records: Sequence[RunRecord], score: str = "oa") -> Figure:
                 values = 100 * rows.loc[rows.strategy == name, score].to_numpy()
                 colour, (mean, half) = STYLES[name]["color"], interval(values)
                 axes.plot(values, np.full(len(values), y + 0.3), "|", color=colour, markersize=5)
-                bar = {"xerr": np.nan_to_num(half, posinf=0.0), "capsize": 2}  # one seed has no interval
+                # one seed has no interval
+                bar = {"xerr": np.nan_to_num(half, posinf=0.0), "capsize": 2}
                 axes.errorbar(mean, y, fmt=STYLES[name]["marker"], color=colour, **bar)
             axes.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6))
-            axes.set(xlabel=f"{'kappa' if score == 'kappa' else score.upper()} (%)", title=f"{dataset}, {model}")
+            axes.set(
+                xlabel=f"{'kappa' if score == 'kappa' else score.upper()} (%)",
+                title=f"{dataset}, {model}",
+            )
             axes.grid(axis="x")
         return figure
 
@@ -255,7 +346,17 @@ def confusion_figure(record: RunRecord) -> Figure:
         figure = _figure(2.9)
         axes = figure.add_subplot()
         bar = {"label": "Share of the true class (%)", "shrink": 0.8}
-        sns.heatmap(percent, vmin=0, vmax=100, cmap="Blues", cbar_kws=bar, annot=True, fmt=".0f", square=True, ax=axes)
+        sns.heatmap(
+            percent,
+            vmin=0,
+            vmax=100,
+            cmap="Blues",
+            cbar_kws=bar,
+            annot=True,
+            fmt=".0f",
+            square=True,
+            ax=axes,
+        )
         axes.set_xticks(axes.get_xticks(), names, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(axes.get_yticks(), names, rotation=0)
         axes.set(xlabel="Predicted class", ylabel="True class")
@@ -275,10 +376,14 @@ def statistics_figure(scores: pd.DataFrame, errors: pd.DataFrame, score: str = "
         figure = _figure(0.95 + 0.24 * len(order))
         left, *right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
         for y, name in enumerate(order):
-            values, colour = 100 * scores.loc[scores.statistics == name, score].to_numpy(), looks[name]["color"]
+            values, colour = (
+                100 * scores.loc[scores.statistics == name, score].to_numpy(),
+                looks[name]["color"],
+            )
             mean, half = interval(values)
             left.plot(values, np.full(len(values), y + 0.3), "|", color=colour, markersize=5)
-            bar = {"xerr": np.nan_to_num(half, posinf=0.0), "capsize": 2}  # one seed has no interval
+            # one seed has no interval
+            bar = {"xerr": np.nan_to_num(half, posinf=0.0), "capsize": 2}
             left.errorbar(mean, y, fmt=looks[name]["marker"], color=colour, **bar)
         left.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6))
         left.set_xlabel(f"{'kappa' if score == 'kappa' else score.upper()} (%)")
@@ -289,8 +394,18 @@ def statistics_figure(scores: pd.DataFrame, errors: pd.DataFrame, score: str = "
         }
         for axes, (quantity, label) in zip(right, labels.items(), strict=True):
             for name, rows in errors.groupby("statistics", sort=False):
-                axes.plot(rows.layer, rows[quantity], label=name if axes is right[0] else None, **looks[str(name)])
-            axes.set(xlabel="BatchNorm layer", ylabel=label, xticks=sorted(set(errors.layer)), ylim=(0, None))
+                axes.plot(
+                    rows.layer,
+                    rows[quantity],
+                    label=name if axes is right[0] else None,
+                    **looks[str(name)],
+                )
+            axes.set(
+                xlabel="BatchNorm layer",
+                ylabel=label,
+                xticks=sorted(set(errors.layer)),
+                ylim=(0, None),
+            )
             axes.grid(axis="y")
         figure.legend(loc="outside upper center", ncols=4)
         return figure
@@ -306,15 +421,24 @@ _FOLLOWS: dict[str, dict[str, Any]] = {
 }
 
 
-def scaling_figure(by_replicas: pd.DataFrame, by_ratio: pd.DataFrame, by_communication: pd.DataFrame) -> Figure:
+def scaling_figure(
+    by_replicas: pd.DataFrame, by_ratio: pd.DataFrame, by_communication: pd.DataFrame
+) -> Figure:
     """Draw modelled speedup over one fast replica against replicas, ratio and communication; rows of `scaling`."""
     with ieee_style(2):
         figure = _figure(2.6)
         panels = figure.subplots(1, 3)
         columns = ("replicas", "ratio", "communication")
-        for axes, rows, column in zip(panels, (by_replicas, by_ratio, by_communication), columns, strict=True):
+        for axes, rows, column in zip(
+            panels, (by_replicas, by_ratio, by_communication), columns, strict=True
+        ):
             ideal = rows.drop_duplicates(column)
-            line = {"color": "#8C8C8C", "linewidth": 2.2, "alpha": 0.6, "label": "ideal (sum of speeds)"}
+            line = {
+                "color": "#8C8C8C",
+                "linewidth": 2.2,
+                "alpha": 0.6,
+                "label": "ideal (sum of speeds)",
+            }
             axes.plot(ideal[column], ideal.ideal, **line)
             for name in ("fastest-only", "equal", "balanced"):
                 own = rows[rows.strategy == name]
@@ -322,7 +446,12 @@ def scaling_figure(by_replicas: pd.DataFrame, by_ratio: pd.DataFrame, by_communi
             axes.grid(axis="y")
             axes.xaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_major_formatter("{x:g}")
-        panels[0].set(xscale="log", yscale="log", xlabel="Replicas, half of them slow", ylabel="Modelled speedup")
+        panels[0].set(
+            xscale="log",
+            yscale="log",
+            xlabel="Replicas, half of them slow",
+            ylabel="Modelled speedup",
+        )
         panels[1].set(xscale="log", xlabel="Ratio of speeds, two replicas", ylim=(0, None))
         panels[1].set_xscale("log", base=2)
         panels[1].xaxis.set_major_formatter("{x:g}")
@@ -359,9 +488,16 @@ def pays_figure(ratios: Sequence[float], bandwidths: Sequence[float], gain: np.n
         figure = _figure(2.5)
         axes = figure.add_subplot(xscale="log", yscale="log")
         norm = mpl.colors.LogNorm(0.5, 2)
-        mesh = axes.pcolormesh(ratios, bandwidths, gain, cmap="RdBu", norm=norm, shading="gouraud", rasterized=True)
+        mesh = axes.pcolormesh(
+            ratios, bandwidths, gain, cmap="RdBu", norm=norm, shading="gouraud", rasterized=True
+        )
         lines = axes.contour(
-            ratios, bandwidths, gain, levels=[0.5, 1, 1.1, 1.5], colors="k", linewidths=[0.5, 1.4, 0.5, 0.5]
+            ratios,
+            bandwidths,
+            gain,
+            levels=[0.5, 1, 1.1, 1.5],
+            colors="k",
+            linewidths=[0.5, 1.4, 0.5, 0.5],
         )
         axes.clabel(lines, fmt="%g", fontsize=7)
         axes.set(xlabel="Ratio of speeds, fast to slow", ylabel="Bandwidth between the two (Gb/s)")
@@ -373,19 +509,33 @@ def pays_figure(ratios: Sequence[float], bandwidths: Sequence[float], gain: np.n
         return figure
 
 
-def drift_figure(panels: Mapping[str, Mapping[str, tuple[np.ndarray, Sequence[tuple[int, Any]]]]]) -> Figure:
+def drift_figure(
+    panels: Mapping[str, Mapping[str, tuple[np.ndarray, Sequence[tuple[int, Any]]]]],
+) -> Figure:
     """Draw step time against step, one panel a title: for each kind its seconds ``(steps,)`` and its plans.
 
     A triangle marks the first step of a new plan.
     """
     with ieee_style(2):
         figure = _figure(0.7 + 1.35 * len(panels))
-        for axes, (title, kinds) in zip(np.atleast_1d(figure.subplots(len(panels), 1)), panels.items(), strict=True):
+        for axes, (title, kinds) in zip(
+            np.atleast_1d(figure.subplots(len(panels), 1)), panels.items(), strict=True
+        ):
             for name, (seconds, plans) in kinds.items():
-                look, changes = _FOLLOWS[name], [step for step, _ in plans if 0 < step < len(seconds)]
+                look, changes = (
+                    _FOLLOWS[name],
+                    [step for step, _ in plans if 0 < step < len(seconds)],
+                )
                 axes.plot(1e3 * seconds, label=name, drawstyle="steps-mid", **look)
-                mark = {"marker": "v", "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.4}
-                axes.plot(changes, 1e3 * seconds[changes], linestyle="", color=look["color"], **mark)
+                mark = {
+                    "marker": "v",
+                    "markersize": 5,
+                    "markeredgecolor": "white",
+                    "markeredgewidth": 0.4,
+                }
+                axes.plot(
+                    changes, 1e3 * seconds[changes], linestyle="", color=look["color"], **mark
+                )
             longest = max(len(seconds) for seconds, _ in kinds.values())
             axes.set(ylabel="Step (ms)", xlim=(0, longest - 1), ylim=(0, None))
             axes.set_title(title, loc="left")

@@ -13,16 +13,26 @@ __all__ = ["STATEMENTS", "Head", "claims_table", "notebooks_list", "read_heads"]
 
 nbformat: Any = lazy.load("nbformat")
 
-# Claim: statement and quantity, the letter's abstract in our words; data/claims.yaml takes them apart.
+# Claim: statement and quantity, the letter's abstract in our words; data/claims.yaml takes them
+# apart.
 STATEMENTS = {
     "C1": ("With equal shares the slowest replica sets the pace.", "step time, idle share"),
-    "C2": ("Shares by measured speed remove the wait.", "speedup over equal shares, beside the ideal"),
-    "C3": ("With uneven shares, the plain mean of gradients harms training.", "effective batch; OA, AA, kappa"),
+    "C2": (
+        "Shares by measured speed remove the wait.",
+        "speedup over equal shares, beside the ideal",
+    ),
+    "C3": (
+        "With uneven shares, the plain mean of gradients harms training.",
+        "effective batch; OA, AA, kappa",
+    ),
     "C4": (
         "The balanced gradient trains as one process would, at the speed of C2.",
         "gradient and accuracy difference; step time",
     ),
-    "C5": ("C1 to C4 hold across data sets, CNNs and platforms.", "the grid of the larger profiles"),
+    "C5": (
+        "C1 to C4 hold across data sets, CNNs and platforms.",
+        "the grid of the larger profiles",
+    ),
 }
 
 
@@ -38,15 +48,21 @@ def read_heads(folder: Path = NOTEBOOKS) -> list[Head]:
     """Read the first cell of every notebook ``NN_topic.ipynb``, in order of name.
 
     Raises:
-        ValueError: A first cell without a heading ``# NN Topic: what it is``, or without a line of ``**Claims:**``.
+        ValueError: A first cell without a heading ``# NN Topic: what it is``, or without a line of
+            ``**Claims:**``.
     """
     heads = []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         text = nbformat.read(path, as_version=4).cells[0].source
-        title, named = re.match(rf"# {path.name[:2]} (.+)", text), re.search(r"\*\*Claims?:\*\*([^*]+)", text)
+        title, named = (
+            re.match(rf"# {path.name[:2]} (.+)", text),
+            re.search(r"\*\*Claims?:\*\*([^*]+)", text),
+        )
         if title is None or named is None:
             wanted = f"# {path.name[:2]} Topic: what it is' and '**Claims:** C1, C2.' (or none)"
-            raise ValueError(f"{path.name} begins with {text[:60]!r}; its first cell needs '{wanted}.")
+            raise ValueError(
+                f"{path.name} begins with {text[:60]!r}; its first cell needs '{wanted}."
+            )
         heads.append(Head(path.stem, title[1], _claims(named[1].split("\n\n")[0])))
     return heads
 
@@ -63,9 +79,14 @@ def _claims(text: str) -> tuple[str, ...]:
 def claims_table(heads: Sequence[Head]) -> str:
     """Return the map from claims to notebooks as a Markdown table; the index and the report are about all of them."""
     own = [head for head in heads if head.name[:2] not in ("00", "99")]
-    rows = ["| claim | statement | quantity | notebooks | item in the letter |", "|---|---|---|---|---|"]
+    rows = [
+        "| claim | statement | quantity | notebooks | item in the letter |",
+        "|---|---|---|---|---|",
+    ]
     for claim, (statement, quantity) in STATEMENTS.items():
-        links = ", ".join(f"[{head.name}]({head.name}.ipynb)" for head in own if claim in head.claims)
+        links = ", ".join(
+            f"[{head.name}]({head.name}.ipynb)" for head in own if claim in head.claims
+        )
         rows.append(f"| {claim} | {statement} | {quantity} | {links} | |")
     return "\n".join(rows)
 

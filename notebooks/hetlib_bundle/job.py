@@ -1,7 +1,7 @@
 """The replicas of a job that torchrun started, on one machine or several, used as `hetlib.Replicas` are.
 
-Every process of the job calls the same methods; all get the same results. A process that fails ends the job: torchrun
-stops the others.
+Every process of the job calls the same methods; all get the same results. A process that fails ends
+the job: torchrun stops the others.
 """
 
 import os
@@ -29,9 +29,12 @@ class JobReplicas(hetlib.Replicas):
     def __init__(self, platform: hetlib.Platform, *, timeout: float = 600.0) -> None:
         self.rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         if len(platform) != size:
-            raise ValueError(f"the platform has {len(platform)} replicas, but the job {size} processes; give one each.")
+            raise ValueError(
+                f"the platform has {len(platform)} replicas, but the job {size} processes; give one each."
+            )
         own = platform.replicas[self.rank]
-        super().__init__(hetlib.Platform((own,)), timeout=timeout)  # which looks for this machine's GPU
+        # which looks for this machine's GPU
+        super().__init__(hetlib.Platform((own,)), timeout=timeout)
         self.platform = platform
         torch.set_num_threads(own.threads)
         if own.device.startswith("cuda"):
@@ -39,7 +42,9 @@ class JobReplicas(hetlib.Replicas):
         if os.environ.get("LOCAL_WORLD_SIZE") == str(size):  # one machine
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         kinds = {replica.device.partition(":")[0] for replica in platform.replicas}
-        dist.init_process_group("nccl" if kinds == {"cuda"} else "gloo", timeout=timedelta(seconds=timeout))
+        dist.init_process_group(
+            "nccl" if kinds == {"cuda"} else "gloo", timeout=timedelta(seconds=timeout)
+        )
         self._all: Any = dist.new_group(backend="gloo", timeout=FOREVER)
 
     def _gather(self, item: Any) -> list[Any]:
@@ -59,13 +64,18 @@ class JobReplicas(hetlib.Replicas):
             )
         record: hetlib.RunRecord = super().train(experiment, **options)
         hosts = self._gather(socket.gethostname())
-        threads = [replica.threads * (replica.device == "cpu") for replica in self.platform.replicas]
+        threads = [
+            replica.threads * (replica.device == "cpu") for replica in self.platform.replicas
+        ]
         here = sum(n for n, host in zip(threads, hosts, strict=True) if host == hosts[self.rank])
         machine = environment()
         record.environment["contended"] = any(self._gather(here > machine["cores"]))
         kept = {name: machine[name] for name in ("processor", "gpu", "cores")}
-        record.environment["machines"] = self._gather(kept | {"number": hosts.index(hosts[self.rank])})
-        if not record.shares[self.rank]:  # measured from this process's call, on a clock that it may not share
+        record.environment["machines"] = self._gather(
+            kept | {"number": hosts.index(hosts[self.rank])}
+        )
+        # measured from this process's call, on a clock that it may not share
+        if not record.shares[self.rank]:
             record.started = {}
         return record
 
@@ -73,13 +83,15 @@ class JobReplicas(hetlib.Replicas):
         """Leave the job."""
         if dist.is_initialized():
             dist.destroy_process_group()
-            time.sleep(0.1)  # as in `hetlib.ddp`: gloo's threads let go of the last backward pass a little later
+            # as in `hetlib.ddp`: gloo's threads let go of the last backward pass a little later
+            time.sleep(0.1)
 
 
 def one_clock(results: list[Any], rank: int) -> list[Any]:
     """Shift the time stamps in the results of `hetlib.train.train` to this rank's clock, or the first active one's.
 
-    Each machine's clock counts from its own start. All replicas leave the exchange of gradients at the same time.
+    Each machine's clock counts from its own start. All replicas leave the exchange of gradients at
+    the same time.
     """
     trained = [result for result in results if isinstance(result, dict) and "stamps" in result]
     if trained:

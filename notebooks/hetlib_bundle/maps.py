@@ -18,7 +18,15 @@ from hetlib.images import SPLITS, ImageDataset, valid_pixels
 from hetlib.landcover import read_labels, read_scene, zones
 from hetlib.metrics import confusion_matrix
 
-__all__ = ["Scene", "class_colours", "colour_bands", "confusion", "open_scene", "predict", "write_map"]
+__all__ = [
+    "Scene",
+    "class_colours",
+    "colour_bands",
+    "confusion",
+    "open_scene",
+    "predict",
+    "write_map",
+]
 
 sns: Any = lazy.load("seaborn")
 
@@ -46,10 +54,12 @@ class Scene:
     """A scene with its reference; arrays are (height, width, ...)."""
 
     name: str
-    pixels: np.ndarray  # (height, width, bands), in the file's own type and the data set's order of bands
+    # (height, width, bands), in the file's own type and the data set's order of bands
+    pixels: np.ndarray
     bands: tuple[str, ...]
     valid: np.ndarray  # (height, width, bands) bool: where a value is data
-    zones: np.ndarray  # (height, width) int8: split that may have a window centred here, -1 for none
+    # (height, width) int8: split that may have a window centred here, -1 for none
+    zones: np.ndarray
     codes: np.ndarray  # (height, width) class numbers of the reference, 0 for none
     classes: dict[int, str]  # by class number, in the order of the network's outputs
     window: int  # height and width of the images, in pixels
@@ -95,9 +105,17 @@ def open_scene(dataset: str, **options: Any) -> Scene:
 def class_colours(classes: Mapping[int, str]) -> dict[int, tuple[int, int, int, int]]:
     """Return an 8-bit RGBA colour for each class number, and white, transparent, for 0."""
     spare = iter(sns.color_palette("tab20", len(classes)))
-    chosen = {number: COLOURS[name] if name in COLOURS else next(spare) for number, name in classes.items()}
-    scaled = {n: np.rint(255 * np.array(matplotlib.colors.to_rgba(colour))).astype(int) for n, colour in chosen.items()}
-    return {0: (255, 255, 255, 0)} | {n: (int(c[0]), int(c[1]), int(c[2]), 255) for n, c in scaled.items()}
+    chosen = {
+        number: COLOURS[name] if name in COLOURS else next(spare)
+        for number, name in classes.items()
+    }
+    scaled = {
+        n: np.rint(255 * np.array(matplotlib.colors.to_rgba(colour))).astype(int)
+        for n, colour in chosen.items()
+    }
+    return {0: (255, 255, 255, 0)} | {
+        n: (int(c[0]), int(c[1]), int(c[2]), 255) for n, c in scaled.items()
+    }
 
 
 def predict(
@@ -105,15 +123,16 @@ def predict(
 ) -> np.ndarray:
     """Predict the pixels of one split of a scene.
 
-    A pixel is predicted from the window around it, where that lies within the split and the pixel has data in every
-    band; windows are standardised as the network saw them in training.
+    A pixel is predicted from the window around it, where that lies within the split and the pixel
+    has data in every band; windows are standardised as the network saw them in training.
 
     Args:
         network: Trained network, in evaluation mode afterwards.
         data: The data set it was trained on, for the bands' mean and deviation.
         scene: The same data set's scene.
         split: Name of the split.
-        stride: Pixels between predicted ones; 3 predicts the middle of each square of 3 x 3 for all of it.
+        stride: Pixels between predicted ones; 3 predicts the middle of each square of 3 x 3 for all
+            of it.
 
     Returns:
         Class numbers (height, width) uint8, 0 where nothing is predicted.
@@ -123,16 +142,24 @@ def predict(
     wanted = (scene.zones == SPLITS.index(split)) & scene.valid.all(2)
     values = (scene.pixels.astype(np.float32) - data.mean) / data.std
     values[~scene.valid] = 0
-    views = np.lib.stride_tricks.sliding_window_view(values, (scene.window, scene.window), axis=(0, 1))
+    views = np.lib.stride_tricks.sliding_window_view(
+        values, (scene.window, scene.window), axis=(0, 1)
+    )
     middle, half = stride // 2, scene.window // 2
-    rows, columns = (middle + stride * found for found in np.nonzero(wanted[middle::stride, middle::stride]))
-    numbers, found = np.array(list(scene.classes), dtype=np.uint8), np.zeros(wanted.shape, dtype=np.uint8)
+    rows, columns = (
+        middle + stride * found for found in np.nonzero(wanted[middle::stride, middle::stride])
+    )
+    numbers, found = (
+        np.array(list(scene.classes), dtype=np.uint8),
+        np.zeros(wanted.shape, dtype=np.uint8),
+    )
     network.eval()
     with torch.inference_mode():
         for start in range(0, len(rows), BATCH):
             r, c = rows[start : start + BATCH], columns[start : start + BATCH]
             images = np.ascontiguousarray(views[r - half, c - half].transpose(0, 2, 3, 1))
-            outputs = network(torch.from_numpy(images).permute(0, 3, 1, 2))  # channels last in memory
+            # channels last in memory
+            outputs = network(torch.from_numpy(images).permute(0, 3, 1, 2))
             found[r, c] = numbers[outputs.argmax(1).numpy()]
     blocks = found[middle::stride, middle::stride].repeat(stride, axis=0).repeat(stride, axis=1)
     filled = np.zeros_like(found)
@@ -153,23 +180,37 @@ def confusion(predicted: np.ndarray, scene: Scene) -> np.ndarray:
 def write_map(path: Path, predicted: np.ndarray, scene: Scene, **tags: str) -> Path:
     """Write class numbers as a GeoTIFF on the scene's grid, with a colour table and the class names as tags.
 
-    The tags are ``CLASS_<number>``, as in the label files, so that `LandCoverScene` reads the map as a reference.
+    The tags are ``CLASS_<number>``, as in the label files, so that `LandCoverScene` reads the map
+    as a reference.
     """
     import rasterio
 
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = predicted.shape
-    options: dict[str, Any] = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8"}
-    with rasterio.open(path, "w", nodata=0, compress="deflate", **options, **scene.georeference) as raster:
+    options: dict[str, Any] = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": 1,
+        "dtype": "uint8",
+    }
+    with rasterio.open(
+        path, "w", nodata=0, compress="deflate", **options, **scene.georeference
+    ) as raster:
         raster.write(predicted, 1)
         raster.write_colormap(1, class_colours(scene.classes))
         raster.set_band_description(1, f"land cover of {scene.name}, predicted")
-        raster.update_tags(**{f"CLASS_{number}": name for number, name in scene.classes.items()}, **tags)
+        raster.update_tags(
+            **{f"CLASS_{number}": name for number, name in scene.classes.items()}, **tags
+        )
     return path
 
 
 def colour_bands(names: Sequence[str]) -> list[int]:
     """Return the positions of red, green and blue (or B04, B03, B02), or three times the first band's."""
     patterns = ("red|b04", "green|b03", "blue|b02")
-    found = [[i for i, name in enumerate(names) if re.search(pattern, name.lower())] for pattern in patterns]
+    found = [
+        [i for i, name in enumerate(names) if re.search(pattern, name.lower())]
+        for pattern in patterns
+    ]
     return [positions[0] for positions in found] if all(found) else [0, 0, 0]

@@ -24,12 +24,19 @@ def render(target: Path, summary: dict[str, Any], notebooks: Path) -> str:
         name, number = entry["name"], entry["name"][:2]
         made = [*target.glob(f"figures/{number}_*.png"), *target.glob(f"tables/{number}_*.csv")]
         made.sort(key=lambda path: (path.stat().st_mtime, path.name))  # in the order they were made
-        entries.append(entry | {"title": _title(notebooks / f"{name}.ipynb"), "products": list(map(_product, made))})
+        entries.append(
+            entry
+            | {"title": _title(notebooks / f"{name}.ipynb"), "products": list(map(_product, made))}
+        )
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     report = target / "tables" / "99_report.csv"
     verdicts = reporting.rows(pd.read_csv(report)) if report.exists() else []
-    return environment.get_template("page.html.j2").render(summary | {"notebooks": entries, "verdicts": verdicts})
+    return environment.get_template("page.html.j2").render(
+        summary | {"notebooks": entries, "verdicts": verdicts}
+    )
 
 
 def _product(path: Path) -> dict[str, Any]:
@@ -41,7 +48,9 @@ def _product(path: Path) -> dict[str, Any]:
     product["files"] = [file.name for file in files if file.exists()]
     if path.suffix == ".csv":
         frame = pd.read_csv(path)
-        html = frame.head(ROWS).to_html(index=False, na_rep="", float_format="{:.4g}".format, border=0)
+        html = frame.head(ROWS).to_html(
+            index=False, na_rep="", float_format="{:.4g}".format, border=0
+        )
         return product | {"html": html, "hidden": max(len(frame) - ROWS, 0)}
     with Image.open(path) as image:
         inches = image.width / image.info.get("dpi", (300, 300))[0]
@@ -50,6 +59,10 @@ def _product(path: Path) -> dict[str, Any]:
 
 def _title(notebook: Path) -> str:
     """Return a notebook's first heading, or its name."""
-    cells = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "markdown"]
+    cells = [
+        cell.source
+        for cell in nbformat.read(notebook, as_version=4).cells
+        if cell.cell_type == "markdown"
+    ]
     headings = [line[2:].strip() for line in "\n".join(cells).splitlines() if line.startswith("# ")]
     return headings[0] if headings else notebook.stem

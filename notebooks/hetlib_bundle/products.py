@@ -23,14 +23,22 @@ def runs_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
         step = float(np.median(record.step_seconds[1:])) if record.steps else float("nan")
         experiment = record.experiment
         names = ("dataset", "model", "strategy", "global_batch", "optimizer", "seed")
-        about = {name: experiment[name] for name in names} | {"norm": experiment["model_options"].get("norm", "")}
-        about |= {"replicas": len(record.platform), "shares": "/".join(map(str, record.shares)), "mode": record.mode}
+        about = {name: experiment[name] for name in names} | {
+            "norm": experiment["model_options"].get("norm", "")
+        }
+        about |= {
+            "replicas": len(record.platform),
+            "shares": "/".join(map(str, record.shares)),
+            "mode": record.mode,
+        }
         about |= {"run": record.fingerprint, "lr": record.lr, "step_s": step, "times": record.times}
         rows.append(about | record.scores)
     return pd.DataFrame(rows)
 
 
-def _product(kind: str, name: str, keep: Keeper, caption: str, records: Sequence[RunRecord]) -> Path:
+def _product(
+    kind: str, name: str, keep: Keeper, caption: str, records: Sequence[RunRecord]
+) -> Path:
     """Return ``results/<folder>/<kind>/<name>`` without its ending, beside a note of caption and records."""
     path = paths.RESULTS / keep.folder / kind / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +48,13 @@ def _product(kind: str, name: str, keep: Keeper, caption: str, records: Sequence
 
 
 def save_table(
-    table: pd.DataFrame, name: str, *, caption: str, keep: Keeper, records: Sequence[RunRecord] = (), digits: int = 3
+    table: pd.DataFrame,
+    name: str,
+    *,
+    caption: str,
+    keep: Keeper,
+    records: Sequence[RunRecord] = (),
+    digits: int = 3,
 ) -> None:
     """Write a table as CSV (all digits) and LaTeX, with its caption and the records behind it.
 
@@ -49,13 +63,23 @@ def save_table(
     caption += keep.note
     path = _product("tables", name, keep, caption, records)
     table.to_csv(path.with_suffix(".csv"), index=False)
-    style = table.style.hide(axis="index").format(precision=digits, escape="latex").format_index(escape="latex", axis=1)
+    style = (
+        table.style.hide(axis="index")
+        .format(precision=digits, escape="latex")
+        .format_index(escape="latex", axis=1)
+    )
     escaped = caption.translate({ord(c): f"\\{c}" for c in "%&_#"})
-    path.with_suffix(".tex").write_text(style.to_latex(hrules=True, caption=escaped, label=f"tab:{name}"))
+    path.with_suffix(".tex").write_text(
+        style.to_latex(hrules=True, caption=escaped, label=f"tab:{name}")
+    )
 
 
-def save_figure(figure: Figure, name: str, *, caption: str, keep: Keeper, records: Sequence[RunRecord] = ()) -> None:
+def save_figure(
+    figure: Figure, name: str, *, caption: str, keep: Keeper, records: Sequence[RunRecord] = ()
+) -> None:
     """Write a figure as PDF and 300 dpi PNG without dates: an unchanged figure is an unchanged file."""
     path = _product("figures", name, keep, caption + keep.note, records)
-    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None, "Creator": None})
+    figure.savefig(
+        path.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None, "Creator": None}
+    )
     figure.savefig(path.with_suffix(".png"), dpi=300, metadata={"Software": None})

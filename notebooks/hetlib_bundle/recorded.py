@@ -1,7 +1,8 @@
 """What a notebook computes is kept, so that its tables and figures can be drawn again without computing.
 
-A kept value is a file ``<notebook>_<name>.jsonl`` of JSON lines: what made it, the value, and one line a run record,
-so that a run is found by its fingerprint. `publish` copies those of a profile into ``data/recorded``.
+A kept value is a file ``<notebook>_<name>.jsonl`` of JSON lines: what made it, the value, and one
+line a run record, so that a run is found by its fingerprint. `publish` copies those of a profile
+into ``data/recorded``.
 """
 
 import json
@@ -27,7 +28,8 @@ from .source import resolve, results_folder
 
 __all__ = ["Keeper", "keeper", "publish", "read"]
 
-nbformat: Any = lazy.load("nbformat")  # which takes more than a second, and a notebook itself needs none of it
+# which takes more than a second, and a notebook itself needs none of it
+nbformat: Any = lazy.load("nbformat")
 RECORDED = Path(os.environ.get("HETLIB_RECORDED", paths.DATA / "recorded")).resolve()
 LIMIT = 5_000_000  # bytes of all records of a profile: a clone carries them
 
@@ -77,7 +79,9 @@ class Keeper:
         return here.assign(recorded=here.what.map(head["environment"])) if head else here
 
     def _heads(self) -> Iterator[dict[str, Any]]:
-        found = sorted(self.kept.glob(f"{self.notebook}_*.jsonl")) if self.source == "recorded" else []
+        found = (
+            sorted(self.kept.glob(f"{self.notebook}_*.jsonl")) if self.source == "recorded" else []
+        )
         for path in found:
             with path.open(encoding="utf-8") as file:
                 yield json.loads(file.readline())
@@ -87,7 +91,8 @@ class Keeper:
 
         Args:
             name: Of the value within the notebook.
-            compute: Makes it, of types that `.codec.encode` knows. Not called where records are read.
+            compute: Makes it, of types that `.codec.encode` knows. Not called where records are
+                read.
 
         Raises:
             FileNotFoundError: There is no record.
@@ -97,7 +102,9 @@ class Keeper:
         if self.source == "computed":
             self._write(path, compute())
         if not path.exists():
-            raise FileNotFoundError(f'no record {path}; take another profile, or source="computed" to compute it here.')
+            raise FileNotFoundError(
+                f'no record {path}; take another profile, or source="computed" to compute it here.'
+            )
         head, value, runs = read(path)
         for key, given in json.loads(json.dumps(self.parameters)).items():
             if given != (known := head["parameters"].get(key)):
@@ -114,7 +121,11 @@ class Keeper:
         """Write a kept value in one move."""
         runs: list[RunRecord] = []
         plain = encode(value, runs)
-        about = {"profile": self.profile, "parameters": dict(self.parameters), "environment": environment()}
+        about = {
+            "profile": self.profile,
+            "parameters": dict(self.parameters),
+            "environment": environment(),
+        }
         head = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **about}
         lines = [json.dumps(line, separators=(",", ":")) for line in (head, plain)]
         lines += [run.save(self.store).read_text() for run in runs]
@@ -124,14 +135,17 @@ class Keeper:
         partial.replace(path)
 
 
-def keeper(notebook: str, profile: str = "", source: str = "", asked: Sequence[str] = (), **parameters: Any) -> Keeper:
+def keeper(
+    notebook: str, profile: str = "", source: str = "", asked: Sequence[str] = (), **parameters: Any
+) -> Keeper:
     """Return the keeper of a notebook's values.
 
     Args:
         notebook: Its number, or "*" where it reads what all the others left.
         profile: Size; empty: quick, or standard where records are read.
         source: "computed" or "recorded"; empty: ``HETLIB_SOURCE``, or computed.
-        asked: Data sets and CNNs in place of the profile's, whose results have a folder of their own.
+        asked: Data sets and CNNs in place of the profile's, whose results have a folder of their
+            own.
         parameters: The notebook's own, which decide its values.
 
     Raises:
@@ -152,7 +166,8 @@ def read(path: Path) -> tuple[dict[str, Any], Any, list[RunRecord]]:
 def publish(profile: str) -> list[Path]:
     """Copy what the notebooks kept in ``results/<profile>`` to ``data/recorded/<profile>``; return the copies.
 
-    Claims whose notebook runs with further parameters have folders of their own, which are copied where they are.
+    Claims whose notebook runs with further parameters have folders of their own, which are copied
+    where they are.
 
     Raises:
         ValueError: An unknown profile, or more than `LIMIT` bytes.
@@ -164,14 +179,22 @@ def publish(profile: str) -> list[Path]:
     if missing := [path.name for path in files if not (paths.RESULTS / path).exists()]:
         numbers = " ".join(f"--only {number}" for number in sorted({name[:2] for name in missing}))
         where = paths.RESULTS / profile / "kept"
-        raise FileNotFoundError(f"{where} lacks {missing}; run: hetlib reproduce --profile {profile} {numbers}")
-    for folder, number in sorted({(c.folder(profile).name, c.source["notebook"][:2]) for c in claims.load().values()}):
+        raise FileNotFoundError(
+            f"{where} lacks {missing}; run: hetlib reproduce --profile {profile} {numbers}"
+        )
+    for folder, number in sorted(
+        {(c.folder(profile).name, c.source["notebook"][:2]) for c in claims.load().values()}
+    ):
         further = [Path(folder, "kept", name) for name in expected if name.startswith(number)]
         if folder != profile and all((paths.RESULTS / path).exists() for path in further):
             files += further
-    sizes = {f"{path.parts[0]}/{path.name}": (paths.RESULTS / path).stat().st_size for path in files}
+    sizes = {
+        f"{path.parts[0]}/{path.name}": (paths.RESULTS / path).stat().st_size for path in files
+    }
     if sum(sizes.values()) > LIMIT:
-        raise ValueError(f"the records take {sum(sizes.values())} bytes, {sizes}; allowed are {LIMIT}: keep less.")
+        raise ValueError(
+            f"the records take {sum(sizes.values())} bytes, {sizes}; allowed are {LIMIT}: keep less."
+        )
     for old in [*RECORDED.glob(f"{profile}/*.jsonl"), *RECORDED.glob(f"{profile}-*/*.jsonl")]:
         old.unlink()
     copies = [RECORDED / path.parts[0] / path.name for path in files]
@@ -187,5 +210,7 @@ def _expected(notebooks: Path) -> list[str]:
     for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        names += [f"{path.stem[:2]}_{name}.jsonl" for name in re.findall(r'\bkeep\("(\w+)"', source)]
+        names += [
+            f"{path.stem[:2]}_{name}.jsonl" for name in re.findall(r'\bkeep\("(\w+)"', source)
+        ]
     return names

@@ -8,11 +8,21 @@ import pandas as pd
 
 from hetlib_bundle import paths
 
-__all__ = ["COLUMNS", "beside", "load_reported", "markdown", "other_load", "others", "rows", "summary"]
+__all__ = [
+    "COLUMNS",
+    "beside",
+    "load_reported",
+    "markdown",
+    "other_load",
+    "others",
+    "rows",
+    "summary",
+]
 
 COLUMNS = ["item", "dataset", "model", "platform", "strategy", "metric", "value", "unit", "page"]
 WORDS = ("supported", "not supported", "underpowered", "not run")
-# A metric of reported.csv: table, column and factor to its unit; scores are fractions in our tables.
+# A metric of reported.csv: table, column and factor to its unit; scores are fractions in our
+# tables.
 OURS = {
     ("oa", "%"): ("07_accuracy_table", "oa", 100.0),
     ("aa", "%"): ("07_accuracy_table", "aa", 100.0),
@@ -30,7 +40,9 @@ OURS = {
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of `claims.report`'s table as text, three digits a number; missing values are empty."""
     filled, known = [], table.astype(object).where(table.notna(), "")
-    for row in ({str(key): value for key, value in row.items()} for row in known.to_dict("records")):
+    for row in (
+        {str(key): value for key, value in row.items()} for row in known.to_dict("records")
+    ):
         ran = row["verdict"] != "not run"
         effect = f"{row['effect']:.3g} ({row['low']:.3g} to {row['high']:.3g})" if ran else ""
         margin = f"{row['margin']:g}"
@@ -71,7 +83,10 @@ def other_load(tables: Path) -> float | None:
 
 def others(tables: Path) -> pd.DataFrame:
     """Return verdicts of notebooks that judge outside the register, from tables ``NN_verdict``: one row each."""
-    parts = [pd.read_csv(path).assign(notebook=path.stem[:2]) for path in sorted(tables.glob("[0-9][0-9]_verdict.csv"))]
+    parts = [
+        pd.read_csv(path).assign(notebook=path.stem[:2])
+        for path in sorted(tables.glob("[0-9][0-9]_verdict.csv"))
+    ]
     known = ["notebook", "claim", "effect", "low", "high", "margin", "verdict"]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=known)
     return frame.rename(columns={"word": "verdict"}).reindex(columns=known)
@@ -89,7 +104,9 @@ def load_reported(path: Path | None = None) -> pd.DataFrame:
         raise ValueError(f"{path} has the columns {list(frame.columns)}; they must be {COLUMNS}.")
     numbers = pd.to_numeric(frame.value, errors="coerce")
     if wrong := frame.value[numbers.isna()].tolist():
-        raise ValueError(f"{path} has the values {wrong}; write each as a plain number, such as 97.5.")
+        raise ValueError(
+            f"{path} has the values {wrong}; write each as a plain number, such as 97.5."
+        )
     return frame.assign(value=numbers)
 
 

@@ -75,10 +75,14 @@ def select(only: Sequence[str] = (), notebooks: Path = NOTEBOOKS) -> list[Path]:
     """Return the notebooks in order, or those whose name begins with an item of ``only``."""
     found = sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
     if not found:
-        raise ValueError(f"no notebooks in {notebooks}: run in a clone, installed with pip install -e .")
+        raise ValueError(
+            f"no notebooks in {notebooks}: run in a clone, installed with pip install -e ."
+        )
     for item in only:
         if not any(path.stem.startswith(item) for path in found):
-            raise ValueError(f"no notebook {item!r}, there are: {', '.join(path.stem for path in found)}")
+            raise ValueError(
+                f"no notebook {item!r}, there are: {', '.join(path.stem for path in found)}"
+            )
     return [path for path in found if not only or path.stem.startswith(tuple(only))]
 
 
@@ -93,15 +97,16 @@ def reproduce(
 ) -> int:
     """Run the notebooks and collect what they made in ``results/<profile>/index.html``.
 
-    With the ``source`` "recorded" they draw what ``data/recorded`` holds, into ``results/<profile>-recorded``; where
-    profile or source are empty, `.source.resolve` says which.
+    With the ``source`` "recorded" they draw what ``data/recorded`` holds, into
+    ``results/<profile>-recorded``; where profile or source are empty, `.source.resolve` says which.
 
-    A notebook that fails is kept with the error at its head, the others still run, and the exit status that this
-    returns is 1. Notebooks whose metadata say ``"hetlib": {"untimed": 1}`` (the longest) or ``2`` run first,
-    ``jobs`` at a time (by default 2, or 1 on a single core); those that use a clock follow one by one. Entries of
-    ``bundle.json`` for notebooks that this call does not run stay. With ``resume``, those are left out that succeeded
-    before with the same cells, code, register of claims and records. A wrong profile, source or notebook, or a
-    notebook without these two parameters, is a `ValueError` before any runs. A run of all notebooks that was
+    A notebook that fails is kept with the error at its head, the others still run, and the exit
+    status that this returns is 1. Notebooks whose metadata say ``"hetlib": {"untimed": 1}`` (the
+    longest) or ``2`` run first, ``jobs`` at a time (by default 2, or 1 on a single core); those
+    that use a clock follow one by one. Entries of ``bundle.json`` for notebooks that this call does
+    not run stay. With ``resume``, those are left out that succeeded before with the same cells,
+    code, register of claims and records. A wrong profile, source or notebook, or a notebook without
+    these two parameters, is a `ValueError` before any runs. A run of all notebooks that was
     interrupted is continued by the next.
     """
     profile, source = resolve(profile, source)
@@ -117,15 +122,28 @@ def reproduce(
     target = (results or RESULTS).resolve() / folder
     (target / "notebooks").mkdir(parents=True, exist_ok=True)
     told = target / "bundle.json"
-    entries = {entry["name"]: entry for entry in json.loads(told.read_text())["notebooks"]} if told.exists() else {}
-    print(f"{len(chosen)} of {len(there)} notebooks, profile {profile}, {source}, results in {target}", flush=True)
+    entries = (
+        {entry["name"]: entry for entry in json.loads(told.read_text())["notebooks"]}
+        if told.exists()
+        else {}
+    )
+    print(
+        f"{len(chosen)} of {len(there)} notebooks, profile {profile}, {source}, results in {target}",
+        flush=True,
+    )
     started, whole = target / ".unfinished", len(chosen) == len(there)
     since = started.read_text() if whole and started.exists() and not resume else ""
     if since:
-        print(f"continuing the run of {since}, which did not come to its end; to start anew, delete {started}")
+        print(
+            f"continuing the run of {since}, which did not come to its end; to start anew, delete {started}"
+        )
     elif whole and not resume:
         started.write_text(datetime.now(UTC).isoformat(timespec="seconds"))
-    bar, begin, lock = tqdm(total=len(chosen), unit="notebook", disable=None), time.perf_counter(), threading.Lock()
+    bar, begin, lock = (
+        tqdm(total=len(chosen), unit="notebook", disable=None),
+        time.perf_counter(),
+        threading.Lock(),
+    )
 
     def work(path: Path) -> None:
         code = _code(path, source)
@@ -158,7 +176,9 @@ def reproduce(
     failed = [entries[path.stem] for path in chosen if entries[path.stem]["status"] == "failed"]
     for entry in failed:
         print(f"FAILED {entry['name']}, cell {entry['cell']}: {entry['error']}", file=sys.stderr)
-    print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks succeeded; see {target / 'index.html'}")
+    print(
+        f"{len(chosen) - len(failed)} of {len(chosen)} notebooks succeeded; see {target / 'index.html'}"
+    )
     return 1 if failed else 0
 
 
@@ -169,36 +189,56 @@ def _lane(path: Path) -> str:
 
 def _code(path: Path, source: str) -> str:
     """Return a SHA-256 of a notebook, the code that it calls, the register of claims, and the records if it has any."""
-    code = sorted([*(ROOT / "hetlib").glob("*.*"), *Path(__file__).parent.glob("*.*"), DATA / "claims.yaml"])
+    code = sorted(
+        [*(ROOT / "hetlib").glob("*.*"), *Path(__file__).parent.glob("*.*"), DATA / "claims.yaml"]
+    )
     records = sorted((DATA / "recorded").rglob("*.jsonl")) if source == "recorded" else []
-    return hashlib.sha256(b"".join(file.read_bytes() for file in (path, *code, *records))).hexdigest()
+    return hashlib.sha256(
+        b"".join(file.read_bytes() for file in (path, *code, *records))
+    ).hexdigest()
 
 
 def _finished(entry: dict[str, Any], code: str, target: Path, since: str) -> bool:
     """Say whether a notebook need not run again; the report always does, since it reads what the others left."""
-    same = entry.get("status") == "succeeded" and entry.get("source") == code and entry["finished"] >= since
-    return same and not entry["name"].startswith("99") and (target / "notebooks" / f"{entry['name']}.ipynb").exists()
+    same = (
+        entry.get("status") == "succeeded"
+        and entry.get("source") == code
+        and entry["finished"] >= since
+    )
+    return (
+        same
+        and not entry["name"].startswith("99")
+        and (target / "notebooks" / f"{entry['name']}.ipynb").exists()
+    )
 
 
 def _run(path: Path, target: Path, profile: str, source: str) -> dict[str, Any]:
     """Run one notebook; return its entry for ``bundle.json``."""
     output = target / "notebooks" / path.name
     output.unlink(missing_ok=True)  # an earlier run's must not pass for this one's
-    settings: dict[str, Any] = {"cwd": path.parent, "start_timeout": 180, "execution_timeout": PROFILES[profile]}
+    settings: dict[str, Any] = {
+        "cwd": path.parent,
+        "start_timeout": 180,
+        "execution_timeout": PROFILES[profile],
+    }
     settings |= {"progress_bar": False, "stdout_file": DummyTqdmFile(sys.stdout)}
     failure: dict[str, Any] = {}
     start = time.perf_counter()
     with watch_memory() as peak, tempfile.TemporaryDirectory() as folder:
         settings |= _kernel(folder, target.parent)
         try:
-            papermill.execute_notebook(path, output, {"profile": profile, "source": source}, **settings)
+            papermill.execute_notebook(
+                path, output, {"profile": profile, "source": source}, **settings
+            )
         except PapermillExecutionError as error:
             failure = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}"}
         except Exception as error:  # a dead kernel, a time-out: the other notebooks still run
             message = f"{type(error).__name__}: {error}".strip()
             failure = {"cell": _mark_stop(output, message), "error": message}
     if output.exists():
-        output.with_suffix(".html").write_text(HTMLExporter().from_filename(str(output))[0], encoding="utf-8")
+        output.with_suffix(".html").write_text(
+            HTMLExporter().from_filename(str(output))[0], encoding="utf-8"
+        )
     return {
         "name": path.stem,
         "status": "failed" if failure else "succeeded",
@@ -214,7 +254,9 @@ def _kernel(folder: str, results: Path) -> dict[str, Any]:
     variables = {"HETLIB_RESULTS": str(results), "IPYTHONDIR": folder, "HETLIB_BATCH": "1"}
     spec = KernelSpec(argv=command, language="python", env=variables)
     manager = type("ThisInterpreter", (AsyncKernelManager,), {"kernel_spec": spec})
-    config = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}})
+    config = Config(
+        {"KernelManager": {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}}
+    )
     return {"kernel_name": "python3", "kernel_manager_class": manager, "config": config}
 
 
@@ -223,7 +265,11 @@ def _mark_stop(output: Path, message: str) -> int:
     if not output.exists():
         return 0
     notebook = nbformat.read(output, as_version=4)
-    started = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.metadata.papermill.start_time]
+    started = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.metadata.papermill.start_time
+    ]
     text = f"**Stopped in code cell {len(started)}**\n\n```\n{message}\n```"
     notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
     nbformat.write(notebook, output)
@@ -236,7 +282,9 @@ def _summary(folder: str, entries: list[dict[str, Any]], seconds: float | None) 
     return {
         "profile": folder,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(sum(entry["seconds"] for entry in entries) if seconds is None else seconds, 1),
+        "seconds": round(
+            sum(entry["seconds"] for entry in entries) if seconds is None else seconds, 1
+        ),
         "peak_pss_mb": max(entry["peak_pss_mb"] for entry in entries),
         "cores": os.cpu_count(),
         "system": platform.system(),

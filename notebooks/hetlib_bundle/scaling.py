@@ -24,8 +24,9 @@ def mixed(model: SpeedModel, replicas: int, ratio: float) -> list[SpeedModel]:
 def balanced_shares(models: list[SpeedModel], batch: float) -> np.ndarray:
     r"""Return the shares that level affine step models, as real numbers ``(replicas,)``.
 
-    With :math:`t_r = a_r + n / s_r` all that take part end at :math:`\tau = (B + \sum s_r a_r) / \sum s_r`, with
-    :math:`n_r = s_r (\tau - a_r)`; a replica with :math:`a_r \ge \tau` stays out (Lastovetsky and Reddy, 2007).
+    With :math:`t_r = a_r + n / s_r` all that take part end at :math:`\tau = (B + \sum s_r a_r) /
+    \sum s_r`, with :math:`n_r = s_r (\tau - a_r)`; a replica with :math:`a_r \ge \tau` stays out
+    (Lastovetsky and Reddy, 2007).
     """
     ends = np.array([[m.time(1), m.time(2)] for m in models])
     speed = 1 / (ends[:, 1] - ends[:, 0])
@@ -40,27 +41,52 @@ def balanced_shares(models: list[SpeedModel], batch: float) -> np.ndarray:
 
 
 def scaling(
-    model: SpeedModel, replicas: int, ratio: float, local_batch: int, ring: Ring, *, steps: int = 100, seed: int = 0,
-    overlap: float = 0.0, straggler: float = 0.0,
-) -> pd.DataFrame:  # fmt: skip
+    model: SpeedModel,
+    replicas: int,
+    ratio: float,
+    local_batch: int,
+    ring: Ring,
+    *,
+    steps: int = 100,
+    seed: int = 0,
+    overlap: float = 0.0,
+    straggler: float = 0.0,
+) -> pd.DataFrame:
     """Return one row a strategy: modelled speedup over one fast replica with the same global batch, and efficiency.
 
-    The global batch grows with the replicas, ``local_batch`` each on average. ``balanced`` takes the better of all
-    replicas and the fast half alone: leaving devices out is a plan too. The ideal is the sum of speeds.
+    The global batch grows with the replicas, ``local_batch`` each on average. ``balanced`` takes
+    the better of all replicas and the fast half alone: leaving devices out is a plan too. The ideal
+    is the sum of speeds.
     """
     models, batch = mixed(model, replicas, ratio), local_batch * replicas
     fast = models[: replicas - replicas // 2]
 
     def seconds(some: list[SpeedModel], shares: np.ndarray) -> float:
-        options: dict[str, Any] = {"communication": ring, "overlap": overlap, "straggler": straggler, "seed": seed}
+        options: dict[str, Any] = {
+            "communication": ring,
+            "overlap": overlap,
+            "straggler": straggler,
+            "seed": seed,
+        }
         return float(simulate(some, shares.tolist(), steps, **options).mean())
 
     alone = seconds([model], np.array([batch]))
     best = min(seconds(some, balanced_shares(some, batch)) for some in (models, fast))
-    taken = {"fastest-only": alone, "equal": seconds(models, np.full(replicas, local_batch)), "balanced": best}
+    taken = {
+        "fastest-only": alone,
+        "equal": seconds(models, np.full(replicas, local_batch)),
+        "balanced": best,
+    }
     ideal = len(fast) + (replicas - len(fast)) / ratio
-    rows = [{"strategy": k, "speedup": alone / t, "efficiency": alone / t / ideal} for k, t in taken.items()]
-    about = {"replicas": replicas, "ratio": ratio, "communication": ring(replicas) / model.time(local_batch)}
+    rows = [
+        {"strategy": k, "speedup": alone / t, "efficiency": alone / t / ideal}
+        for k, t in taken.items()
+    ]
+    about = {
+        "replicas": replicas,
+        "ratio": ratio,
+        "communication": ring(replicas) / model.time(local_batch),
+    }
     return pd.DataFrame([about | {"ideal": ideal} | row for row in rows])
 
 

@@ -15,10 +15,19 @@ from hetlib.records import RunRecord
 from .figures import STYLES, _figure, ieee_style
 from .verdict import interval
 
-__all__ = ["DIFFERENCE", "SETTINGS", "changed", "differences", "model_settings", "one_process", "settings_figure"]
+__all__ = [
+    "DIFFERENCE",
+    "SETTINGS",
+    "changed",
+    "differences",
+    "model_settings",
+    "one_process",
+    "settings_figure",
+]
 
 DIFFERENCE = "OA - single"  # percentage points
-# Setting: fields of `Experiment` that differ from the base. A line here is a setting more; names have no spaces.
+# Setting: fields of `Experiment` that differ from the base. A line here is a setting more; names
+# have no spaces.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "base": {},
     "mild-shares": {"shares": (64, 32, 16, 16)},
@@ -33,8 +42,13 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 
 def model_settings(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return a setting for each CNN: with GroupNorm or else the global batch's BatchNorm, if the network offers one."""
-    norms = {name: next((n for n in ("group", "balanced") if n in MODELS[name]), None) for name in names}
-    return {name: {"model": name, "model_options": {"norm": norm} if norm else {}} for name, norm in norms.items()}
+    norms = {
+        name: next((n for n in ("group", "balanced") if n in MODELS[name]), None) for name in names
+    }
+    return {
+        name: {"model": name, "model_options": {"norm": norm} if norm else {}}
+        for name, norm in norms.items()
+    }
 
 
 def changed(base: Experiment, changes: Mapping[str, Any]) -> Experiment:
@@ -52,15 +66,22 @@ def changed(base: Experiment, changes: Mapping[str, Any]) -> Experiment:
 def one_process(case: Experiment, base: Experiment) -> Experiment:
     """Return the run that a setting is compared with.
 
-    Shares of the same global batch, and who owns which samples, make no difference to one process: it is the base's.
+    Shares of the same global batch, and who owns which samples, make no difference to one process:
+    it is the base's.
     """
     shares = base.shares if case.global_batch == base.global_batch else case.shares
     options = {name: value for name, value in case.dataset_options.items() if name != "shards"}
-    common: dict[str, Any] = {"strategy": "single", "shares": shares, "evaluate_every": base.evaluate_every}
+    common: dict[str, Any] = {
+        "strategy": "single",
+        "shares": shares,
+        "evaluate_every": base.evaluate_every,
+    }
     return replace(case, **common, dataset_options=options)
 
 
-def differences(setting: str, runs: Sequence[RunRecord], references: Sequence[RunRecord]) -> pd.DataFrame:
+def differences(
+    setting: str, runs: Sequence[RunRecord], references: Sequence[RunRecord]
+) -> pd.DataFrame:
     """Return one row a run: its cell, strategy, seed, rate, and its test OA minus the reference's of the same seed."""
     oa = {run.experiment["seed"]: run.scores["oa"] for run in references}
     rows = []
@@ -83,11 +104,22 @@ def settings_figure(table: pd.DataFrame, margin: float = 1.0) -> Figure:
         axes.axvspan(-margin, margin, color="#E6E6E6", linewidth=0)
         axes.axvline(0, color="#8C8C8C", linewidth=0.6)
         for strategy, offset in zip(strategies, (-0.17, 0.17), strict=True):
-            look = {"color": STYLES[strategy]["color"], "fmt": STYLES[strategy]["marker"], "capsize": 2}
+            look = {
+                "color": STYLES[strategy]["color"],
+                "fmt": STYLES[strategy]["marker"],
+                "capsize": 2,
+            }
             own, label = table[table.strategy == strategy], strategy
             for setting, rows in own.groupby("setting", sort=False):
                 y = order.index(str(setting)) + offset
-                axes.plot(rows[DIFFERENCE], np.full(len(rows), y), "|", color=look["color"], alpha=0.45, markersize=4)
+                axes.plot(
+                    rows[DIFFERENCE],
+                    np.full(len(rows), y),
+                    "|",
+                    color=look["color"],
+                    alpha=0.45,
+                    markersize=4,
+                )
                 mean, half = interval(rows[DIFFERENCE])
                 bar = np.nan_to_num(half, posinf=0.0)  # one seed has no interval
                 axes.errorbar(mean, y, xerr=bar, label=label, elinewidth=0.9, **look)

@@ -24,10 +24,13 @@ def assign_shards(order: np.ndarray, shares: Sequence[int]) -> np.ndarray:
 def sample_weights(owner: np.ndarray, weighting: str) -> torch.Tensor:
     """Return what each sample counts in the expected gradient, (n,) with the sum 1.
 
-    ``"mean"``: 1 / (P N_r), the plain mean over replicas with shards of N_r samples. ``"samples"``: 1 / N.
+    ``"mean"``: 1 / (P N_r), the plain mean over replicas with shards of N_r samples. ``"samples"``:
+    1 / N.
     """
     sizes = np.bincount(owner)
-    weights = {"mean": 1 / (len(sizes) * sizes), "samples": np.full(len(sizes), 1 / len(owner))}[weighting]
+    weights = {"mean": 1 / (len(sizes) * sizes), "samples": np.full(len(sizes), 1 / len(owner))}[
+        weighting
+    ]
     return torch.from_numpy(weights[owner])
 
 
@@ -69,8 +72,19 @@ def shards_figure(table: pd.DataFrame) -> Figure:
             for y, kind in enumerate(kinds):
                 values = 100 * table.OA[(table.shards == kind) & (table.strategy == strategy)]
                 look = {"color": STYLES[strategy]["color"], "marker": STYLES[strategy]["marker"]}
-                axes.plot(values, np.full(len(values), y + offset), linestyle="", label=None if y else strategy, **look)
-        axes.set(yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5), ylabel="Fixed shards")
+                axes.plot(
+                    values,
+                    np.full(len(values), y + offset),
+                    linestyle="",
+                    label=None if y else strategy,
+                    **look,
+                )
+        axes.set(
+            yticks=range(len(kinds)),
+            yticklabels=kinds,
+            ylim=(len(kinds) - 0.5, -0.5),
+            ylabel="Fixed shards",
+        )
         axes.grid(axis="x")
         figure.legend(loc="outside upper center", ncols=2)
         return figure

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 __all__ = ["SOURCES", "resolve", "results_folder"]
 
-SOURCES = {"computed": "quick", "recorded": "standard"}  # with the profile that is taken where none is given
+# with the profile that is taken where none is given
+SOURCES = {"computed": "quick", "recorded": "standard"}
 
 
 def resolve(profile: str, source: str) -> tuple[str, str]:

@@ -15,13 +15,19 @@ import hetlib
 dist.init_process_group("gloo")
 torch.manual_seed(0)
 images, labels = torch.randn(480, 3, 32, 32), torch.randint(0, 10, (480,))
-layers = [torch.nn.Conv2d(3, 32, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+layers = [
+    torch.nn.Conv2d(3, 32, 3),
+    torch.nn.ReLU(),
+    torch.nn.AdaptiveAvgPool2d(1),
+    torch.nn.Flatten(),
+]
 
 data = TensorDataset(images, labels)
 sampler = hetlib.BalancedSampler(len(data), [90, 38], seed=0)
 loader = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
 model = DistributedDataParallel(torch.nn.Sequential(*layers, torch.nn.Linear(32, 10)))
-model.register_comm_hook(None, bf16_compress_hook)  # any of DDP's hooks: the weights are already in the gradients
+# any of DDP's hooks: the weights are already in the gradients
+model.register_comm_hook(None, bf16_compress_hook)
 hetlib.balance(model, sampler, verify_every=100)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
 
@@ -30,7 +36,8 @@ for inputs, targets in loader:
         outputs = model(inputs)
     loss = F.cross_entropy(outputs.float(), targets)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # after the reduction: all replicas see one norm
+    # after the reduction: all replicas see one norm
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad()
 

@@ -14,22 +14,28 @@ import hetlib
 dist.init_process_group("gloo")
 torch.manual_seed(0)
 images, labels = torch.randn(200, 4, 32, 32), torch.randint(0, 5, (200, 32, 32))
-labels[torch.rand(labels.shape) < torch.rand(200, 1, 1)] = -100  # from almost none to almost all of an image
+# from almost none to almost all of an image
+labels[torch.rand(labels.shape) < torch.rand(200, 1, 1)] = -100
 layers = [torch.nn.Conv2d(4, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 5, 1)]
 
 data = TensorDataset(images, labels)
 sampler = hetlib.BalancedSampler(len(data), [24, 8], seed=0)
 loader = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
-model = hetlib.balance(DistributedDataParallel(torch.nn.Sequential(*layers)), check=True)  # no sampler: counts follow
+# no sampler: counts follow
+model = hetlib.balance(DistributedDataParallel(torch.nn.Sequential(*layers)), check=True)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
 
 for inputs, targets in loader:
     valid = (targets != -100).sum()
     hetlib.announce(model, valid)  # its sum over the replicas travels while the model computes
-    F.cross_entropy(model(inputs), targets, ignore_index=-100).backward()  # the mean over this replica's valid pixels
+    # the mean over this replica's valid pixels
+    F.cross_entropy(model(inputs), targets, ignore_index=-100).backward()
     optimizer.step()
     optimizer.zero_grad()
 
 hetlib.check_weights(model)
-print(f"replica {dist.get_rank()}: {valid} valid pixels in the last step, weights equal on all replicas", flush=True)
+print(
+    f"replica {dist.get_rank()}: {valid} valid pixels in the last step, weights equal on all replicas",
+    flush=True,
+)
 dist.destroy_process_group()

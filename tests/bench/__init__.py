@@ -1,7 +1,7 @@
 """Benchmarks: one module a group, each with ``run() -> list[Row]``.
 
-``make bench`` runs them all, ``make bench BENCH=step`` one. Nothing here asserts: a row says whether
-its goal holds, and the tests stay free of clocks.
+``make bench`` runs them all, ``make bench BENCH=step`` one. Nothing here asserts: a row says
+whether its goal holds, and the tests stay free of clocks.
 """
 
 from dataclasses import dataclass

@@ -40,13 +40,18 @@ def show(rows: list[Row]) -> None:
     lines = [COLUMNS, *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
 
 
 def main(names: list[str], results: Path = RESULTS) -> int:
     """Run the named groups, or all; return 0 whatever the goals say, 2 when a name is unknown."""
     if unknown := sorted(set(names) - set(groups())):
-        print(f"no group {', '.join(unknown)}; there are: {', '.join(groups()) or 'none'}", file=sys.stderr)
+        print(
+            f"no group {', '.join(unknown)}; there are: {', '.join(groups()) or 'none'}",
+            file=sys.stderr,
+        )
         return 2
     for name in names or groups():
         rows = importlib.import_module(f"tests.bench.{name}").run()

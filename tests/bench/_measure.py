@@ -7,7 +7,9 @@ from tests.bench import Row
 __all__ = ["row"]
 
 
-def row(name: str, values: list[float], *, at_most: float | None = None, within: float | None = None) -> Row:
+def row(
+    name: str, values: list[float], *, at_most: float | None = None, within: float | None = None
+) -> Row:
     """Return the median of paired ratios with a 95 % interval of the median (binomial, from order statistics).
 
     Args:
@@ -19,7 +21,10 @@ def row(name: str, values: list[float], *, at_most: float | None = None, within:
     ordered = np.sort(values)
     n = len(ordered)
     reach = 0.98 * np.sqrt(n)  # 1.96 standard deviations of a binomial(n, 1/2)
-    low, high = ordered[max(int(np.floor(n / 2 - reach)), 0)], ordered[min(int(np.ceil(n / 2 + reach)), n - 1)]
+    low, high = (
+        ordered[max(int(np.floor(n / 2 - reach)), 0)],
+        ordered[min(int(np.ceil(n / 2 + reach)), n - 1)],
+    )
     median = float(np.median(ordered))
     goal, holds = "", None
     if at_most is not None:

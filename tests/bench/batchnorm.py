@@ -1,7 +1,7 @@
 """What BatchNorm over the global batch costs in time: two replicas, against local statistics.
 
-Two DDP copies of one network take turns, so each pair sees the same machine. No goal: each layer adds two small
-all-reduces that nothing hides.
+Two DDP copies of one network take turns, so each pair sees the same machine. No goal: each layer
+adds two small all-reduces that nothing hides.
 """
 
 import copy
@@ -41,7 +41,9 @@ def turns(rank: int, case: Case) -> list[list[float]]:
     plain = build_model(case.model, bands=case.bands, classes=8, size=case.size, norm="batch")
     plain = plain.to(memory_format=torch.channels_last)
     networks = [hetlib.convert_batchnorm(copy.deepcopy(plain)), plain, copy.deepcopy(plain)]
-    models = [DistributedDataParallel(network, gradient_as_bucket_view=True) for network in networks]
+    models = [
+        DistributedDataParallel(network, gradient_as_bucket_view=True) for network in networks
+    ]
     optimizers = [torch.optim.SGD(network.parameters(), lr=0.01) for network in networks]
     seconds = []
     for _ in range(case.pairs + WARM_UP):
@@ -73,6 +75,12 @@ def run() -> list[Row]:
                 for both in zip(*replicas.run(turns, case), strict=True)
             ]
             title = f"{case.model}, {case.size} px, {layers(case)} layers, shares {case.shares[0]}/{case.shares[1]}"
-            rows.append(row(f"{title}: balanced / local", [balanced / local for balanced, local, _ in pairs]))
-            rows.append(row(f"{title}: local / local", [again / local for _, local, again in pairs]))
+            rows.append(
+                row(
+                    f"{title}: balanced / local", [balanced / local for balanced, local, _ in pairs]
+                )
+            )
+            rows.append(
+                row(f"{title}: local / local", [again / local for _, local, again in pairs])
+            )
     return rows

@@ -12,7 +12,11 @@ from tests.bench._measure import row
 def run() -> list[Row]:
     """Return seconds to the first optimizer step, cold and warm, and the last quick run of the bundle."""
     experiment = hetlib.Experiment(
-        strategy="balanced", shares=(96, 32), max_steps=3, evaluate_every=0, dataset_options={"per_class": 64}
+        strategy="balanced",
+        shares=(96, 32),
+        max_steps=3,
+        evaluate_every=0,
+        dataset_options={"per_class": 64},
     )
     platform = hetlib.Platform.emulated([1, 1])
     with hetlib.Replicas(platform) as replicas:
@@ -33,7 +37,9 @@ def run() -> list[Row]:
     if last.exists():
         bundle = json.loads(last.read_text())
         rows.append(row("last quick reproduction (s)", [bundle["seconds"]], at_most=300))
-        rows.append(row("its peak memory, all processes (MB of PSS)", [bundle["peak_pss_mb"]], at_most=1800))
+        rows.append(
+            row("its peak memory, all processes (MB of PSS)", [bundle["peak_pss_mb"]], at_most=1800)
+        )
     return rows
 
 

@@ -143,14 +143,26 @@ def run() -> list[Row]:
             for _ in range(REPEATS)
         ]
         geo, first, later = (list(values) for values in zip(*rates, strict=True))
-        rows += [row("first pass, cold cache (images/s)", first), row("later passes (images/s)", later)]
+        rows += [
+            row("first pass, cold cache (images/s)", first),
+            row("later passes (images/s)", later),
+        ]
         for name, mine, least in (("first pass", first, 1.5), ("later passes", later, 20)):
             title = f"{name} / torchgeo"
             if theirs:
                 ratios = [a / b for a, b in zip(mine, geo, strict=True)]
                 rows.append(row(title, ratios, f">= {least:g}", float(np.median(ratios)) >= least))
             else:
-                rows.append(Row(title, float("nan"), float("nan"), float("nan"), 0, f">= {least:g}, needs torchgeo"))
+                rows.append(
+                    Row(
+                        title,
+                        float("nan"),
+                        float("nan"),
+                        float("nan"),
+                        0,
+                        f">= {least:g}, needs torchgeo",
+                    )
+                )
         if theirs:
             rows.append(row("torchgeo (images/s)", geo))
     torch.set_num_threads(threads)

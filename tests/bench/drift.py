@@ -1,6 +1,7 @@
 """Rebalancing: does it find the new optimum, leave noise alone, and cost next to nothing?
 
-Noise comes from a run measured here, and the traces are that noise on a known drift; the last rows are real replicas.
+Noise comes from a run measured here, and the traces are that noise on a known drift; the last rows
+are real replicas.
 """
 
 import time
@@ -51,7 +52,9 @@ def timed(rank: int, job: Job) -> list[float]:
         hetlib.train.Rebalancer = Rebalancer  # type: ignore[misc]
     steps, spent = np.diff(result["stamps"][:, 3]), np.array(_Timed.spent[1:])  # type: ignore[index]
     whole = len(steps) // MESSAGE * MESSAGE  # each has one step that sends and one that receives
-    return (spent[:whole].reshape(-1, MESSAGE).sum(1) / steps[:whole].reshape(-1, MESSAGE).sum(1)).tolist()
+    return (
+        spent[:whole].reshape(-1, MESSAGE).sum(1) / steps[:whole].reshape(-1, MESSAGE).sum(1)
+    ).tolist()
 
 
 def quietest(noise: np.ndarray, steps: int = 250) -> np.ndarray:
@@ -90,7 +93,9 @@ def in_phases(models: list[hetlib.SpeedModel]) -> list[Row]:
             trace = slow_phases(shortest, longest, seed)
             followed = drift.follow(models, shares, trace, Rebalancer(models, shares))
             changes.append(len(followed.plans) - 1.0)
-            ratios.append(float(followed.seconds.sum() / drift.follow(models, shares, trace).seconds.sum()))
+            ratios.append(
+                float(followed.seconds.sum() / drift.follow(models, shares, trace).seconds.sum())
+            )
         title = f"synthetic noise, slow phases of {shortest} to {longest} steps"
         rows.append(row(f"{title}: changes of plan in 1,000 steps", changes))
         rows.append(row(f"{title}: time over that of the plan left as it is", ratios))
@@ -106,7 +111,9 @@ def on_traces(models: list[hetlib.SpeedModel], noises: dict[str, np.ndarray]) ->
     rows = []
     for name, noise in noises.items():
         spread = [float(np.quantile(np.abs(noise - 1), q)) for q in (0.25, 0.5, 0.75)]
-        rows.append(Row(f"{name}: quartiles of the relative deviation", spread[1], *spread[::2], len(noise)))
+        rows.append(
+            Row(f"{name}: quartiles of the relative deviation", spread[1], *spread[::2], len(noise))
+        )
         for kind, known in kinds.items():
             reached, changes = [], []
             for seed in range(TRACES):
@@ -116,7 +123,9 @@ def on_traces(models: list[hetlib.SpeedModel], noises: dict[str, np.ndarray]) ->
                 plan = [plan for step, plan in followed.plans if step <= begin + AFTER][-1]
                 reached.append(best / max(map(hetlib.SpeedModel.time, slowed, plan)))
                 still = drift.resample(noise, 1000, 1000 + seed)
-                changes.append(len(drift.follow(models, shares, still, Rebalancer(known, shares)).plans) - 1.0)
+                changes.append(
+                    len(drift.follow(models, shares, still, Rebalancer(known, shares)).plans) - 1.0
+                )
             title = f"{name}, {kind}: fraction of the new optimum {AFTER} steps after a fourfold slow-down"
             rows.append(at_least(title, reached, 0.95))
             title = f"{name}, {kind}: changes of plan in 1,000 steps without drift"
@@ -127,13 +136,21 @@ def on_traces(models: list[hetlib.SpeedModel], noises: dict[str, np.ndarray]) ->
 
 def run() -> list[Row]:
     """Return what holds of the rebalancing goals; see the module."""
-    settings = {"epochs": 400, "evaluate_every": 0, "dataset_options": {"per_class": 300, "split_by": "blocks"}}
+    settings = {
+        "epochs": 400,
+        "evaluate_every": 0,
+        "dataset_options": {"per_class": 300, "split_by": "blocks"},
+    }
     experiment = hetlib.Experiment(max_steps=STEPS, **settings)  # type: ignore[arg-type]
     with hetlib.Replicas(hetlib.Platform.emulated([1, 1])) as replicas:
         models = hetlib.measure(experiment, replicas)
         plan = hetlib.partition(models, experiment.global_batch)
         noise = drift.noise(replicas.train(experiment, plan_with=plan))
-        noises = {"measured noise": noise, "its quietest quarter": quietest(noise), "synthetic noise": drawn(STEPS)}
+        noises = {
+            "measured noise": noise,
+            "its quietest quarter": quietest(noise),
+            "synthetic noise": drawn(STEPS),
+        }
         rows = on_traces(models, noises) + in_phases(models)
 
         short = replace(experiment, max_steps=200)
@@ -145,7 +162,9 @@ def run() -> list[Row]:
         for turn in range(8):
             taken = {}
             for one in (job, plain)[:: -1 if turn % 2 else 1]:
-                stamps = replicas.run(train, replace(one, experiment=replace(short, max_steps=60)))[0]["stamps"]
+                stamps = replicas.run(train, replace(one, experiment=replace(short, max_steps=60)))[
+                    0
+                ]["stamps"]
                 taken[one is job] = np.median(np.diff(stamps[:, 3]))
             pairs.append(float(taken[True] / taken[False]))
         rows.append(row("step with rebalancing over step without, paired runs", pairs))
@@ -158,15 +177,25 @@ def run() -> list[Row]:
             live = replicas.run(
                 train,
                 Job(
-                    replace(slow, rebalance=True), replicas.platform, plan.shares, (1.0, 1.0), (128, 128), False, models
+                    replace(slow, rebalance=True),
+                    replicas.platform,
+                    plan.shares,
+                    (1.0, 1.0),
+                    (128, 128),
+                    False,
+                    models,
                 ),
             )
             known = replicas.train(replace(slow, plans=((40, target.shares),)), plan_with=plan)
             after = slice(40 + AFTER, None)
             step = np.median(np.diff(live[0]["stamps"][:, 3])[after])
             reached.append(float(np.median(known.step_seconds[after]) / step))
-            found.append(float(next((k for k, shares in live[0]["plans"] if k >= 40), slow.max_steps) - 40))
+            found.append(
+                float(next((k for k, shares in live[0]["plans"] if k >= 40), slow.max_steps) - 40)
+            )
     title = f"real replicas: step of the plan made for the slow-down over the rebalanced one, from {AFTER} steps on"
     rows.append(at_least(title, reached, 0.95))
-    rows.append(row("real replicas: steps from the slow-down to the first new plan", found, at_most=AFTER))
+    rows.append(
+        row("real replicas: steps from the slow-down to the first new plan", found, at_most=AFTER)
+    )
     return rows

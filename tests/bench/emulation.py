@@ -19,10 +19,14 @@ CASES = (("smallcnn", 13, 16, 8), ("smallcnn", 13, 16, 64), ("resnet18", 3, 32, 
 WARM_UP = 12
 
 
-def ratios(name: str, bands: int, size: int, batch: int, factor: float, pairs: int) -> tuple[list[float], list[float]]:
+def ratios(
+    name: str, bands: int, size: int, batch: int, factor: float, pairs: int
+) -> tuple[list[float], list[float]]:
     images = torch.randn(batch, bands, size, size).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 8, (batch,))
-    fast = build_model(name, bands=bands, classes=8, size=size).to(memory_format=torch.channels_last)
+    fast = build_model(name, bands=bands, classes=8, size=size).to(
+        memory_format=torch.channels_last
+    )
     slow = copy.deepcopy(fast)
     clocks = [(fast, SlowDown(1.0, fast)), (slow, SlowDown(factor, slow))]
     forward, backward = [], []

@@ -16,7 +16,12 @@ from tests.bench import Row
 from tests.bench._measure import row
 
 # Name, and local batches: networks of 0.1, 1.5, 11 and 24 million weights.
-CASES = (("smallcnn", (96, 32)), ("mobilenet_v3_small", (48, 16)), ("resnet18", (24, 8)), ("resnet50", (12, 4)))
+CASES = (
+    ("smallcnn", (96, 32)),
+    ("mobilenet_v3_small", (48, 16)),
+    ("resnet18", (24, 8)),
+    ("resnet50", (12, 4)),
+)
 ROUNDS, WARM_UP = 60, 5
 
 
@@ -66,5 +71,8 @@ def run() -> list[Row]:
             title = f"{name} ({millions:.1f} M weights), shares {'/'.join(map(str, shares))}"
             noise = row(f"{title}: plain / plain", ratios["plain again"])
             # The noise is what plain over plain shows at its upper end.
-            rows += [noise, row(f"{title}: balanced / plain", ratios["balanced"], at_most=max(1.0, noise.high))]
+            rows += [
+                noise,
+                row(f"{title}: balanced / plain", ratios["balanced"], at_most=max(1.0, noise.high)),
+            ]
     return rows

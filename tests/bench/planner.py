@@ -33,7 +33,9 @@ def over_alone(seed: int) -> float:
     base = SpeedModel.constant(5000, overhead=rng.uniform(0, 0.02))
     slower = [1.0, *rng.choice([1, 2, 4, 8, 20, 50], rng.integers(1, 8))]
     exchange = rng.uniform(0, 0.02)
-    plan = partition([base.slowed(factor) for factor in slower], 256, communication=lambda k: exchange * (k - 1))
+    plan = partition(
+        [base.slowed(factor) for factor in slower], 256, communication=lambda k: exchange * (k - 1)
+    )
     assert plan.alone_step is not None
     return plan.step / plan.alone_step
 
@@ -44,8 +46,24 @@ def run() -> list[Row]:
     times = [seconds_of(100_000, seed) for seed in range(5)]
     worse = [over_alone(seed) for seed in range(30)]
     return [
-        Row("1,000 random cases: other than exhaustive search", wrong, wrong, wrong, 1000, "0", wrong == 0),
+        Row(
+            "1,000 random cases: other than exhaustive search",
+            wrong,
+            wrong,
+            wrong,
+            1000,
+            "0",
+            wrong == 0,
+        ),
         row("100,000 replicas: seconds", times, at_most=1.0),
         row("30 platforms, modelled: plan's step / best alone, median", worse),
-        Row("the same, largest", max(worse), max(worse), max(worse), 30, "<= 1.02", max(worse) <= 1.02),
+        Row(
+            "the same, largest",
+            max(worse),
+            max(worse),
+            max(worse),
+            30,
+            "<= 1.02",
+            max(worse) <= 1.02,
+        ),
     ]

@@ -1,7 +1,7 @@
 """Simulated steps against measured ones, on two emulated replicas.
 
-The simulation is given step models measured without communication and the time of an all-reduce of as many bytes
-measured by itself; it knows nothing of the training that it is compared with.
+The simulation is given step models measured without communication and the time of an all-reduce of
+as many bytes measured by itself; it knows nothing of the training that it is compared with.
 """
 
 import time
@@ -35,8 +35,12 @@ def all_reduce(rank: int, numbers: int) -> float:
 def run() -> list[Row]:
     """Return simulated over measured median step times, for equal shares and for balanced ones."""
     options = {"per_class": 300, "split_by": "blocks"}
-    experiment = hetlib.Experiment(max_steps=60, epochs=40, evaluate_every=0, dataset_options=options)
-    sent = sum(p.numel() for p in build_model(experiment.model, bands=13, classes=8, size=16).parameters())
+    experiment = hetlib.Experiment(
+        max_steps=60, epochs=40, evaluate_every=0, dataset_options=options
+    )
+    sent = sum(
+        p.numel() for p in build_model(experiment.model, bands=13, classes=8, size=16).parameters()
+    )
     ratios: dict[str, list[float]] = {"equal": [], "balanced": []}
     with hetlib.Replicas(hetlib.Platform.emulated(SLOWDOWNS)) as replicas:
         for _ in range(ROUNDS):
