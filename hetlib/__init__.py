@@ -1,10 +1,100 @@
-"""Data-parallel training on replicas of different speed, with gradients weighted by the samples processed."""
+"""Data-parallel training on replicas of different speed, with gradients weighted by the samples.
 
-import lazy_loader
+Each public name is loaded on its first use (PEP 562): importing torch takes seconds, and what needs
+an extra package must not be in the way of what does not.
+"""
 
-# Now, not on first use: whoever imports the module `partition` first sets that name here to the
-# module, and this line then to the function. Later imports of the module leave it alone.
-from .partition import partition as partition
+import importlib
+from typing import TYPE_CHECKING, Any
 
-# The names in __init__.pyi, each loaded on its first use: what imports torch takes seconds.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+if TYPE_CHECKING:
+    from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
+    from hetlib.balanced.checks import check_weights
+    from hetlib.balanced.sampler import BalancedSampler, collate
+    from hetlib.balanced.weights import effective_batch, noise_scale
+    from hetlib.balanced.wrapper import announce, balance
+    from hetlib.errors import ReplicaError
+    from hetlib.planning.partition import Partition, partition
+    from hetlib.planning.planner import plan
+    from hetlib.planning.rebalance import Rebalancer
+    from hetlib.planning.speed import SpeedModel
+    from hetlib.replicas.job import JobReplicas
+    from hetlib.replicas.platform import Platform, Replica
+    from hetlib.replicas.processes import Replicas
+    from hetlib.replicas.virtual import VirtualReplicas
+    from hetlib.training.experiment import Experiment
+    from hetlib.training.planning import measure, plan_experiment
+    from hetlib.training.records import RunRecord
+    from hetlib.training.run import train
+    from hetlib.training.strategies import STRATEGIES
+
+# Public name: the module that defines it.
+_MODULES = {
+    "STRATEGIES": "hetlib.training.strategies",
+    "BalancedSampler": "hetlib.balanced.sampler",
+    "Experiment": "hetlib.training.experiment",
+    "JobReplicas": "hetlib.replicas.job",
+    "Partition": "hetlib.planning.partition",
+    "Platform": "hetlib.replicas.platform",
+    "Rebalancer": "hetlib.planning.rebalance",
+    "Replica": "hetlib.replicas.platform",
+    "ReplicaError": "hetlib.errors",
+    "Replicas": "hetlib.replicas.processes",
+    "RunRecord": "hetlib.training.records",
+    "SpeedModel": "hetlib.planning.speed",
+    "VirtualReplicas": "hetlib.replicas.virtual",
+    "announce": "hetlib.balanced.wrapper",
+    "balance": "hetlib.balanced.wrapper",
+    "check_weights": "hetlib.balanced.checks",
+    "collate": "hetlib.balanced.sampler",
+    "convert_batchnorm": "hetlib.balanced.batchnorm",
+    "effective_batch": "hetlib.balanced.weights",
+    "measure": "hetlib.training.planning",
+    "noise_scale": "hetlib.balanced.weights",
+    "partition": "hetlib.planning.partition",
+    "plan": "hetlib.planning.planner",
+    "plan_experiment": "hetlib.training.planning",
+    "pool_batchnorm": "hetlib.balanced.batchnorm",
+    "train": "hetlib.training.run",
+}
+
+__all__ = [
+    "STRATEGIES",
+    "BalancedSampler",
+    "Experiment",
+    "JobReplicas",
+    "Partition",
+    "Platform",
+    "Rebalancer",
+    "Replica",
+    "ReplicaError",
+    "Replicas",
+    "RunRecord",
+    "SpeedModel",
+    "VirtualReplicas",
+    "announce",
+    "balance",
+    "check_weights",
+    "collate",
+    "convert_batchnorm",
+    "effective_batch",
+    "measure",
+    "noise_scale",
+    "partition",
+    "plan",
+    "plan_experiment",
+    "pool_batchnorm",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'hetlib' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

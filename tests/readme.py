@@ -12,12 +12,12 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from hetlib_bundle.heads import read_heads
+from hetlib_bundle.claims.verdict import interval
+from hetlib_bundle.kept.keeper import read
 from hetlib_bundle.paths import DATA, NOTEBOOKS, RESULTS, ROOT
 from hetlib_bundle.profiles import get_profile
-from hetlib_bundle.recorded import read
-from hetlib_bundle.settings import SETTINGS
-from hetlib_bundle.verdict import interval
+from hetlib_bundle.running.heads import read_heads
+from hetlib_bundle.studies.settings import SETTINGS
 
 RECORDED = DATA / "recorded"
 # What is shown: of each folder of results, files that are taken into the folder of that name in

@@ -20,8 +20,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from hetlib_bundle import heads
 from hetlib_bundle.paths import NOTEBOOKS, ROOT
+from hetlib_bundle.running import heads
 from tests import bench
 from tests.bench import __main__ as bench_main
 from tests.bench import speedup
@@ -332,16 +332,17 @@ def test_library_stays_small() -> None:
 PUBLIC_NAMES = """
 import ast, importlib, pathlib, sys, types
 import hetlib
-stub = ast.parse(pathlib.Path(hetlib.__file__).with_suffix(".pyi").read_text())
-modules = {n.name: line.module for line in stub.body if isinstance(line, ast.ImportFrom) for n in line.names}
+source = ast.parse(pathlib.Path(hetlib.__file__).read_text())
+typed = next(node for node in source.body if isinstance(node, ast.If))  # if TYPE_CHECKING
+modules = {name.name: line.module for line in typed.body for name in line.names}
 assert set(modules) == set(hetlib.__all__)
 for _ in range(2):  # before and after every module has been imported
     for name in hetlib.__all__:
         value = getattr(hetlib, name)
         assert not isinstance(value, types.ModuleType), name
-        assert value is getattr(importlib.import_module(f"hetlib.{modules[name]}"), name), name
+        assert value is getattr(importlib.import_module(modules[name]), name), name
     for module in sys.argv[1:]:
-        importlib.import_module(f"hetlib.{module}")
+        importlib.import_module(module)
 assert set(hetlib.__all__) <= set(dir(hetlib))
 assert hetlib.partition([hetlib.SpeedModel.constant(1)] * 2, 8).shares == (4, 4)
 """
@@ -351,15 +352,17 @@ assert hetlib.partition([hetlib.SpeedModel.constant(1)] * 2, 8).shares == (4, 4)
     "first",
     [
         "import hetlib",
-        "import hetlib.partition",
-        "from hetlib.partition import Partition",
-        "from hetlib import partition, plan; import hetlib.partition",
-        "import hetlib_bundle.figures, hetlib.runs",
+        "import hetlib.planning.partition",
+        "from hetlib.planning.partition import Partition",
+        "from hetlib import partition, plan; import hetlib.planning.partition",
+        "import hetlib_bundle.figures, hetlib.training.run",
         "from hetlib import *",
     ],
 )
 def test_public_names_in_any_import_order(first: str) -> None:
-    modules = [path.stem for path in (ROOT / "hetlib").glob("*.py") if path.stem != "__init__"]
+    paths = (ROOT / "hetlib").rglob("*.py")
+    dotted = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    modules = [name for name in dotted if not name.endswith(("__init__", "__main__"))]
     command = [sys.executable, "-c", f"{first}\n{PUBLIC_NAMES}", *modules]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -373,7 +376,7 @@ def test_importing_the_package_and_its_help_are_cheap() -> None:
 
 
 def test_unknown_public_name() -> None:
-    with pytest.raises(AttributeError, match="No hetlib attribute nothing"):
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         getattr(importlib.import_module("hetlib"), "nothing")  # noqa: B009 -- mypy knows it is not there
 
 

@@ -12,9 +12,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
-from hetlib.images import ImageDataset
-from hetlib.models import build_model
-from hetlib.train import Job, train
+from hetlib.datasets.images import ImageDataset
+from hetlib.models.registry import build_model
+from hetlib.training.loop import train_replica
+from hetlib.training.setup import Job
 
 
 def make_data(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,7 +113,7 @@ def pass_sizes(rank: int, job: Job) -> list[int]:
     with mock.patch.object(
         ImageDataset, "gather", autospec=True, side_effect=ImageDataset.gather
     ) as gather:
-        train(rank, job)
+        train_replica(rank, job)
     return [len(call.args[1]) for call in gather.call_args_list if call.args[0].split == "train"]
 
 

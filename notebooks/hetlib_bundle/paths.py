@@ -4,6 +4,12 @@ from os import getenv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]  # the clone
+
+
 DATA = ROOT / "data"
+
+
 NOTEBOOKS = ROOT / "notebooks"
+
+
 RESULTS = Path(getenv("HETLIB_RESULTS", ROOT / "results")).resolve()

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hetlib.datasets import DATASETS, LandCoverScene
-
-__all__ = ["PROFILES", "Profile", "chosen", "get_profile"]
+from hetlib.datasets import LandCoverScene
+from hetlib.datasets.catalog import DATASETS
 
 
 @dataclass(frozen=True)

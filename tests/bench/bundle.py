@@ -20,14 +20,16 @@ def run() -> list[Row]:
     )
     platform = hetlib.Platform.emulated([1, 1])
     with hetlib.Replicas(platform) as replicas:
-        replicas.train(experiment)  # makes the data cache, and the server that forks workers
+        hetlib.train(
+            experiment, replicas
+        )  # makes the data cache, and the server that forks workers
         cold, warm = [], []
         for _ in range(5):
             replicas.close()
             _stop_server()
-            cold.append(replicas.train(experiment).started["first_step"])
+            cold.append(hetlib.train(experiment, replicas).started["first_step"])
             for _ in range(3):
-                warm.append(replicas.train(experiment).started["first_step"])
+                warm.append(hetlib.train(experiment, replicas).started["first_step"])
             time.sleep(0.2)
     rows = [
         row("two cold replicas: call to first step (s)", cold, at_most=4.0),

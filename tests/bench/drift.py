@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 import hetlib
-import hetlib.train
-from hetlib.rebalance import MESSAGE, Rebalancer
-from hetlib.train import Job, train
-from hetlib_bundle import drift
+import hetlib.training.loop
+from hetlib.planning.rebalance import MESSAGE, Rebalancer
+from hetlib.training.loop import train_replica
+from hetlib.training.setup import Job
+from hetlib_bundle.studies import drift
 from tests.bench import Row
 from tests.bench._measure import row
 
@@ -45,11 +46,11 @@ class _Timed(Rebalancer):
 def timed(rank: int, job: Job) -> list[float]:
     """Train, and return this replica's seconds in the exchange over those of its steps, a message at a time."""
     _Timed.spent = []
-    hetlib.train.Rebalancer = _Timed  # type: ignore[misc]
+    hetlib.training.loop.Rebalancer = _Timed  # type: ignore[misc]
     try:
-        result = train(rank, job)
+        result = train_replica(rank, job)
     finally:
-        hetlib.train.Rebalancer = Rebalancer  # type: ignore[misc]
+        hetlib.training.loop.Rebalancer = Rebalancer  # type: ignore[misc]
     steps, spent = np.diff(result["stamps"][:, 3]), np.array(_Timed.spent[1:])  # type: ignore[index]
     whole = len(steps) // MESSAGE * MESSAGE  # each has one step that sends and one that receives
     return (
@@ -145,7 +146,7 @@ def run() -> list[Row]:
     with hetlib.Replicas(hetlib.Platform.emulated([1, 1])) as replicas:
         models = hetlib.measure(experiment, replicas)
         plan = hetlib.partition(models, experiment.global_batch)
-        noise = drift.noise(replicas.train(experiment, plan_with=plan))
+        noise = drift.noise(hetlib.train(experiment, replicas, plan_with=plan))
         noises = {
             "measured noise": noise,
             "its quietest quarter": quietest(noise),
@@ -162,9 +163,9 @@ def run() -> list[Row]:
         for turn in range(8):
             taken = {}
             for one in (job, plain)[:: -1 if turn % 2 else 1]:
-                stamps = replicas.run(train, replace(one, experiment=replace(short, max_steps=60)))[
-                    0
-                ]["stamps"]
+                stamps = replicas.run(
+                    train_replica, replace(one, experiment=replace(short, max_steps=60))
+                )[0]["stamps"]
                 taken[one is job] = np.median(np.diff(stamps[:, 3]))
             pairs.append(float(taken[True] / taken[False]))
         rows.append(row("step with rebalancing over step without, paired runs", pairs))
@@ -175,7 +176,7 @@ def run() -> list[Row]:
         reached, found = [], []
         for _ in range(5):
             live = replicas.run(
-                train,
+                train_replica,
                 Job(
                     replace(slow, rebalance=True),
                     replicas.platform,
@@ -186,7 +187,9 @@ def run() -> list[Row]:
                     models,
                 ),
             )
-            known = replicas.train(replace(slow, plans=((40, target.shares),)), plan_with=plan)
+            known = hetlib.train(
+                replace(slow, plans=((40, target.shares),)), replicas, plan_with=plan
+            )
             after = slice(40 + AFTER, None)
             step = np.median(np.diff(live[0]["stamps"][:, 3])[after])
             reached.append(float(np.median(known.step_seconds[after]) / step))

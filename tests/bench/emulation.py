@@ -9,8 +9,8 @@ import time
 import torch
 import torch.nn.functional as F
 
-from hetlib.emulation import SlowDown
-from hetlib.models import build_model
+from hetlib.models.registry import build_model
+from hetlib.replicas.emulation import SlowDown
 from tests.bench import Row
 from tests.bench._measure import row
 

@@ -11,7 +11,7 @@ import torchvision
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
-from hetlib.models import build_model
+from hetlib.models.registry import build_model
 from tests.bench import Row
 from tests.bench._measure import row
 

@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from hetlib.partition import partition
-from hetlib.speed import SpeedModel
+from hetlib.planning.partition import partition
+from hetlib.planning.speed import SpeedModel
 from tests.bench import Row
 from tests.bench._measure import row
 from tests.test_partition import mismatch

@@ -49,7 +49,9 @@ def run() -> list[Row]:
                 ratios = []
                 for _ in range(TURNS):
                     plan = hetlib.plan_experiment(settings, replicas, keep_all=True)
-                    ratios.append(plan.step / step_of(replicas.train(settings, plan_with=plan)))
+                    ratios.append(
+                        plan.step / step_of(hetlib.train(settings, replicas, plan_with=plan))
+                    )
                 single[model] += [abs(ratio - 1) for ratio in ratios]
                 medians[model].append(abs(float(np.median(ratios)) - 1))
     rows = []

@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 
 import hetlib
-from hetlib.models import build_model
-from hetlib_bundle.simulate import simulate
+from hetlib.models.registry import build_model
+from hetlib.planning.simulate import simulate
 from tests.bench import Row
 from tests.bench._measure import row
 
@@ -48,7 +48,7 @@ def run() -> list[Row]:
             plan = hetlib.partition(models, experiment.global_batch)
             cost = max(replicas.run(all_reduce, sent))
             for name, found in ratios.items():
-                record = replicas.train(replace(experiment, strategy=name), plan_with=plan)
+                record = hetlib.train(replace(experiment, strategy=name), replicas, plan_with=plan)
                 steps = simulate(models, record.shares, 1, communication=lambda _, cost=cost: cost)
                 found.append(float(steps[0] / np.median(record.step_seconds[5:])))
     title = "two replicas, slow-down 4, simulated / measured step"

@@ -39,7 +39,9 @@ def step_with(
     replicas: hetlib.Replicas, model: str, size: int, each: int, shares: tuple[int, ...]
 ) -> float:
     """Return the median step of one run, in seconds."""
-    return step_of(replicas.train(experiment(model, size, BATCH, shares=shares, max_steps=each)))
+    return step_of(
+        hetlib.train(experiment(model, size, BATCH, shares=shares, max_steps=each), replicas)
+    )
 
 
 def in_turns(

@@ -22,9 +22,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
 
 import hetlib
-from hetlib.datasets import load_dataset
-from hetlib.models import build_model
-from hetlib.train import Job, train
+from hetlib.datasets.catalog import load_dataset
+from hetlib.models.registry import build_model
+from hetlib.training.loop import train_replica
+from hetlib.training.setup import Job
 from tests.bench import Row
 from tests.bench._measure import row
 
@@ -94,7 +95,7 @@ def ours(rank: int, case: Case) -> float:
         dataset_options=options(case),
     )
     halves = (case.batch // 2, case.batch // 2)
-    result = train(
+    result = train_replica(
         rank, Job(experiment, hetlib.Platform.emulated([1, 1]), halves, (1.0, 1.0), halves, False)
     )
     return float(np.median(np.diff(result["stamps"][:, 3])))

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hetlib.batchnorm import segment_batchnorm
-from hetlib.models import build_model
-from hetlib.replicas import keep_freed_memory
+from hetlib.balanced.batchnorm import segment_batchnorm
+from hetlib.models.registry import build_model
+from hetlib.replicas.worker import keep_freed_memory
 from tests.bench import Row
 from tests.bench._measure import row
 

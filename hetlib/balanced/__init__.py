@@ -1,0 +1,1 @@
+"""The letter: uneven shares that train as one process with the whole batch does."""

@@ -1,0 +1,1 @@
+"""Who gets how much: speeds measured, shares planned, plans that follow the speeds."""

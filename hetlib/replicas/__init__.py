@@ -1,0 +1,1 @@
+"""Who trains: replicas described, started, watched and stopped."""

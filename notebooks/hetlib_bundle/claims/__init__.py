@@ -1,0 +1,25 @@
+"""The claims: registered before the runs, judged from what was recorded."""
+
+from hetlib_bundle.claims.extract import column_values, values
+from hetlib_bundle.claims.judge import judge, judge_records, judge_values, weakest
+from hetlib_bundle.claims.quantities import QUANTITIES, ideal_speedup, timed
+from hetlib_bundle.claims.register import CELL, Claim, load
+from hetlib_bundle.claims.report import collect, report, stored_records
+
+__all__ = [
+    "CELL",
+    "QUANTITIES",
+    "Claim",
+    "collect",
+    "column_values",
+    "ideal_speedup",
+    "judge",
+    "judge_records",
+    "judge_values",
+    "load",
+    "report",
+    "stored_records",
+    "timed",
+    "values",
+    "weakest",
+]

@@ -1,0 +1,50 @@
+"""Figures, each a function of records or tables alone."""
+
+from hetlib_bundle.figures.accuracy import accuracy_figure, confusion_figure, statistics_figure
+from hetlib_bundle.figures.curves import convergence_figure, cost_figure
+from hetlib_bundle.figures.drift import drift_figure
+from hetlib_bundle.figures.gradient import effective_batch_figure, weight_figure
+from hetlib_bundle.figures.scaling import efficiency_figure, pays_figure, scaling_figure
+from hetlib_bundle.figures.scenes import (
+    land_cover_figure,
+    samples_figure,
+    spectra_figure,
+    splits_figure,
+)
+from hetlib_bundle.figures.settings import settings_figure
+from hetlib_bundle.figures.shards import shards_figure
+from hetlib_bundle.figures.style import STYLES, RepeatableLayout, ieee_style, new_figure
+from hetlib_bundle.figures.time import (
+    designer_figure,
+    shares_figure,
+    step_time_figure,
+    timeline_figure,
+)
+
+__all__ = [
+    "STYLES",
+    "RepeatableLayout",
+    "accuracy_figure",
+    "confusion_figure",
+    "convergence_figure",
+    "cost_figure",
+    "designer_figure",
+    "drift_figure",
+    "effective_batch_figure",
+    "efficiency_figure",
+    "ieee_style",
+    "land_cover_figure",
+    "new_figure",
+    "pays_figure",
+    "samples_figure",
+    "scaling_figure",
+    "settings_figure",
+    "shards_figure",
+    "shares_figure",
+    "spectra_figure",
+    "splits_figure",
+    "statistics_figure",
+    "step_time_figure",
+    "timeline_figure",
+    "weight_figure",
+]

@@ -1,0 +1,1 @@
+"""What the notebooks keep: values and records, tables and figures with their captions."""

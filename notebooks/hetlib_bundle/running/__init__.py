@@ -1,0 +1,1 @@
+"""The notebooks as one bundle: run, watched, and shown on one page."""

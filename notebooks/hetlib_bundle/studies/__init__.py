@@ -1,0 +1,1 @@
+"""What single notebooks compute beyond the library."""

@@ -1,0 +1,158 @@
+"""The commands ``hetlib train`` and ``hetlib plan``, with real processes and as little work as there is."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from hetlib.cli import app
+
+EXPERIMENT = {"global_batch": 16, "max_steps": 2, "dataset_options": {"per_class": 24}}
+PLATFORM = {"replicas": [{"device": "cpu"}, {"device": "cpu", "slowdown": 2}]}
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def hetlib(*arguments: str, **files: object) -> Result:
+    """Run a command beside YAML files, e.g. ``e={"lr": 1}`` as ``e.yaml``."""
+    for name, content in files.items():
+        Path(f"{name}.yaml").write_text(yaml.safe_dump(content))
+    return CliRunner().invoke(app, arguments)
+
+
+def test_train_in_processes() -> None:
+    experiment = EXPERIMENT | {"shares": [11, 5]}
+    done = hetlib(
+        "train", "e.yaml", "--platform", "p.yaml", "--out", "kept", e=experiment, p=PLATFORM
+    )
+    assert done.exit_code == 0, done.output
+    assert re.search(
+        r"OA 0\.\d{4}  AA 0\.\d{4}  kappa -?0\.\d{4}  shares 11/5\nmedian step \d+\.\d ms",
+        done.output,
+    )
+    (path,) = Path("kept").glob("*.json")
+    assert f"record {path}" in done.output
+    record = json.loads(path.read_text())
+    assert record["mode"] == "processes"
+    assert [replica["slowdown"] for replica in record["platform"]] == [1, 2]
+    assert len(record["steps"]["compute"]) == 2
+
+
+def test_train_virtual_on_two_equal_replicas() -> None:
+    done = hetlib("train", "e.yaml", "--virtual", e=EXPERIMENT)
+    assert done.exit_code == 0, done.output
+    assert "shares 8/8\nno step times: virtual replicas" in done.output
+    (path,) = Path("results/records").glob("*.json")
+    assert json.loads(path.read_text())["mode"] == "virtual"
+
+
+def test_plan() -> None:
+    """A plan is printed and written, and a training takes its shares or says that it does not fit."""
+    platform = {"replicas": [{}, {"slowdown": 40}]}
+    arguments = ("--global-batch", "16", "--seconds", "0.1", "--out", "plan.yaml")
+    done = hetlib("plan", "smallcnn", "--platform", "p.yaml", *arguments, p=platform)
+    assert done.exit_code == 0, done.output
+    header, *rows, step = done.output.splitlines()
+    assert re.split(" {2,}", header.strip()) == [
+        "replica",
+        "share",
+        "compute (ms), measured",
+        "idle (%)",
+        "reason",
+    ]
+    shares = [int(re.split(r"\) +", row)[1].split()[0]) for row in rows]
+    assert shares == [16, 0]
+    assert re.search(
+        r"leaving replica 1 \(cpu/40\) out: with it a step takes [\d.]+ ms, without it [\d.]+ ms",
+        rows[1],
+    )
+    assert re.match(
+        r"step \d+\.\d ms \+- \d+ %, measured; \d+\.\d\d times as fast as equal shares \(modelled\)",
+        step,
+    )
+    done = hetlib("train", "e.yaml", "--platform", "p.yaml", "--plan", "plan.yaml", e=EXPERIMENT)
+    assert "shares 16/0" in done.output
+    done = hetlib(
+        "train", "e.yaml", "--plan", "plan.yaml", "--virtual", e=EXPERIMENT | {"global_batch": 24}
+    )
+    assert done.exit_code == 2
+    assert "`shares` is (16, 0); allowed: whole numbers >= 0, sum 24." in done.output
+
+
+def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
+    platform = {"replicas": [{"max_batch": 6}, {"max_batch": 2}]}
+    done = hetlib(
+        "plan",
+        "smallcnn",
+        "--platform",
+        "p.yaml",
+        "--global-batch",
+        "8",
+        "--seconds",
+        "0.1",
+        p=platform,
+    )
+    assert done.output.endswith(
+        "; equal shares (modelled): beyond a cap; the best alone: beyond a cap\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train none.yaml", "experiment file 'none.yaml': [Errno 2] No such file"),
+        (
+            "train unknown.yaml",
+            "experiment file 'unknown.yaml': needs only fields out of ['dataset', ",
+        ),
+        ("train empty.yaml", "needs only fields out of ['dataset', "),
+        ("train value.yaml", "experiment file 'value.yaml': `lr` is -1"),
+        ("train broken.yaml", "experiment file 'broken.yaml': while parsing"),
+        ("train data.yaml", "got an unexpected keyword argument 'per_clas'"),
+        ("train model.yaml", "got an unexpected keyword argument 'depth'"),
+        ("train optimizer.yaml", "got an unexpected keyword argument 'momentums'"),
+        ("train e.yaml --platform none.yaml", "platform file 'none.yaml' is no file of valid YAML"),
+        ("train e.yaml --platform devices.yaml", "replica 0 has unknown fields ['devise']"),
+        ("train e.yaml --platform three.yaml", "the platform has 3 replicas"),
+        ("train e.yaml --out e.yaml", "File exists: 'e.yaml'"),
+        (
+            "train e.yaml --plan value.yaml",
+            "with plan file 'value.yaml', which has no `shares`; `hetlib plan --out`",
+        ),
+        (
+            "train e.yaml --plan three_shares.yaml",
+            "`shares` is (8, 4, 4), but the platform has 2 replicas",
+        ),
+        ("plan alexnet", "`model` is 'alexnet'; allowed are "),
+        ("plan smallcnn --global-batch 0", "`global_batch` is 0"),
+        (
+            "plan smallcnn --platform none.yaml",
+            "platform file 'none.yaml' is no file of valid YAML",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_one_line(command: str, message: str) -> None:
+    Path("broken.yaml").write_text("[1\n2")
+    done = hetlib(
+        *command.split(),
+        e=EXPERIMENT | {"shares": [8, 8]},
+        unknown={"epoch": 3},
+        empty=None,
+        value={"lr": -1},
+        data={"dataset_options": {"per_clas": 24}},
+        model={"model_options": {"depth": 3}},
+        optimizer={"optimizer_options": {"momentums": 0.9}},
+        devices={"replicas": [{"devise": "cpu"}]},
+        three={"replicas": [{"count": 3}]},
+        three_shares={"shares": [8, 4, 4]},
+    )
+    assert done.exit_code == 2
+    assert done.output.startswith("hetlib: ")
+    assert message in done.output
+    assert done.output.count("\n") == 1

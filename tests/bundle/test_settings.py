@@ -1,0 +1,151 @@
+"""Settings around a base: what is changed and what it is compared with, differences by hand, and the figure."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hetlib
+from hetlib.datasets import load_dataset
+from hetlib.models.registry import MODELS
+from hetlib.training.setup import build_network
+from hetlib_bundle.kept import products
+from hetlib_bundle.kept.keeper import keeper
+from hetlib_bundle.profiles import PROFILES
+from hetlib_bundle.studies import settings
+
+BASE = hetlib.Experiment(
+    global_batch=128,
+    shares=(90, 26, 9, 3),
+    epochs=1,
+    max_steps=3,
+    lr=0.05,
+    model_options={"norm": "group"},
+    dataset_options={"per_class": 16},
+)
+CASES = {name: settings.changed(BASE, changes) for name, changes in settings.SETTINGS.items()}
+
+
+def train(experiment: hetlib.Experiment, **options: Any) -> hetlib.RunRecord:
+    platform = hetlib.Platform.emulated([1.0] * len(experiment.shares or ()))
+    return hetlib.train(experiment, hetlib.VirtualReplicas(platform), **options)
+
+
+def test_a_setting_changes_what_it_says() -> None:
+    assert CASES["base"] == BASE
+    assert CASES["mild-shares"] == dataclasses.replace(
+        BASE, shares=(64, 32, 16, 16), evaluate_every=0
+    )
+    assert CASES["fixed-shards"].dataset_options == {"per_class": 16, "shards": True}
+    assert CASES["Adam"].optimizer_options == {}  # not SGD's momentum
+    assert len({case.global_batch for case in CASES.values()}) == 1
+    assert settings.changed(BASE, {"shares": (3, 1)}).global_batch == 4
+
+
+def test_one_process_is_the_same_for_all_shares_and_owners() -> None:
+    single = {name: settings.one_process(case, BASE) for name, case in CASES.items()}
+    same = [name for name in single if single[name] == single["base"]]
+    assert same == ["base", "mild-shares", "two-replicas", "eight-replicas", "fixed-shards"]
+    assert single["base"] == dataclasses.replace(BASE, strategy="single")
+    assert single["local-BatchNorm"].model_options == {"norm": "batch"}
+    smaller = settings.changed(BASE, {"shares": (3, 1)})
+    assert settings.one_process(smaller, BASE).global_batch == 4
+
+
+def test_the_base_is_found_among_the_runs_of_07(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = hetlib.Platform.emulated([1.0, 3.3, 10.0, 30.0])
+    known = hetlib.train(
+        dataclasses.replace(BASE, strategy="single"),
+        hetlib.VirtualReplicas(platform),
+        store=tmp_path,
+    )
+    monkeypatch.setattr(
+        "hetlib.training.run.train_replica", lambda *_: pytest.fail("trained again")
+    )
+    for name in ("base", "eight-replicas", "fixed-shards"):
+        one = settings.one_process(CASES[name], BASE)
+        assert hetlib.train(one, hetlib.VirtualReplicas(platform), store=tmp_path) == known
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_cnn_can_be_a_setting(name: str) -> None:
+    case = settings.changed(BASE, settings.model_settings([name])[name])
+    norms = {"vgg11": {}, "densenet121": {"norm": "balanced"}}
+    assert (case.model, case.model_options) == (name, norms.get(name, {"norm": "group"}))
+    data = load_dataset(case.dataset, **case.dataset_options)
+    assert build_network(case, data)
+
+
+def test_profiles_name_settings_and_cnns_that_exist() -> None:
+    for size in PROFILES.values():
+        assert set(size.settings) <= set(settings.SETTINGS)
+        assert set(size.other_models) <= set(MODELS)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    """Rows of two settings, two strategies and two seeds, from real runs."""
+    parts = []
+    for name in ("base", "fixed-shards"):
+        runs = {
+            strategy: [
+                train(dataclasses.replace(CASES[name], strategy=strategy, seed=seed))
+                for seed in (0, 1)
+            ]
+            for strategy in ("balanced", "uneven-plain")
+        }
+        single = [train(dataclasses.replace(BASE, strategy="single", seed=seed)) for seed in (1, 0)]
+        parts += [settings.differences(name, each, single) for each in runs.values()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_differences_are_paired_by_seed(table: pd.DataFrame) -> None:
+    by = table.set_index(["setting", "strategy", "seed"])[settings.DIFFERENCE]
+    assert by["base", "balanced"].tolist() == [0, 0]  # the arithmetic of one process
+    oa = {
+        name: train(dataclasses.replace(BASE, strategy=name, seed=1)).scores["oa"]
+        for name in ("single", "uneven-plain")
+    }
+    assert by["base", "uneven-plain", 1] == pytest.approx(100 * (oa["uneven-plain"] - oa["single"]))
+    assert by["fixed-shards"].ne(by["base"]).any()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda table: table,
+        lambda table: table[table.seed == 0],
+        lambda table: table[table.strategy != "balanced"],
+    ],
+)
+def test_the_figure_shows_means_and_seeds_and_repeats(
+    rows: Callable[[pd.DataFrame], pd.DataFrame],
+    table: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    saved = []
+    for folder in ("a", "b"):
+        monkeypatch.setattr(products.paths, "RESULTS", tmp_path / folder)
+        figure = settings.settings_figure(shown := rows(table))
+        products.save_figure(
+            figure, "14_some", caption="Some.", keep=keeper("14", "quick", "computed")
+        )
+        saved.append([path.read_bytes() for path in sorted((tmp_path / folder).rglob("14_some.*"))])
+    assert saved[0] == saved[1]
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["base", "fixed shards"]
+    means = shown.groupby(["setting", "strategy"])[settings.DIFFERENCE].mean()
+    drawn = [bar.lines[0].get_xdata()[0] for bar in axes.containers]
+    assert sorted(drawn) == pytest.approx(sorted(means))
+    ticks = np.concatenate(
+        [line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_alpha()]
+    )
+    assert sorted(ticks) == pytest.approx(sorted(shown[settings.DIFFERENCE]))
+    assert len(figure.legends[0].get_texts()) == shown.strategy.nunique()
