@@ -1,4 +1,4 @@
-"""The versions and the machine that a result depends on."""
+"""The machine and the versions that a result depends on."""
 
 import importlib.metadata
 import os
@@ -9,22 +9,46 @@ from typing import Any
 
 import torch
 
+# Those that can change a result or a picture; a record names the ones that are installed.
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill")
+_PROCESSORS = Path("/proc/cpuinfo")  # of Linux
+
+
+def cores() -> int:
+    """Return the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of those `PACKAGES` that are installed."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def processor() -> str:
+    """Return the processor's name where the system tells it, else its architecture."""
+    try:
+        named = re.search(r"model name\s*: (.+)", _PROCESSORS.read_text())
+    except OSError:
+        named = None
+    return named[1] if named else platform.machine()
+
 
 def environment() -> dict[str, Any]:
-    """Return the versions and the machine that a result depends on."""
-    # all are required
-    packages = ("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill")
-    versions = {package: importlib.metadata.version(package) for package in packages}
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    processor = re.search(r"model name\s*: (.+)", info)
-    machine = {
-        "system": platform.system(),
-        "processor": processor[1] if processor else platform.machine(),
-    }
-    machine["gpu"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    """Return Python's and the packages' versions, the system, processor, GPU and cores."""
+    has_gpu = torch.cuda.is_available()
     return {
         "python": platform.python_version(),
-        **versions,
-        **machine,
-        "cores": len(os.sched_getaffinity(0)),
+        **versions(),
+        "system": platform.system(),
+        "processor": processor(),
+        "gpu": torch.cuda.get_device_name(0) if has_gpu else "none",
+        "cores": cores(),
     }

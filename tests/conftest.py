@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,29 @@ os.environ.setdefault("HETLIB_CACHE", _cache.name)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 os.environ.setdefault("MPLBACKEND", "agg")
+
+import hetlib  # noqa: E402 -- it reads them
+
+Team = Callable[..., hetlib.Replicas]
+
+
+@pytest.fixture(scope="session")
+def team() -> Iterator[Team]:
+    """Warm replicas by their slow-downs, ``team(1, 4)``, started once for all tests.
+
+    A test that kills one may use them, too: the next job starts fresh ones.
+    """
+    started: dict[tuple[float, ...], hetlib.Replicas] = {}
+
+    def of(*slowdowns: float) -> hetlib.Replicas:
+        if slowdowns not in started:
+            platform = hetlib.Platform.emulated(slowdowns)
+            started[slowdowns] = hetlib.Replicas(platform, timeout=20)
+        return started[slowdowns]
+
+    yield of
+    for replicas in started.values():
+        replicas.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,20 +6,18 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.autograd.variable import Variable
 from torch.nn.parallel import DistributedDataParallel
 
 from hetlib.balanced.batchnorm import BalancedBatchNorm
 from hetlib.balanced.normalize import ALONE
 from hetlib.planning.memory import LossOf, fitting_batch
 from hetlib.planning.speed import SpeedModel, spread
-from hetlib.replicas.emulation import SlowDown, note
+from hetlib.replicas.emulation import SlowDown, Stopwatch
 from hetlib.replicas.platform import Replica
 
 
@@ -102,8 +100,8 @@ def stepper(task: Task, group: Any = ALONE, **more: Any) -> Callable[[int], tupl
     model: Any = network if group is ALONE else DistributedDataParallel(network, **more)
 
     def step(n: int) -> tuple[float, float]:
-        stamp = partial(note, stamps := list[float](), slow, torch.device(task.replica.device))
-        stamp()
+        watch = Stopwatch(slow, torch.device(task.replica.device))
+        watch.settled()
         # The update of the step before: a step ends where the replicas meet, or each waits for the
         # slowest one's twice.
         slow.start("update", n)
@@ -117,11 +115,10 @@ def stepper(task: Task, group: Any = ALONE, **more: Any) -> Callable[[int], tupl
                 loss = task.loss_of(model, len(part))
                 slow.settle()
                 slow.start("backward", len(part))
-                # Queued before DDP's own callback, which waits for the others' gradients.
-                loss.register_hook(lambda _: Variable._execution_engine.queue_callback(stamp))
+                watch.stamp_when_computed(loss)
                 loss.backward()
-        stamp()
-        begin, *_, computed, reduced = stamps
+        watch.settled()
+        begin, *_, computed, reduced = watch.stamps
         return reduced - begin, computed - begin
 
     # so that the next one, which does not count, is the one whose update asks for the optimizer's

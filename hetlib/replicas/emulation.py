@@ -16,6 +16,7 @@ from statistics import median
 
 import torch
 from torch import nn
+from torch.autograd.variable import Variable
 
 _PIECES = 4  # pauses a pass: enough for overlap, few enough to keep the caches warm
 
@@ -84,9 +85,35 @@ class SlowDown:
         self._mark = time.thread_time()
 
 
-def note(stamps: list[float], slow: SlowDown, device: torch.device) -> None:
-    """Add the time at which all that was begun is computed and paid for."""
-    slow.settle()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    stamps.append(time.perf_counter())
+class Stopwatch:
+    """Time stamps of one training step of a replica, in seconds of `time.perf_counter`.
+
+    Args:
+        slow: The replica's emulation; what it owes is paid before a settled stamp is taken.
+        device: Where the replica computes; a GPU is waited for.
+    """
+
+    def __init__(self, slow: SlowDown, device: torch.device) -> None:
+        self.stamps: list[float] = []
+        self._slow = slow
+        self._device = device
+
+    def stamp(self) -> None:
+        """Note the time now."""
+        self.stamps.append(time.perf_counter())
+
+    def settled(self) -> None:
+        """Note the time at which all that was begun is computed and paid for."""
+        self._slow.settle()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        self.stamp()
+
+    def stamp_when_computed(self, loss: torch.Tensor) -> None:
+        """Note the end of the backward pass of ``loss``, before DDP waits for the others.
+
+        The callback is queued when the pass begins, so before DDP's own, which waits for the
+        other replicas' gradients.
+        """
+        engine = Variable._execution_engine
+        loss.register_hook(lambda _: engine.queue_callback(self.settled))

@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch.autograd.variable import Variable
 from torch.nn.parallel import DistributedDataParallel
 
+from hetlib.balanced.accumulation import micro_batches
 from hetlib.balanced.batchnorm import (
     convert_batchnorm,
     pool_batchnorm,
@@ -24,7 +23,7 @@ from hetlib.balanced.sampler import BalancedSampler
 from hetlib.balanced.weights import replica_weights
 from hetlib.datasets.catalog import load_dataset
 from hetlib.planning.rebalance import Rebalancer
-from hetlib.replicas.emulation import SlowDown, note
+from hetlib.replicas.emulation import SlowDown, Stopwatch
 from hetlib.replicas.worker import report
 from hetlib.training.evaluation import evaluate, scores
 from hetlib.training.setup import DDP_OPTIONS, Job, build_network, build_optimizer, build_schedule
@@ -95,7 +94,8 @@ def train_replica(rank: int | None, job: Job) -> dict[str, Any] | None:
         network.train()
         loss_sum = torch.zeros((), dtype=torch.float64)
         for counts, indices in islice(sampler.steps(), steps - len(stamps)):
-            stamp = [time.perf_counter()]
+            watch = Stopwatch(slow, device)
+            watch.stamp()
             own = (
                 slice(None)
                 if position is None
@@ -108,25 +108,23 @@ def train_replica(rank: int | None, job: Job) -> dict[str, Any] | None:
                 counts, STRATEGIES[experiment.strategy].weighting, speeds
             ) / np.maximum(counts, 1)
             scale = torch.from_numpy(np.repeat(factor * each, counts)[own])
-            *early, last = np.array_split(np.arange(len(mine)), max(-(-len(mine) // most), 1))
+            *early, last = micro_batches(len(mine), most)
             total: Any = 0.0
             for part in (*early, last):
                 with contextlib.nullcontext() if part is last or group is None else model.no_sync():
-                    slow.start("forward", len(part))
+                    slow.start("forward", part.stop - part.start)
                     images, labels = data.gather(mine[part])
                     images, labels = images.to(device, dtype), labels.to(device)
                     losses = F.cross_entropy(model(images), labels, reduction="none")
                     loss = (losses * scale[part].to(device, dtype)).sum()
                     total += losses.detach().sum()
                     slow.settle()
-                    slow.start("backward", len(part))
-                    if part is last:  # called when all is computed, before DDP waits for the others
-                        computed = partial(note, stamp, slow, device)
-                        loss.register_hook(
-                            lambda _, done=computed: Variable._execution_engine.queue_callback(done)
-                        )
+                    slow.start("backward", part.stop - part.start)
+                    if part is last:
+                        watch.stamp_when_computed(loss)
                     loss.backward()
-            stamp.append(time.perf_counter())
+            watch.stamp()
+            stamp = watch.stamps
             if rebalancer and (changed := rebalancer.exchange(counts, stamp[1] - stamp[0], group)):
                 sampler.replan(changed)
             slow.start("update", len(mine))
