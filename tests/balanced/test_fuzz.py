@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 import hetlib
 from hetlib.balanced.batchnorm import segment_batchnorm
+from hetlib.balanced.counts import DealtCounts
 from hetlib.balanced.weights import replica_weights
-from hetlib.balanced.wrapper import _Dealt
 from tests.balanced import workers
 
 ALLOWED = {torch.float64: 1e-11, torch.float32: 2e-4}
@@ -47,7 +47,7 @@ def weighted(s: workers.Situation, dtype: torch.dtype) -> list[torch.Tensor]:
     samplers = [
         hetlib.BalancedSampler(s.samples, s.shares, rank=r, seed=1) for r in range(replicas)
     ]
-    factors = [_Dealt(sampler, s.passes) for sampler in samplers]
+    factors = [DealtCounts(sampler, s.passes) for sampler in samplers]
     steps = []
     for dealt in zip(*samplers, strict=True):
         net.zero_grad()
@@ -56,7 +56,7 @@ def weighted(s: workers.Situation, dtype: torch.dtype) -> list[torch.Tensor]:
             for x, y in zip(
                 images[indices].to(dtype).split(size), labels[indices].split(size), strict=True
             ):
-                scales = [factors[rank](len(x)) for _ in range(s.passes)]
+                scales = [factors[rank].factor(len(x)) for _ in range(s.passes)]
                 factor = float(replicas) if s.reduction == "sum" else scales[0]
                 if len(x):
                     (workers.loss_of(s, net, x, y) * factor / replicas).backward()
