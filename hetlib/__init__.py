@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
+    from hetlib.balanced.batches import collate
     from hetlib.balanced.checks import check_weights
-    from hetlib.balanced.sampler import BalancedSampler, collate
+    from hetlib.balanced.sampler import BalancedSampler
     from hetlib.balanced.weights import effective_batch, noise_scale
     from hetlib.balanced.wrapper import announce, balance
     from hetlib.errors import ReplicaError
@@ -46,7 +47,7 @@ _MODULES = {
     "announce": "hetlib.balanced.wrapper",
     "balance": "hetlib.balanced.wrapper",
     "check_weights": "hetlib.balanced.checks",
-    "collate": "hetlib.balanced.sampler",
+    "collate": "hetlib.balanced.batches",
     "convert_batchnorm": "hetlib.balanced.batchnorm",
     "effective_batch": "hetlib.balanced.weights",
     "measure": "hetlib.training.planning",
