@@ -16,26 +16,52 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hetlib.errors import one_of
+
 WEIGHTINGS = ("samples", "mean", "speed")
+
+
+def _in_proportion(ratio: float) -> float:
+    return ratio
 
 
 # How the learning rate follows the ratio of batches: Goyal et al., arXiv 1706.02677; Malladi et
 # al., arXiv 2205.10287.
-LR_RULES: dict[str, Callable[[float], float]] = {"linear": lambda ratio: ratio, "sqrt": math.sqrt}
+LR_RULES: dict[str, Callable[[float], float]] = {"linear": _in_proportion, "sqrt": math.sqrt}
 
 
 def replica_weights(
     counts: Sequence[int], weighting: str, speeds: Sequence[float] | None = None
 ) -> np.ndarray:
-    """Return the weight w_r of each replica's mean gradient, float64 ``(P,)``; ``counts`` are the samples processed."""
-    if weighting not in WEIGHTINGS:
-        raise ValueError(f"`weighting` is {weighting!r}; allowed are {WEIGHTINGS}.")
-    if weighting == "speed" and len(speeds or ()) != len(counts):
-        raise ValueError(
-            f"`speeds` is {speeds!r}; 'speed' needs one speed for each of {len(counts)} replicas."
-        )
-    weights = {"samples": counts, "mean": np.ones(len(counts)), "speed": speeds}[weighting]
-    return np.asarray(weights, dtype=np.float64) / np.sum(weights)  # type: ignore[arg-type]
+    """Return the weight w_r of each replica's mean gradient.
+
+    Args:
+        counts: Samples that each replica processed, ``(P,)``.
+        weighting: One of `WEIGHTINGS`; the module says what they are.
+        speeds: Samples a second of each replica, ``(P,)``, for ``"speed"``.
+
+    Returns:
+        The weights, with the sum 1, float64 ``(P,)``.
+
+    Raises:
+        ValueError: There is no such weighting, or it lacks a speed for each replica.
+
+    >>> replica_weights([6, 2], "samples")
+    array([0.75, 0.25])
+    """
+    one_of("weighting", weighting, WEIGHTINGS)
+    raw: Sequence[float] | np.ndarray = counts
+    if weighting == "mean":
+        raw = np.ones(len(counts))
+    if weighting == "speed":
+        if speeds is None or len(speeds) != len(counts):
+            raise ValueError(
+                f"`speeds` is {speeds!r}; "
+                f"'speed' needs one speed for each of {len(counts)} replicas."
+            )
+        raw = speeds
+    weights: np.ndarray = np.asarray(raw, dtype=np.float64) / np.sum(raw)
+    return weights
 
 
 def effective_batch(
@@ -46,34 +72,60 @@ def effective_batch(
     For samples drawn independently, :math:`\mathrm{Var}(\sum_r w_r g_r) = \sigma^2 \sum_r w_r^2 /
     n_r`, so :math:`B_\mathrm{eff} = (\sum_r w_r)^2 / \sum_r (w_r^2 / n_r)`; for the plain mean that
     is :math:`P^2 / \sum_r (1 / n_r)`. Replicas without samples contribute nothing and are left out.
-    ``weights`` are those of the replicas' mean gradients; ``None`` is the plain mean.
+
+    Args:
+        counts: Samples of each replica, ``(P,)``.
+        weights: Those of the replicas' mean gradients, ``(P,)``; ``None`` is the plain mean.
+
+    Returns:
+        The effective batch in samples.
 
     >>> round(effective_batch([224, 32]))
     112
     """
-    n = np.asarray(counts, dtype=np.float64)
-    w = np.ones_like(n) if weights is None else np.asarray(weights, dtype=np.float64)
-    used = n > 0
-    return float(w[used].sum() ** 2 / (w[used] ** 2 / n[used]).sum())
+    samples = np.asarray(counts, dtype=np.float64)
+    if weights is None:
+        weights = np.ones_like(samples)
+    factors = np.asarray(weights, dtype=np.float64)
+    used = samples > 0
+    n = samples[used]
+    w = factors[used]
+    return float(w.sum() ** 2 / (w**2 / n).sum())
 
 
 def noise_scale(
     counts: Sequence[int], local: Sequence[float], reduced: float
 ) -> tuple[float, float]:
-    r"""Estimate :math:`|G|^2` and :math:`\mathrm{tr}\,C` from norms that uneven replicas have anyway, without bias.
+    r"""Estimate :math:`|G|^2` and :math:`\mathrm{tr}\,C` without bias, from norms at hand anyway.
 
     With :math:`L = \sum_r (n_r / B) |g_r|^2` and :math:`T = |g|^2` of the balanced gradient, over P
     replicas with samples: :math:`|G|^2 \approx (P T - L) / (P - 1)` and :math:`\mathrm{tr}\,C
     \approx B (L - T) / (P - 1)`. The noise scale is their averages' ratio; for equal shares,
-    McCandlish et al., arXiv 1812.06162, appendix A. ``local`` are the squared norms of the
-    replicas' mean gradients, before the reduction, ``reduced`` that of the balanced gradient.
+    McCandlish et al., arXiv 1812.06162, appendix A.
+
+    Args:
+        counts: Samples of each replica, ``(P,)``.
+        local: Squared norms of the replicas' mean gradients, before the reduction, ``(P,)``.
+        reduced: Squared norm of the balanced gradient.
+
+    Returns:
+        The estimates of the squared norm of the true gradient and of the trace of the covariance of
+        one sample's gradient. One step's can be off by more than their values.
+
+    Raises:
+        ValueError: Fewer than two replicas have samples, or the lengths differ.
     """
     n = np.asarray(counts, dtype=np.float64)
     replicas = int(np.count_nonzero(n))
     if replicas < 2 or len(local) != len(n):
         raise ValueError(
-            f"`counts` {counts} and `local` {local}: give as many, at least two of them with samples."
+            f"`counts` {counts} and `local` {local}: "
+            "give as many, at least two of them with samples."
         )
-    total = float((n * np.where(n > 0, local, 0.0)).sum() / n.sum())
-    noise = float(n.sum()) * (total - reduced) / (replicas - 1)
-    return (replicas * reduced - total) / (replicas - 1), noise
+    batch = n.sum()
+    # a replica without samples has no gradient, and NaN times 0 is NaN
+    norms = np.where(n > 0, local, 0.0)
+    mean_norm = float((n * norms).sum() / batch)
+    true_norm = (replicas * reduced - mean_norm) / (replicas - 1)
+    trace = float(batch) * (mean_norm - reduced) / (replicas - 1)
+    return true_norm, trace
