@@ -7,21 +7,23 @@ import torch
 
 import hetlib
 from tests.balanced import workers
+from tests.balanced.situations import SITUATIONS
 
 GPUS = torch.cuda.device_count() if torch.cuda.is_available() else 0
-NAMES = [
-    name for name, s in workers.SITUATIONS.items() if not (s.precision or s.compiled or s.hook)
-]
 
 
 def compare(devices: tuple[str, ...], tolerance: float) -> None:
-    platform = hetlib.Platform(tuple(hetlib.Replica(device=device) for device in devices))
-    cases = [dataclasses.replace(workers.SITUATIONS[name], devices=devices) for name in NAMES]
-    with hetlib.Replicas(platform) as replicas:
-        made = replicas.run(workers.many_make, cases)[0]
+    """Compare the situations in float64 without hooks and compilers with one process."""
+    exact = [s for s in SITUATIONS.values() if not (s.precision or s.compiled or s.hook)]
+    cases = [dataclasses.replace(s, devices=devices) for s in exact]
+    replicas = tuple(hetlib.Replica(device=device) for device in devices)
+    with hetlib.Replicas(hetlib.Platform(replicas)) as pool:
+        made = pool.run(workers.many_make, cases)[0]
     for s, steps in zip(cases, made, strict=True):
-        for found, expected in zip(steps, workers.one_process(s), strict=True):
-            assert (found - expected).norm() / expected.norm() < tolerance, s
+        whole = workers.one_process(s)
+        for found, expected in zip(steps, whole, strict=True):
+            error = (found - expected).norm() / expected.norm()
+            assert error < tolerance, s
 
 
 @pytest.mark.skipif(GPUS < 1, reason="needs a GPU")

@@ -11,25 +11,30 @@ from hetlib.balanced.batchnorm import segment_batchnorm
 from hetlib.balanced.counts import DealtCounts
 from hetlib.balanced.weights import replica_weights
 from tests.balanced import workers
+from tests.balanced.situations import Net, Situation, gradient, loss_of, make, options
 
+# relative error, by the type that weights and images have
 ALLOWED = {torch.float64: 1e-11, torch.float32: 2e-4}
+DTYPES = list(ALLOWED)
 
 
-def random_situation(rng: np.random.Generator, replicas: int) -> workers.Situation:
+def random_situation(rng: np.random.Generator, replicas: int) -> Situation:
     shares = rng.integers(0, 9, replicas) * (rng.random(replicas) < 0.8)
     shares[rng.integers(replicas)] += 2
     samples = int(rng.integers(2, 2 * shares.sum() + 1))
-    parts = tuple(int(n) for n in rng.integers(1, 10, replicas)) if rng.random() < 0.5 else None
-    return workers.Situation(
-        shares=tuple(map(int, shares)),
+    parts = None
+    if rng.random() < 0.5:
+        parts = tuple(rng.integers(1, 10, replicas).tolist())
+    return Situation(
+        shares=tuple(shares.tolist()),
         samples=samples,
         parts=parts,
         passes=int(rng.integers(1, 3)),
         reduction=str(rng.choice(["mean", "mean", "sum"])),
         net=str(rng.choice(["", "shared", "frozen", "dict"])),
-        ddp=(
-            ("gradient_as_bucket_view", bool(rng.random() < 0.5)),
-            ("bucket_cap_mb", float(rng.choice([1e-4, 25]))),
+        ddp=options(
+            gradient_as_bucket_view=bool(rng.random() < 0.5),
+            bucket_cap_mb=float(rng.choice([1e-4, 25])),
         ),
         clip=float(rng.choice([0, 0.05])),
     )
@@ -39,73 +44,84 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found.double() - expected).norm() / expected.norm())
 
 
-def weighted(s: workers.Situation, dtype: torch.dtype) -> list[torch.Tensor]:
-    """Return each step's gradient as the replicas' hooks and DDP's division make it, one pass after another."""
-    images, labels = workers.make(s)
-    net = workers.Net(s.net).to(dtype)
+def weighted(s: Situation, dtype: torch.dtype) -> list[torch.Tensor]:
+    """Return each step's gradient as the hooks and DDP's division make it, pass after pass."""
+    images, labels = make(s)
+    images = images.to(dtype)
+    net = Net(s.net).to(dtype)
     replicas = len(s.shares)
     samplers = [
-        hetlib.BalancedSampler(s.samples, s.shares, rank=r, seed=1) for r in range(replicas)
+        hetlib.BalancedSampler(s.samples, s.shares, rank=rank, seed=1) for rank in range(replicas)
     ]
-    factors = [DealtCounts(sampler, s.passes) for sampler in samplers]
+    counts = [DealtCounts(sampler, s.passes) for sampler in samplers]
     steps = []
     for dealt in zip(*samplers, strict=True):
         net.zero_grad()
         for rank, indices in enumerate(dealt):
-            size = s.parts[rank] if s.parts else max(len(indices), 1)
-            for x, y in zip(
-                images[indices].to(dtype).split(size), labels[indices].split(size), strict=True
-            ):
-                scales = [factors[rank].factor(len(x)) for _ in range(s.passes)]
-                factor = float(replicas) if s.reduction == "sum" else scales[0]
+            most = s.most(rank, len(indices))
+            parts = zip(images[indices].split(most), labels[indices].split(most), strict=True)
+            for x, y in parts:
+                factors = [counts[rank].factor(len(x)) for _ in range(s.passes)]
+                factor = float(replicas) if s.reduction == "sum" else factors[0]
                 if len(x):
-                    (workers.loss_of(s, net, x, y) * factor / replicas).backward()
+                    loss = loss_of(s, net, x, y) * factor / replicas
+                    loss.backward()
         if s.clip:
             torch.nn.utils.clip_grad_norm_(net.parameters(), s.clip)
-        steps.append(workers.gradient(net))
+        steps.append(gradient(net))
     return steps
 
 
 def test_1400_set_ups_against_one_process():
     rng = np.random.default_rng(5)
     for case in range(1400):
-        s, dtype = random_situation(rng, int(rng.integers(1, 6))), list(ALLOWED)[case % 2]
-        for found, expected in zip(weighted(s, dtype), workers.one_process(s), strict=True):
-            assert relative(found, expected) < ALLOWED[dtype], s
+        replicas = int(rng.integers(1, 6))
+        s = random_situation(rng, replicas)
+        dtype = DTYPES[case % 2]
+        expected = workers.one_process(s)
+        for found, whole in zip(weighted(s, dtype), expected, strict=True):
+            assert relative(found, whole) < ALLOWED[dtype], s
+
+
+def segmented(counts: list[int], weights: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    """Return the weighted gradient of all replicas from one pass, statistics by segment."""
+    images, labels = make(Situation(samples=sum(counts)))
+    net = segment_batchnorm(Net("batchnorm").to(dtype), counts)
+    by_sample = np.repeat(weights / np.maximum(counts, 1), counts)
+    scale = torch.from_numpy(by_sample).to(dtype)
+    losses = F.cross_entropy(net(images.to(dtype)), labels, reduction="none")
+    (losses * scale).sum().backward()
+    return gradient(net)
+
+
+def looped(counts: list[int], weights: np.ndarray) -> torch.Tensor:
+    """Return the weighted gradient from a pass a replica, in float64."""
+    images, labels = make(Situation(samples=sum(counts)))
+    net = Net("batchnorm")
+    parts = zip(images.split(counts), labels.split(counts), weights, strict=True)
+    for x, y, weight in parts:
+        if len(x):
+            loss = F.cross_entropy(net(x), y) * weight
+            loss.backward()
+    return gradient(net)
 
 
 def test_600_virtual_set_ups_with_batchnorm_against_a_loop_over_replicas():
     rng = np.random.default_rng(6)
     for case in range(600):
-        dtype, counts = (
-            list(ALLOWED)[case % 2],
-            random_situation(rng, int(rng.integers(1, 6))).shares,
-        )
+        dtype = DTYPES[case % 2]
+        replicas = int(rng.integers(1, 6))
+        counts = list(random_situation(rng, replicas).shares)
         weights = replica_weights(counts, str(rng.choice(["samples", "mean"])))
-        images, labels = workers.make(workers.Situation(samples=sum(counts)))
-        segments = list(counts)
-        virtual = segment_batchnorm(workers.Net("batchnorm").to(dtype), segments)
-        scale = torch.from_numpy(np.repeat(weights / np.maximum(counts, 1), counts)).to(dtype)
-        (
-            F.cross_entropy(virtual(images.to(dtype)), labels, reduction="none") * scale
-        ).sum().backward()
-        loop = workers.Net("batchnorm")
-        for x, y, weight in zip(
-            images.split(segments), labels.split(segments), weights, strict=True
-        ):
-            if len(x):
-                (F.cross_entropy(loop(x), y) * weight).backward()
-        assert relative(workers.gradient(virtual), workers.gradient(loop)) < 10 * ALLOWED[dtype], (
-            counts,
-            dtype,
-        )
+        error = relative(segmented(counts, weights, dtype), looped(counts, weights))
+        assert error < 10 * ALLOWED[dtype], (counts, dtype)
 
 
-def test_50_set_ups_through_processes():
+def test_50_set_ups_through_processes(team):
     rng = np.random.default_rng(7)
     cases = [random_situation(rng, 3) for _ in range(50)]
-    with hetlib.Replicas(hetlib.Platform.emulated([1] * 3)) as replicas:
-        made = replicas.run(workers.many_make, cases)[0]
+    made = team(1, 1, 1).run(workers.many_make, cases)[0]
     for s, steps in zip(cases, made, strict=True):
-        for found, expected in zip(steps, workers.one_process(s), strict=True):
-            assert relative(found, expected) < 1e-12, dataclasses.asdict(s)
+        expected = workers.one_process(s)
+        for found, whole in zip(steps, expected, strict=True):
+            assert relative(found, whole) < 1e-12, dataclasses.asdict(s)

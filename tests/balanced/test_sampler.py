@@ -1,5 +1,7 @@
 """Every sample once an epoch, over all replicas, whatever the shares."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,49 +9,57 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from hetlib.balanced.sampler import BalancedSampler, deal
+from tests.balanced import situations, workers
 
-shares_lists = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(
-    lambda shares: sum(shares) > 0
-)
+lists = st.lists(st.integers(0, 40), min_size=1, max_size=6)
+shares_lists = lists.filter(lambda shares: sum(shares) > 0)
 
 
-def read(size, shares, **options):
-    samplers = [BalancedSampler(size, shares, rank=r, **options) for r in range(len(shares))]
-    return [list(sampler) for sampler in samplers]
+def samplers_of(size, shares, **options):
+    return [BalancedSampler(size, shares, rank=rank, **options) for rank in range(len(shares))]
+
+
+def flat(batches):
+    return list(itertools.chain.from_iterable(batches))
 
 
 @given(st.integers(1, 500), shares_lists, st.integers(0, 2**31), st.integers(0, 50))
 def test_every_sample_exactly_once(size, shares, seed, epoch):
-    samplers = [BalancedSampler(size, shares, rank=r, seed=seed) for r in range(len(shares))]
+    samplers = samplers_of(size, shares, seed=seed)
     for sampler in samplers:
         sampler.set_epoch(epoch)
+    first = samplers[0]
     batches = [list(sampler) for sampler in samplers]
-    assert {len(steps) for steps in batches} == {len(samplers[0])}
-    used = [i for steps in batches for step in steps for i in step]
+    assert {len(steps) for steps in batches} == {len(first)}
+    used = flat(flat(steps) for steps in batches)
     assert sorted(used) == list(range(size))
-    for k in range(len(samplers[0])):
-        assert tuple(len(steps[k]) for steps in batches) == samplers[0].counts(k)
+    for k in range(len(first)):
+        sizes = [len(steps[k]) for steps in batches]
+        assert tuple(sizes) == first.counts(k)
     for sampler, share in zip(samplers, shares, strict=True):
-        assert all(len(step) == share for step in list(sampler)[:-1])
+        *full, _ = sampler
+        assert all(len(step) == share for step in full)
 
 
 @given(st.integers(0, 300), shares_lists)
 def test_dealing_is_proportional(samples, shares):
     samples = min(samples, sum(shares))
+    takers = len([share for share in shares if share])
     counts = deal(samples, shares)
     assert sum(counts) == samples
     for count, share in zip(counts, shares, strict=True):
         assert 0 <= count <= share
-        if samples >= len([s for s in shares if s]) and share:
+        if samples >= takers and share:
             assert count >= 1
     if samples == sum(shares):
         assert counts == tuple(shares)
 
 
 def test_last_step_in_proportion():
-    assert deal(64, (90, 26, 9, 3)) == (45, 13, 5, 1)
-    assert deal(2, (90, 26, 9, 3)) == (2, 0, 0, 0)
-    assert deal(8, (90, 26, 9, 3)) == (5, 1, 1, 1)
+    shares = (90, 26, 9, 3)
+    assert deal(64, shares) == (45, 13, 5, 1)
+    assert deal(2, shares) == (2, 0, 0, 0)
+    assert deal(8, shares) == (5, 1, 1, 1)
     # What the small shares got beyond theirs comes from whoever is furthest above its own.
     assert deal(5, (1764, 324, 196, 1600)) == (2, 1, 1, 1)
     assert deal(6, (1, 3, 41, 28)) == (1, 1, 3, 1)
@@ -60,73 +70,78 @@ def test_goes_on_from_a_position_with_another_plan(size, shares, data):
     before = BalancedSampler(size, shares, rank=0, seed=3)
     stop = data.draw(st.integers(0, len(before)))
     steps = before.steps()
-    used = [i for _ in range(stop) for i in next(steps)[1]]
+    used = []
+    for _ in range(stop):
+        _, indices = next(steps)
+        used += indices.tolist()
     after = BalancedSampler(size, [sum(shares)], rank=0, seed=99)
     after.load_state_dict(before.state_dict())
     if after.step or not stop:
-        used += [i for step in after for i in step]
+        used += flat(after)
     assert sorted(used) == list(range(size))
 
 
 def test_epochs_differ_and_repeat():
     sampler = BalancedSampler(50, [8, 2], rank=0, seed=1)
-    first, second = list(sampler), list(sampler)
+    first = list(sampler)
+    second = list(sampler)
     assert first != second
     sampler.set_epoch(0)
     assert list(sampler) == first
 
 
-@given(st.integers(1, 300), shares_lists, st.integers(0, 99), st.booleans(), st.booleans())
+@given(
+    size=st.integers(1, 300),
+    shares=shares_lists,
+    seed=st.integers(0, 99),
+    shuffle=st.booleans(),
+    drop_last=st.booleans(),
+)
 def test_replicas_with_shards_draw_their_own_samples_and_all_once(
     size, shares, seed, shuffle, drop_last
 ):
-    drop_last = drop_last and size >= sum(shares)
-    own = np.random.default_rng(seed).permutation(size)  # the order in which the samples are owned
-    options = {"seed": seed, "shuffle": shuffle, "drop_last": drop_last}
-    samplers = [
-        BalancedSampler(size, shares, rank=r, shards=own, **options) for r in range(len(shares))
-    ]
-    steps = -(-size // sum(shares))
+    batch = sum(shares)
+    drop_last = drop_last and size >= batch
+    # the order in which the samples are owned
+    own = np.random.default_rng(seed).permutation(size)
+    samplers = samplers_of(
+        size, shares, shards=own, seed=seed, shuffle=shuffle, drop_last=drop_last
+    )
+    steps = -(-size // batch)
     totals = np.sum([samplers[0].counts(k) for k in range(steps)], axis=0)
-    shards = [set(part.tolist()) for part in np.split(own, np.cumsum(totals)[:-1])]
-    for _ in range(2):  # epochs
-        used = [
-            i
-            for r, sampler in enumerate(samplers)
-            for step in sampler
-            for i in step
-            if i in shards[r]
-        ]
-        assert (
-            len(set(used))
-            == len(used)
-            == (size // sum(shares) * sum(shares) if drop_last else size)
-        )
+    borders = np.cumsum(totals)[:-1]
+    shards = [set(part.tolist()) for part in np.split(own, borders)]
+    expected = size // batch * batch if drop_last else size
+    for _epoch in range(2):
+        used = []
+        for sampler, shard in zip(samplers, shards, strict=True):
+            drawn = flat(sampler)
+            used += [index for index in drawn if index in shard]
+        assert len(set(used)) == len(used) == expected
 
 
 def test_shards_are_shuffled_anew_each_epoch_and_read_in_order_without():
     own = np.arange(40)[::-1]
     shuffled = BalancedSampler(40, [6, 2], rank=1, shards=own)
-    first, second = ([i for step in shuffled for i in step] for _ in range(2))
+    first = flat(shuffled)
+    second = flat(shuffled)
     assert first != second
     assert sorted(first) == sorted(second) == list(range(10))
     ordered = BalancedSampler(40, [6, 2], rank=0, shards=own, shuffle=False)
-    assert [i for step in ordered for i in step] == list(range(39, 9, -1))
+    assert flat(ordered) == list(range(39, 9, -1))
 
 
 def test_shards_must_name_every_sample():
     for wrong in ([0, 1], [0, 1, 1], [1, 2, 3]):
-        with pytest.raises(
-            ValueError, match=f"`shards` has {len(wrong)} numbers; it must be some order of 0 to 2"
-        ):
+        words = f"`shards` has {len(wrong)} numbers; it must be some order of 0 to 2"
+        with pytest.raises(ValueError, match=words):
             BalancedSampler(3, [1], rank=0, shards=wrong)
 
 
 def test_drop_last_and_order():
-    assert read(10, [2, 1], shuffle=False, drop_last=True) == [
-        [[0, 1], [3, 4], [6, 7]],
-        [[2], [5], [8]],
-    ]
+    first, second = samplers_of(10, [2, 1], shuffle=False, drop_last=True)
+    assert list(first) == [[0, 1], [3, 4], [6, 7]]
+    assert list(second) == [[2], [5], [8]]
 
 
 def test_feeds_a_dataloader_that_reads_ahead():
@@ -148,13 +163,20 @@ def test_feeds_a_dataloader_that_reads_ahead():
     ],
 )
 def test_wrong_arguments_are_named(arguments, word):
-    size, plan, rank, drop_last = (*arguments, 0, False)[: len(arguments)] + (0, False)[
-        len(arguments) - 2 :
-    ]
+    size, plan, *others = arguments
+    options = {"rank": 0, **dict(zip(("rank", "drop_last"), others, strict=False))}
     with pytest.raises(ValueError, match=word):
-        BalancedSampler(size, plan, rank=rank, drop_last=drop_last)
+        BalancedSampler(size, plan, **options)
 
 
 def test_a_position_between_steps_is_refused():
+    sampler = BalancedSampler(10, [3], rank=0)
     with pytest.raises(ValueError, match="position"):
-        BalancedSampler(10, [3], rank=0).load_state_dict({"seed": 0, "position": 4})
+        sampler.load_state_dict({"seed": 0, "position": 4})
+
+
+def test_a_replica_without_samples_loads_empty_batches(team):
+    image = (situations.BANDS, situations.SIZE, situations.SIZE)
+    first, second = team(1, 1).run(workers.loaded_batches)
+    assert first == [(n, *image, n) for n in (6, 6, 4)]
+    assert second == [(0, *image, 0)] * 3

@@ -1,47 +1,96 @@
-"""Every situation of real training, in real processes, against one process in float64."""
+"""The balanced gradient of P processes is the gradient of one process on the whole batch.
+
+Every situation of real training, in real processes, against one process in float64.
+"""
 
 import re
 
+import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
 
 import hetlib
-from tests.balanced import workers
+from hetlib.balanced.wrapper import scale_gradient
+from tests import workers as plain_workers
+from tests.balanced import workers, workers_mistakes
+from tests.balanced.situations import SITUATIONS
 
 
-@pytest.fixture(scope="module")
-def trio():
-    with hetlib.Replicas(hetlib.Platform.emulated([1] * 3), timeout=60) as replicas:
-        yield replicas
+def relative_error(found, expected):
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("name", workers.SITUATIONS)
-def test_equals_one_process(trio, name):
-    situation = workers.SITUATIONS[name]
-    by_rank = trio.run(workers.replicas_make, situation)
+def random_shares(replicas: int, rng: np.random.Generator) -> tuple[int, ...]:
+    while True:
+        drawn = rng.integers(0, 12, replicas) * (rng.random(replicas) < 0.8)
+        shares = tuple(int(n) for n in drawn)
+        if sum(shares):
+            return shares
+
+
+def random_cases(replicas: int) -> list[tuple[int, tuple[int, ...], int, bool]]:
+    """Return samples, shares, seed, and whether the gradient is balanced."""
+    rng = np.random.default_rng(replicas)
+    cases = []
+    for seed in range(5):
+        samples = int(rng.integers(8, 40))
+        cases.append((samples, random_shares(replicas, rng), seed, True))
+    if replicas > 1:
+        # an empty share, one sample, a last step of 6
+        cases.append((13, (6, *[0] * (replicas - 2), 1), 5, True))
+        # equal shares, a last step smaller than them
+        cases.append((9, (3,) * replicas, 6, True))
+        # what DDP makes of it
+        cases.append((8, (7 - replicas + 2, *[1] * (replicas - 1)), 7, False))
+    return cases
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 4])
+def test_equals_one_process_for_any_shares(team, replicas):
+    cases = random_cases(replicas)
+    pool = team(*[1] * replicas)
+    by_rank = pool.run(plain_workers.reduced_gradients, cases)
+    for case, *steps in zip(cases, *by_rank, strict=True):
+        samples, shares, seed, balanced = case
+        expected = plain_workers.whole_batch_gradients(samples, shares, seed)
+        first, *others = steps
+        for found in steps:
+            assert len(found) == len(expected)
+        for other in others:
+            assert all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+        if not balanced:
+            assert relative_error(first[0], expected[0]) > 0.01
+            continue
+        # the others are equal to the first one, to the bit
+        for ours, reference in zip(first, expected, strict=True):
+            assert relative_error(ours, reference) < 1e-12, case
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_equals_one_process(team, name):
+    situation = SITUATIONS[name]
+    by_rank = team(1, 1, 1).run(workers.replicas_make, situation)
     expected = workers.one_process(situation)
     assert len(expected) > 1
     for found in zip(*by_rank, strict=True):
         assert all(found[0].equal(other) for other in found[1:])
     for found, reference in zip(by_rank[0], expected, strict=True):
-        assert (found - reference).norm() / reference.norm() < situation.tolerance
+        error = (found - reference).norm() / reference.norm()
+        assert error < situation.tolerance
 
 
 @pytest.fixture(scope="module")
-def messages():
-    with hetlib.Replicas(hetlib.Platform.emulated([1] * 2), timeout=60) as replicas:
-        by_rank = replicas.run(workers.mistakes)
-        shapes, scales = replicas.run(workers.loaded_batches), replicas.run(workers.overflow)
+def messages(team):
+    by_rank = team(1, 1).run(workers_mistakes.mistakes_with_balance)
     assert by_rank[0].keys() == by_rank[1].keys()
-    return by_rank, shapes, scales
+    return by_rank
 
 
 @pytest.mark.parametrize(
     ("mistake", "words"),
     {
-        "batchnorm": "hetlib.convert_batchnorm",
-        "hook": "a hook of DDP or of a weight",
-        "drift": "weights differ in 1 of 6 tensors, e.g. .*second.bias",
-        "dropout": "ValueError: `check` cannot repeat layers that draw at random: .*'1'",
         "part": "RuntimeError: replica . got a batch of .*are left to process",
         "unannounced": r"call `announce\(model, count\)` before it",
         "announced twice": "announced passes were not made",
@@ -54,23 +103,46 @@ def messages():
     }.items(),
 )
 def test_a_mistake_is_named_on_every_replica(messages, mistake, words):
-    for found in messages[0]:
+    for found in messages:
         assert re.search(words, found[mistake]), found[mistake]
 
 
-def test_a_right_job_passes_its_checks(messages):
-    assert [found["no drift"] for found in messages[0]] == ["", ""]
+def test_batches_that_were_not_dealt_are_refused_and_evaluation_is_free(team):
+    pool = team(1, 1)
+    messages = pool.run(plain_workers.misuse_of_balance)
+    left = pool.run(plain_workers.evaluation_leaves_the_count_alone)
+    assert "got a batch of 16, but the sampler dealt no step" in messages[0]
+    assert "batch_sampler=sampler" in messages[1]
+    assert left == [0, 0]
 
 
-def test_a_replica_without_samples_loads_empty_batches(messages):
-    b, size = workers.BANDS, workers.SIZE
-    full, empty = [(n, b, size, size, n) for n in (6, 6, 4)], [(0, b, size, size, 0)] * 3
-    assert messages[1] == [full, empty]
+def test_balance_names_what_it_needs():
+    with pytest.raises(TypeError, match="BalancedSampler"):
+        hetlib.balance(nn.Linear(2, 2), [4, 4])
+    with pytest.raises(TypeError, match="DistributedDataParallel"):
+        hetlib.balance(nn.Linear(2, 2), hetlib.BalancedSampler(8, [4, 4], rank=0))
 
 
-def test_an_overflow_on_one_replica_is_one_for_all(messages):
-    first, second = messages[2]
+def test_an_overflow_on_one_replica_is_one_for_all(team):
+    first, second = team(1, 1).run(workers.overflow)
     assert first == second
     scales, moved = zip(*first, strict=True)
-    assert moved == (True, True, False, True)  # replica 1 overflows in the third step
+    # replica 1 overflows in the third step
+    assert moved == (True, True, False, True)
     assert scales[2] == scales[1] / 2
+
+
+def test_scaling_reaches_every_output():
+    x = torch.ones(3, requires_grad=True)
+    outputs = scale_gradient({"a": x * 2, "b": [x * 3, 5]}, 0.5)
+    total = outputs["a"].sum() + outputs["b"][0].sum()
+    total.backward()
+    assert x.grad.tolist() == [2.5] * 3
+    assert outputs["a"].tolist() == [2.0] * 3
+
+
+def test_a_mean_loss_over_no_samples_gives_no_gradient():
+    model = plain_workers.make_model(0)
+    images, labels = plain_workers.make_data(4, 0)
+    F.cross_entropy(model(images[:0]), labels[:0]).backward()
+    assert plain_workers.flat_gradient(model).abs().max() == 0

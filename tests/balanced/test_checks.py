@@ -1,0 +1,32 @@
+"""A job's checks of itself find what is wrong, and say so on every replica."""
+
+import re
+
+import pytest
+
+from tests.balanced import workers_mistakes
+
+
+@pytest.fixture(scope="module")
+def messages(team):
+    by_rank = team(1, 1).run(workers_mistakes.mistakes_that_checks_find)
+    assert by_rank[0].keys() == by_rank[1].keys()
+    return by_rank
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    {
+        "batchnorm": "hetlib.convert_batchnorm",
+        "hook": "a hook of DDP or of a weight",
+        "drift": "weights differ in 1 of 6 tensors, e.g. .*second.bias",
+        "dropout": "ValueError: `check` cannot repeat layers that draw at random: .*'1'",
+    }.items(),
+)
+def test_a_mistake_is_named_on_every_replica(messages, mistake, words):
+    for found in messages:
+        assert re.search(words, found[mistake]), found[mistake]
+
+
+def test_a_right_job_passes_its_checks(messages):
+    assert [found["no drift"] for found in messages] == ["", ""]
