@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -49,13 +49,17 @@ class Net(nn.Module):
         return out
 
 
+# A number for each replica.
+Sizes: TypeAlias = tuple[int, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class Situation:
     # a step of 11, then the last one of 7
-    shares: tuple[int, ...] = (7, 0, 4)
+    shares: Sizes = (7, 0, 4)
     samples: int = 18
     # most samples of a micro-batch, by rank
-    parts: tuple[int, ...] | None = None
+    parts: Sizes | None = None
     passes: int = 1
     reduction: str = "mean"
     net: str = ""
@@ -76,11 +80,15 @@ class Situation:
     tolerance: float = 1e-12
 
     def device(self, rank: int) -> str:
-        return self.devices[rank] if self.devices else "cpu"
+        if not self.devices:
+            return "cpu"
+        return self.devices[rank]
 
     def most(self, rank: int, samples: int) -> int:
         """Return the most samples of a micro-batch of a local batch, at least 1."""
-        return self.parts[rank] if self.parts else max(samples, 1)
+        if self.parts is None:
+            return max(samples, 1)
+        return self.parts[rank]
 
 
 def options(**of_ddp: Any) -> tuple[tuple[str, Any], ...]:
@@ -101,9 +109,19 @@ SITUATIONS = {
     "equal shares": S(shares=(4, 4, 4), samples=30),
     "equal accumulation": S(shares=(6, 6, 6), samples=36, parts=(2, 2, 2)),
     "uneven accumulation": S(shares=GAP, samples=30, parts=UNEVEN_PARTS),
-    "uneven accumulation, checked": S(shares=(9, 3, 4), samples=30, parts=UNEVEN_PARTS, check=True),
+    "uneven accumulation, checked": S(
+        shares=(9, 3, 4),
+        samples=30,
+        parts=UNEVEN_PARTS,
+        check=True,
+    ),
     "valid pixels": S(net="pixels", counted="pixels", check=True),
-    "valid pixels, accumulated": S(net="pixels", counted="pixels", shares=FULL, parts=PARTS),
+    "valid pixels, accumulated": S(
+        net="pixels",
+        counted="pixels",
+        shares=FULL,
+        parts=PARTS,
+    ),
     "class weights": S(counted="weights", shares=FULL),
     "sum": S(reduction="sum"),
     "sum, accumulated": S(reduction="sum", shares=FULL, parts=PARTS),
@@ -118,7 +136,10 @@ SITUATIONS = {
     "batchnorm": S(net="batchnorm", check=True, samples=29, tolerance=1e-10),
     "static graph": S(ddp=options(static_graph=True)),
     "bucket view": S(
-        ddp=options(gradient_as_bucket_view=True), shares=GAP, samples=30, parts=UNEVEN_PARTS
+        ddp=options(gradient_as_bucket_view=True),
+        shares=GAP,
+        samples=30,
+        parts=UNEVEN_PARTS,
     ),
     "small buckets": S(ddp=options(bucket_cap_mb=1e-4)),
     "channels last": S(channels_last=True),
@@ -135,17 +156,24 @@ SITUATIONS = {
 def make(s: Situation) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images and labels, the same in every process."""
     generator = torch.Generator().manual_seed(s.samples)
-    images = torch.randn(s.samples, BANDS, SIZE, SIZE, generator=generator, dtype=torch.float64)
+    shape = (s.samples, BANDS, SIZE, SIZE)
+    images = torch.randn(shape, generator=generator, dtype=torch.float64)
+    labels = _labels(s, generator)
+    if s.channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    return images, labels
+
+
+def _labels(s: Situation, generator: torch.Generator) -> torch.Tensor:
     by_pixel = s.net == "pixels"
     shape = (s.samples, SIZE, SIZE) if by_pixel else (s.samples,)
     labels = torch.randint(0, CLASSES, shape, generator=generator)
     if by_pixel:
-        labels[torch.rand(shape, generator=generator) < 0.4] = UNLABELLED
+        hidden = torch.rand(shape, generator=generator) < 0.4
+        labels[hidden] = UNLABELLED
         # whole samples without a valid pixel
         labels[::3] = UNLABELLED
-    if s.channels_last:
-        images = images.contiguous(memory_format=torch.channels_last)
-    return images, labels
+    return labels
 
 
 def count(s: Situation, labels: torch.Tensor) -> torch.Tensor:
@@ -160,25 +188,32 @@ def loss_of(
     s: Situation, model: nn.Module, images: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
     outputs = [model(images, shift=0.1 * k) for k in range(s.passes)]
-    logits: Any = sum(_logits(output) for output in outputs)
+    logits: Any = sum(map(_logits, outputs))
     if s.precision:
         logits = logits.float()
-    weight = WEIGHTS.to(labels.device) if s.counted == "weights" else None
+    weight = None
+    if s.counted == "weights":
+        weight = WEIGHTS.to(labels.device)
     loss = F.cross_entropy(logits, labels, weight=weight, reduction=s.reduction)
     if s.penalty:
-        loss = loss + s.penalty * sum(p.square().sum() for p in model.parameters())
+        squares = sum(weight.square().sum() for weight in model.parameters())
+        loss = loss + s.penalty * squares
     return loss
 
 
 def _logits(output: Any) -> torch.Tensor:
-    return output["logits"] if isinstance(output, dict) else output
+    if isinstance(output, dict):
+        return output["logits"]
+    return output
 
 
 def gradient(model: nn.Module) -> torch.Tensor:
     """Return the gradient of all weights, zero where there is none, ``(weights,)``."""
-    found = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
-    flat = [one.flatten() for one in found]
-    return torch.cat(flat).clone()
+    found = []
+    for weight in model.parameters():
+        one = torch.zeros_like(weight) if weight.grad is None else weight.grad
+        found.append(one.flatten())
+    return torch.cat(found).clone()
 
 
 def autocast(s: Situation) -> Any:

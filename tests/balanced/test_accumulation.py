@@ -30,7 +30,15 @@ def test_an_empty_batch_is_one_empty_part(most):
     assert micro_batches(0, most) == [slice(0, 0)]
 
 
-@pytest.mark.parametrize(("samples", "most"), [(-1, None), (-1, 4), (8, 0), (0, -2)])
+@pytest.mark.parametrize(
+    ("samples", "most"),
+    [
+        (-1, None),
+        (-1, 4),
+        (8, 0),
+        (0, -2),
+    ],
+)
 def test_wrong_numbers_are_named(samples, most):
     words = f"`samples` is {samples} and `most` {most}; allowed are >= 0 and >= 1"
     with pytest.raises(ValueError, match=words):

@@ -14,8 +14,10 @@ GPUS = torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 def compare(devices: tuple[str, ...], tolerance: float) -> None:
     """Compare the situations in float64 without hooks and compilers with one process."""
-    exact = [s for s in SITUATIONS.values() if not (s.precision or s.compiled or s.hook)]
-    cases = [dataclasses.replace(s, devices=devices) for s in exact]
+    cases = []
+    for s in SITUATIONS.values():
+        if not (s.precision or s.compiled or s.hook):
+            cases.append(dataclasses.replace(s, devices=devices))
     replicas = tuple(hetlib.Replica(device=device) for device in devices)
     with hetlib.Replicas(hetlib.Platform(replicas)) as pool:
         made = pool.run(workers.many_make, cases)[0]

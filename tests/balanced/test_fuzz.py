@@ -19,29 +19,34 @@ DTYPES = list(ALLOWED)
 
 
 def random_situation(rng: np.random.Generator, replicas: int) -> Situation:
-    shares = rng.integers(0, 9, replicas) * (rng.random(replicas) < 0.8)
+    shares = rng.integers(0, 9, replicas)
+    shares *= rng.random(replicas) < 0.8
     shares[rng.integers(replicas)] += 2
     samples = int(rng.integers(2, 2 * shares.sum() + 1))
     parts = None
     if rng.random() < 0.5:
         parts = tuple(rng.integers(1, 10, replicas).tolist())
+    passes = int(rng.integers(1, 3))
+    reduction = str(rng.choice(["mean", "mean", "sum"]))
+    net = str(rng.choice(["", "shared", "frozen", "dict"]))
+    view = bool(rng.random() < 0.5)
+    bucket = float(rng.choice([1e-4, 25]))
+    clip = float(rng.choice([0, 0.05]))
     return Situation(
         shares=tuple(shares.tolist()),
         samples=samples,
         parts=parts,
-        passes=int(rng.integers(1, 3)),
-        reduction=str(rng.choice(["mean", "mean", "sum"])),
-        net=str(rng.choice(["", "shared", "frozen", "dict"])),
-        ddp=options(
-            gradient_as_bucket_view=bool(rng.random() < 0.5),
-            bucket_cap_mb=float(rng.choice([1e-4, 25])),
-        ),
-        clip=float(rng.choice([0, 0.05])),
+        passes=passes,
+        reduction=reduction,
+        net=net,
+        ddp=options(gradient_as_bucket_view=view, bucket_cap_mb=bucket),
+        clip=clip,
     )
 
 
 def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found.double() - expected).norm() / expected.norm())
+    difference = found.double() - expected
+    return float(difference.norm() / expected.norm())
 
 
 def weighted(s: Situation, dtype: torch.dtype) -> list[torch.Tensor]:
@@ -50,19 +55,25 @@ def weighted(s: Situation, dtype: torch.dtype) -> list[torch.Tensor]:
     images = images.to(dtype)
     net = Net(s.net).to(dtype)
     replicas = len(s.shares)
-    samplers = [
-        hetlib.BalancedSampler(s.samples, s.shares, rank=rank, seed=1) for rank in range(replicas)
-    ]
-    counts = [DealtCounts(sampler, s.passes) for sampler in samplers]
+    samplers = []
+    counts = []
+    for rank in range(replicas):
+        sampler = hetlib.BalancedSampler(s.samples, s.shares, rank=rank, seed=1)
+        samplers.append(sampler)
+        counts.append(DealtCounts(sampler, s.passes))
+
     steps = []
     for dealt in zip(*samplers, strict=True):
         net.zero_grad()
         for rank, indices in enumerate(dealt):
             most = s.most(rank, len(indices))
-            parts = zip(images[indices].split(most), labels[indices].split(most), strict=True)
-            for x, y in parts:
+            inputs = images[indices].split(most)
+            targets = labels[indices].split(most)
+            for x, y in zip(inputs, targets, strict=True):
                 factors = [counts[rank].factor(len(x)) for _ in range(s.passes)]
-                factor = float(replicas) if s.reduction == "sum" else factors[0]
+                factor = factors[0]
+                if s.reduction == "sum":
+                    factor = float(replicas)
                 if len(x):
                     loss = loss_of(s, net, x, y) * factor / replicas
                     loss.backward()
@@ -98,8 +109,9 @@ def looped(counts: list[int], weights: np.ndarray) -> torch.Tensor:
     """Return the weighted gradient from a pass a replica, in float64."""
     images, labels = make(Situation(samples=sum(counts)))
     net = Net("batchnorm")
-    parts = zip(images.split(counts), labels.split(counts), weights, strict=True)
-    for x, y, weight in parts:
+    inputs = images.split(counts)
+    targets = labels.split(counts)
+    for x, y, weight in zip(inputs, targets, weights, strict=True):
         if len(x):
             loss = F.cross_entropy(net(x), y) * weight
             loss.backward()
@@ -112,9 +124,11 @@ def test_600_virtual_set_ups_with_batchnorm_against_a_loop_over_replicas():
         dtype = DTYPES[case % 2]
         replicas = int(rng.integers(1, 6))
         counts = list(random_situation(rng, replicas).shares)
-        weights = replica_weights(counts, str(rng.choice(["samples", "mean"])))
-        error = relative(segmented(counts, weights, dtype), looped(counts, weights))
-        assert error < 10 * ALLOWED[dtype], (counts, dtype)
+        weighting = str(rng.choice(["samples", "mean"]))
+        weights = replica_weights(counts, weighting)
+        virtual = segmented(counts, weights, dtype)
+        loop = looped(counts, weights)
+        assert relative(virtual, loop) < 10 * ALLOWED[dtype], (counts, dtype)
 
 
 def test_50_set_ups_through_processes(team):

@@ -11,19 +11,25 @@ from torch.utils.data import DataLoader
 from hetlib.balanced.sampler import BalancedSampler, deal
 from tests.balanced import situations, workers
 
-lists = st.lists(st.integers(0, 40), min_size=1, max_size=6)
-shares_lists = lists.filter(lambda shares: sum(shares) > 0)
+shares_lists = st.lists(st.integers(0, 40), min_size=1, max_size=6)
+shares_lists = shares_lists.filter(any)
 
 
 def samplers_of(size, shares, **options):
-    return [BalancedSampler(size, shares, rank=rank, **options) for rank in range(len(shares))]
+    ranks = range(len(shares))
+    return [BalancedSampler(size, shares, rank=rank, **options) for rank in ranks]
 
 
 def flat(batches):
     return list(itertools.chain.from_iterable(batches))
 
 
-@given(st.integers(1, 500), shares_lists, st.integers(0, 2**31), st.integers(0, 50))
+@given(
+    size=st.integers(1, 500),
+    shares=shares_lists,
+    seed=st.integers(0, 2**31),
+    epoch=st.integers(0, 50),
+)
 def test_every_sample_exactly_once(size, shares, seed, epoch):
     samplers = samplers_of(size, shares, seed=seed)
     for sampler in samplers:
@@ -33,15 +39,14 @@ def test_every_sample_exactly_once(size, shares, seed, epoch):
     assert {len(steps) for steps in batches} == {len(first)}
     used = flat(flat(steps) for steps in batches)
     assert sorted(used) == list(range(size))
-    for k in range(len(first)):
-        sizes = [len(steps[k]) for steps in batches]
-        assert tuple(sizes) == first.counts(k)
+    for k, step in enumerate(zip(*batches, strict=True)):
+        assert tuple(map(len, step)) == first.counts(k)
     for sampler, share in zip(samplers, shares, strict=True):
         *full, _ = sampler
-        assert all(len(step) == share for step in full)
+        assert {len(step) for step in full} <= {share}
 
 
-@given(st.integers(0, 300), shares_lists)
+@given(samples=st.integers(0, 300), shares=shares_lists)
 def test_dealing_is_proportional(samples, shares):
     samples = min(samples, sum(shares))
     takers = len([share for share in shares if share])
@@ -49,7 +54,7 @@ def test_dealing_is_proportional(samples, shares):
     assert sum(counts) == samples
     for count, share in zip(counts, shares, strict=True):
         assert 0 <= count <= share
-        if samples >= takers and share:
+        if share and samples >= takers:
             assert count >= 1
     if samples == sum(shares):
         assert counts == tuple(shares)
@@ -65,7 +70,11 @@ def test_last_step_in_proportion():
     assert deal(6, (1, 3, 41, 28)) == (1, 1, 3, 1)
 
 
-@given(st.integers(1, 300), shares_lists, st.data())
+@given(
+    size=st.integers(1, 300),
+    shares=shares_lists,
+    data=st.data(),
+)
 def test_goes_on_from_a_position_with_another_plan(size, shares, data):
     before = BalancedSampler(size, shares, rank=0, seed=3)
     stop = data.draw(st.integers(0, len(before)))
@@ -74,6 +83,7 @@ def test_goes_on_from_a_position_with_another_plan(size, shares, data):
     for _ in range(stop):
         _, indices = next(steps)
         used += indices.tolist()
+
     after = BalancedSampler(size, [sum(shares)], rank=0, seed=99)
     after.load_state_dict(before.state_dict())
     if after.step or not stop:
@@ -108,16 +118,17 @@ def test_replicas_with_shards_draw_their_own_samples_and_all_once(
         size, shares, shards=own, seed=seed, shuffle=shuffle, drop_last=drop_last
     )
     steps = -(-size // batch)
-    totals = np.sum([samplers[0].counts(k) for k in range(steps)], axis=0)
+    by_step = [samplers[0].counts(k) for k in range(steps)]
+    totals = np.sum(by_step, axis=0)
     borders = np.cumsum(totals)[:-1]
     shards = [set(part.tolist()) for part in np.split(own, borders)]
     expected = size // batch * batch if drop_last else size
     for _epoch in range(2):
         used = []
         for sampler, shard in zip(samplers, shards, strict=True):
-            drawn = flat(sampler)
-            used += [index for index in drawn if index in shard]
-        assert len(set(used)) == len(used) == expected
+            used += [index for index in flat(sampler) if index in shard]
+        assert len(used) == expected
+        assert len(set(used)) == expected
 
 
 def test_shards_are_shuffled_anew_each_epoch_and_read_in_order_without():
@@ -163,10 +174,12 @@ def test_feeds_a_dataloader_that_reads_ahead():
     ],
 )
 def test_wrong_arguments_are_named(arguments, word):
-    size, plan, *others = arguments
-    options = {"rank": 0, **dict(zip(("rank", "drop_last"), others, strict=False))}
+    size, plan, *options = arguments
+    # those that are given, of two by keyword
+    named = {"rank": 0}
+    named.update(zip(("rank", "drop_last"), options, strict=False))
     with pytest.raises(ValueError, match=word):
-        BalancedSampler(size, plan, **options)
+        BalancedSampler(size, plan, **named)
 
 
 def test_a_position_between_steps_is_refused():

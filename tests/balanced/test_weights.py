@@ -9,29 +9,44 @@ from hetlib.training.strategies import learning_rate
 
 
 def test_weights():
-    assert replica_weights([6, 2], "samples").tolist() == [0.75, 0.25]
-    assert replica_weights([6, 2], "mean").tolist() == [0.5, 0.5]
-    assert replica_weights([6, 2], "speed", [1, 4]).tolist() == [0.2, 0.8]
+    counts = [6, 2]
+    balanced = replica_weights(counts, "samples")
+    plain = replica_weights(counts, "mean")
+    by_speed = replica_weights(counts, "speed", [1, 4])
+    assert balanced.tolist() == [0.75, 0.25]
+    assert plain.tolist() == [0.5, 0.5]
+    assert by_speed.tolist() == [0.2, 0.8]
     with pytest.raises(ValueError, match="weighting"):
-        replica_weights([6, 2], "size")
+        replica_weights(counts, "size")
     with pytest.raises(ValueError, match="speeds"):
-        replica_weights([6, 2], "speed", [1])
+        replica_weights(counts, "speed", [1])
 
 
 def test_effective_batch_against_monte_carlo():
     assert effective_batch([224, 32]) == pytest.approx(112)
     assert effective_batch([240, 16]) == pytest.approx(60)
-    assert effective_batch([100, 100, 100, 4]) == pytest.approx(57.1, abs=0.1)
-    balanced = replica_weights([90, 38], "samples")
-    assert effective_batch([90, 38], balanced) == pytest.approx(128)
+    nearly_idle = effective_batch([100, 100, 100, 4])
+    assert nearly_idle == pytest.approx(57.1, abs=0.1)
+    counts = [90, 38]
+    balanced = effective_batch(counts, replica_weights(counts, "samples"))
+    assert balanced == pytest.approx(128)
+
     counts = [30, 9, 3]
     rng = np.random.default_rng(0)
     means = [rng.normal(size=(20000, n)).mean(1) for n in counts]
-    drawn = 1 / np.var(np.mean(means, axis=0))
-    assert drawn == pytest.approx(effective_batch(counts), rel=0.05)
+    variance = np.var(np.mean(means, axis=0))
+    assert 1 / variance == pytest.approx(effective_batch(counts), rel=0.05)
 
 
-@pytest.mark.parametrize("counts", [(240, 16), (90, 26, 9, 3), (64, 64), (100, 0, 28)])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        (240, 16),
+        (90, 26, 9, 3),
+        (64, 64),
+        (100, 0, 28),
+    ],
+)
 def test_noise_scale_is_unbiased_under_any_shares(counts):
     draws = 4000
     size = 20
@@ -41,15 +56,20 @@ def test_noise_scale_is_unbiased_under_any_shares(counts):
     gradient = np.full(size, np.sqrt(true / size))
     used = np.array([n for n in counts if n])
     deviation = np.sqrt(trace / size / used)
-    means = gradient + rng.normal(size=(draws, len(used), size)) * deviation[:, None]
+    noise = rng.normal(size=(draws, len(used), size))
+    means = gradient + noise * deviation[:, None]
     balanced = np.einsum("r,drs->ds", used / used.sum(), means)
     reduced = np.square(balanced).sum(1)
     # a replica without samples has no gradient
     local = np.full((draws, len(counts)), np.nan)
-    local[:, np.array(counts) > 0] = np.square(means).sum(2)
+    local[:, np.flatnonzero(counts)] = np.square(means).sum(2)
 
-    found = [noise_scale(counts, norms, t) for norms, t in zip(local, reduced, strict=True)]
-    squares, traces = zip(*found, strict=True)
+    squares = []
+    traces = []
+    for norms, norm in zip(local, reduced, strict=True):
+        square, spread = noise_scale(counts, norms, norm)
+        squares.append(square)
+        traces.append(spread)
     assert np.mean(squares) == pytest.approx(true, rel=0.1)
     assert np.mean(traces) == pytest.approx(trace, rel=0.1)
     if counts != (64, 64):
@@ -70,7 +90,8 @@ def test_learning_rate_rules():
     assert LR_RULES["sqrt"](0.25) == 0.5
     # effective batch 24 of 32
     shares = [24, 8]
-    for optimizer, expected in (("SGD", 0.75), ("Adam", 0.75**0.5)):
+    ratio = 0.75
+    for optimizer, expected in (("SGD", ratio), ("Adam", ratio**0.5)):
         experiment = Experiment(
             strategy="uneven-plain-retuned", global_batch=32, optimizer=optimizer, lr=1.0
         )

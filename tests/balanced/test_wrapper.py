@@ -4,6 +4,7 @@ Every situation of real training, in real processes, against one process in floa
 """
 
 import re
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from tests import workers as plain_workers
 from tests.balanced import workers, workers_mistakes
 from tests.balanced.situations import SITUATIONS
 
+# samples, shares, seed, and whether the gradient is balanced
+Case: TypeAlias = tuple[int, tuple[int, ...], int, bool]
+
 
 def relative_error(found, expected):
     return np.linalg.norm(found - expected) / np.linalg.norm(expected)
@@ -24,26 +28,29 @@ def relative_error(found, expected):
 
 def random_shares(replicas: int, rng: np.random.Generator) -> tuple[int, ...]:
     while True:
-        drawn = rng.integers(0, 12, replicas) * (rng.random(replicas) < 0.8)
-        shares = tuple(int(n) for n in drawn)
+        sizes = rng.integers(0, 12, replicas)
+        used = rng.random(replicas) < 0.8
+        shares = tuple((sizes * used).tolist())
         if sum(shares):
             return shares
 
 
-def random_cases(replicas: int) -> list[tuple[int, tuple[int, ...], int, bool]]:
-    """Return samples, shares, seed, and whether the gradient is balanced."""
+def random_cases(replicas: int) -> list[Case]:
     rng = np.random.default_rng(replicas)
     cases = []
     for seed in range(5):
         samples = int(rng.integers(8, 40))
-        cases.append((samples, random_shares(replicas, rng), seed, True))
+        shares = random_shares(replicas, rng)
+        cases.append((samples, shares, seed, True))
     if replicas > 1:
         # an empty share, one sample, a last step of 6
-        cases.append((13, (6, *[0] * (replicas - 2), 1), 5, True))
+        gap = [0] * (replicas - 2)
+        cases.append((13, (6, *gap, 1), 5, True))
         # equal shares, a last step smaller than them
         cases.append((9, (3,) * replicas, 6, True))
         # what DDP makes of it
-        cases.append((8, (7 - replicas + 2, *[1] * (replicas - 1)), 7, False))
+        small = [1] * (replicas - 1)
+        cases.append((8, (9 - replicas, *small), 7, False))
     return cases
 
 
@@ -59,7 +66,7 @@ def test_equals_one_process_for_any_shares(team, replicas):
         for found in steps:
             assert len(found) == len(expected)
         for other in others:
-            assert all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+            np.testing.assert_array_equal(first, other)
         if not balanced:
             assert relative_error(first[0], expected[0]) > 0.01
             continue
@@ -74,8 +81,9 @@ def test_equals_one_process(team, name):
     by_rank = team(1, 1, 1).run(workers.replicas_make, situation)
     expected = workers.one_process(situation)
     assert len(expected) > 1
-    for found in zip(*by_rank, strict=True):
-        assert all(found[0].equal(other) for other in found[1:])
+    for first, *others in zip(*by_rank, strict=True):
+        for other in others:
+            assert first.equal(other)
     for found, reference in zip(by_rank[0], expected, strict=True):
         error = (found - reference).norm() / reference.norm()
         assert error < situation.tolerance
@@ -134,11 +142,12 @@ def test_an_overflow_on_one_replica_is_one_for_all(team):
 
 def test_scaling_reaches_every_output():
     x = torch.ones(3, requires_grad=True)
-    outputs = scale_gradient({"a": x * 2, "b": [x * 3, 5]}, 0.5)
-    total = outputs["a"].sum() + outputs["b"][0].sum()
+    outputs = {"a": x * 2, "b": [x * 3, 5]}
+    scaled = scale_gradient(outputs, 0.5)
+    total = scaled["a"].sum() + scaled["b"][0].sum()
     total.backward()
     assert x.grad.tolist() == [2.5] * 3
-    assert outputs["a"].tolist() == [2.0] * 3
+    assert scaled["a"].tolist() == [2.0] * 3
 
 
 def test_a_mean_loss_over_no_samples_gives_no_gradient():

@@ -38,9 +38,11 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
         x = images[indices].to(s.device(rank), dtype)
         y = labels[indices].to(s.device(rank))
         most = s.most(rank, len(indices))
-        parts = list(zip(x.split(most), y.split(most), strict=True))
+        targets = y.split(most)
+        parts = list(zip(x.split(most), targets, strict=True))
         if s.counted:
-            hetlib.announce(model, *[count(s, targets) for _, targets in parts])
+            counts = [count(s, part) for part in targets]
+            hetlib.announce(model, *counts)
         _backward(s, model, parts, scaler)
         scaler.unscale_(optimizer)
         scaler.update()

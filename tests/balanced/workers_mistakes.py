@@ -1,8 +1,8 @@
 """Wrong jobs, and the messages that they end with; all of them on every replica."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -10,6 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
 from tests.balanced.situations import Net, Situation, loss_of, make
+
+Job: TypeAlias = tuple[Any, hetlib.BalancedSampler]
 
 PLAIN = Situation(samples=16)
 
@@ -38,9 +40,8 @@ def images_of() -> torch.Tensor:
     return make(PLAIN)[0]
 
 
-def wrapped(
-    net: nn.Module, shares: tuple[int, ...] = (6, 2), **options: Any
-) -> tuple[Any, hetlib.BalancedSampler]:
+def wrapped(net: nn.Module, shares: Sequence[int] = (6, 2), **options: Any) -> Job:
+    """Return the model and its sampler."""
     sampler = hetlib.BalancedSampler(PLAIN.samples, shares, seed=1)
     model = hetlib.balance(DistributedDataParallel(net), sampler, **options)
     return model, sampler
