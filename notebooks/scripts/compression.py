@@ -14,18 +14,20 @@ import hetlib
 
 dist.init_process_group("gloo")
 torch.manual_seed(0)
-images, labels = torch.randn(480, 3, 32, 32), torch.randint(0, 10, (480,))
-layers = [
+images = torch.randn(480, 3, 32, 32)
+labels = torch.randint(0, 10, (480,))
+data = TensorDataset(images, labels)
+network = torch.nn.Sequential(
     torch.nn.Conv2d(3, 32, 3),
     torch.nn.ReLU(),
     torch.nn.AdaptiveAvgPool2d(1),
     torch.nn.Flatten(),
-]
+    torch.nn.Linear(32, 10),
+)
 
-data = TensorDataset(images, labels)
 sampler = hetlib.BalancedSampler(len(data), [90, 38], seed=0)
 loader = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
-model = DistributedDataParallel(torch.nn.Sequential(*layers, torch.nn.Linear(32, 10)))
+model = DistributedDataParallel(network)
 # any of DDP's hooks: the weights are already in the gradients
 model.register_comm_hook(None, bf16_compress_hook)
 hetlib.balance(model, sampler, verify_every=100)

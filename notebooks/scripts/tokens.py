@@ -11,31 +11,44 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import hetlib
 
-dist.init_process_group("gloo")
-torch.manual_seed(0)
-images, labels = torch.randn(200, 4, 32, 32), torch.randint(0, 5, (200, 32, 32))
-# from almost none to almost all of an image
-labels[torch.rand(labels.shape) < torch.rand(200, 1, 1)] = -100
-layers = [torch.nn.Conv2d(4, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 5, 1)]
+# what cross_entropy leaves out
+UNLABELLED = -100
 
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+torch.manual_seed(0)
+images = torch.randn(200, 4, 32, 32)
+labels = torch.randint(0, 5, (200, 32, 32))
+# from almost none to almost all of an image
+hidden = torch.rand(labels.shape) < torch.rand(200, 1, 1)
+labels[hidden] = UNLABELLED
 data = TensorDataset(images, labels)
+network = torch.nn.Sequential(
+    torch.nn.Conv2d(4, 16, 3, padding=1),
+    torch.nn.ReLU(),
+    torch.nn.Conv2d(16, 5, 1),
+)
+
 sampler = hetlib.BalancedSampler(len(data), [24, 8], seed=0)
 loader = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
 # no sampler: counts follow
-model = hetlib.balance(DistributedDataParallel(torch.nn.Sequential(*layers)), check=True)
+model = hetlib.balance(DistributedDataParallel(network), check=True)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
 
 for inputs, targets in loader:
-    valid = (targets != -100).sum()
-    hetlib.announce(model, valid)  # its sum over the replicas travels while the model computes
+    valid = (targets != UNLABELLED).sum()
+    # its sum over the replicas travels while the model computes
+    hetlib.announce(model, valid)
+    outputs = model(inputs)
     # the mean over this replica's valid pixels
-    F.cross_entropy(model(inputs), targets, ignore_index=-100).backward()
+    loss = F.cross_entropy(outputs, targets, ignore_index=UNLABELLED)
+    loss.backward()
     optimizer.step()
     optimizer.zero_grad()
 
 hetlib.check_weights(model)
 print(
-    f"replica {dist.get_rank()}: {valid} valid pixels in the last step, weights equal on all replicas",
+    f"replica {rank}: {valid} valid pixels in the last step, weights equal on all replicas",
     flush=True,
 )
 dist.destroy_process_group()
