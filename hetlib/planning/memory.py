@@ -1,51 +1,91 @@
-"""How many samples fit into a replica's free memory, without trying: no batch is run that might not fit."""
+"""How many samples fit into a replica's free memory, without trying.
 
-import contextlib
+No batch is run that might not fit: what a sample needs is seen in two small ones.
+"""
+
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 
 LossOf = Callable[[nn.Module, int], torch.Tensor]  # loss of a network, or of its DDP, on n samples
 
-
 _USABLE = 0.8  # of the free memory: other processes and fragments take some
-
 
 _COPIES = 4  # of the weights: gradients, DDP's buckets, optimizer state and the copy that is timed
 
-
 _PEAK = 2  # the backward pass's peak over what the forward pass saves
-
 
 _CGROUP = Path("/sys/fs/cgroup")
 
+_MEMINFO = Path("/proc/meminfo")  # of Linux
 
-def free_memory(device: torch.device) -> int:
-    """Return the bytes that are free now: of a GPU, or of the machine within this job's control group."""
+
+def free_memory(device: torch.device) -> int | None:
+    """Return the bytes that are free now.
+
+    Args:
+        device: A GPU, or the CPU for the memory of the machine within this job's control group.
+
+    Returns:
+        Bytes, at least 0; ``None`` where nobody knows.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = psutil.virtual_memory().available
-    with contextlib.suppress(OSError, ValueError):  # no group, or "max"
-        free = min(
-            free,
-            int((_CGROUP / "memory.max").read_text())
-            - int((_CGROUP / "memory.current").read_text()),
-        )
-    return max(free, 0)
+    known = [free for free in (_free_on_machine(), _free_in_group()) if free is not None]
+    if not known:
+        return None
+    return max(min(known), 0)
+
+
+def _free_on_machine() -> int | None:
+    """Return what psutil says, or without it Linux itself; ``None`` elsewhere."""
+    try:
+        import psutil
+    except ImportError:
+        return _available_by_meminfo()
+    return int(psutil.virtual_memory().available)
+
+
+def _available_by_meminfo() -> int | None:
+    try:
+        available = re.search(r"^MemAvailable: +(\d+) kB$", _MEMINFO.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    if available is None:
+        return None
+    return 1024 * int(available[1])
+
+
+def _free_in_group() -> int | None:
+    """Return what is left of this job's control group; ``None`` where it has no limit."""
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):  # no group, or "max"
+        return None
+    return limit - used
 
 
 def saved_bytes(forward: Callable[[], Any]) -> int:
-    """Return the bytes that a forward pass keeps for its backward pass; tensors that share memory count once."""
+    """Return the bytes that a forward pass keeps for its backward pass.
+
+    Args:
+        forward: Runs the pass.
+
+    Returns:
+        Bytes; tensors that share memory count once.
+    """
     # alive until all is counted, so that no memory is used twice
     kept: dict[int, torch.UntypedStorage] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
@@ -55,14 +95,27 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
 
 def fitting_batch(
     network: nn.Module, loss_of: LossOf, device: torch.device, sharing: int = 1
-) -> int:
-    """Return the samples of a step that fit into the free memory, at least 1.
+) -> int | None:
+    """Return the samples of a step that fit into the free memory.
 
     What a sample needs is the slope of `saved_bytes` between 2 and 4 samples, twice for the peak of
-    the backward pass. The network is in training mode, so its running statistics change;
-    ``sharing`` replicas share the memory.
+    the backward pass.
+
+    Args:
+        network: In training mode; its running statistics change.
+        loss_of: Returns its loss on n samples.
+        device: Where it computes.
+        sharing: Replicas that share the memory.
+
+    Returns:
+        Samples, at least 1; ``None``, which is no cap, where nobody knows what is free.
     """
-    two, four = (saved_bytes(partial(loss_of, network, n)) for n in (2, 4))
+    two = saved_bytes(partial(loss_of, network, 2))
+    four = saved_bytes(partial(loss_of, network, 4))
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    room = _USABLE * free_memory(device) / sharing - _COPIES * weights
-    return max(int(room / max(_PEAK * (four - two) / 2, 1)), 1)
+    free = free_memory(device)
+    if free is None:
+        return None
+    room = _USABLE * free / sharing - _COPIES * weights
+    of_a_sample = max(_PEAK * (four - two) / 2, 1)
+    return max(int(room / of_a_sample), 1)

@@ -1,60 +1,141 @@
 """What fits into the free memory, from what a forward pass keeps."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 import hetlib
+from hetlib.models.registry import build_model
 from hetlib.planning import memory
+from hetlib.planning.timing import Task, capped
 from tests.planning import workers_memory as workers
+
+CPU = torch.device("cpu")
+MEGABYTE = 2**20
+
+MEMINFO = """\
+MemTotal:           9000 kB
+MemFree:            1000 kB
+MemAvailable:       3000 kB
+"""
+
+
+def two_layers() -> nn.Module:
+    return nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5))
+
+
+def write_group(folder: Path, limit: int | str, used: int) -> None:
+    """Write a control group's files."""
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
 
 
 def test_saved_bytes_counts_each_tensor_once():
-    network = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5))
-    kept = [memory.saved_bytes(lambda n=n: workers.loss_of(network, n)) for n in (2, 4)]
+    network = two_layers()
+    two = memory.saved_bytes(lambda: workers.loss_of(network, 2))
+    four = memory.saved_bytes(lambda: workers.loss_of(network, 4))
     # The input, the ReLU's output (which the second layer has too) and the output, which the loss
     # squares.
-    assert (kept[1] - kept[0]) / 2 == 4 * (10 + 20 + 5)
+    assert (four - two) / 2 == 4 * (10 + 20 + 5)
 
 
 @pytest.mark.parametrize(("free", "sharing"), [(10**6, 1), (10**6, 2), (10**3, 1)])
 def test_a_batch_that_fits(monkeypatch, free, sharing):
     monkeypatch.setattr(memory, "free_memory", lambda device: free)
-    network = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5))
-    found = memory.fitting_batch(network, workers.loss_of, torch.device("cpu"), sharing)
-    weights = 4 * (10 * 20 + 20 + 20 * 5 + 5)
-    assert found == max(int((0.8 * free / sharing - 4 * weights) / (2 * 4 * 35)), 1)
+    found = memory.fitting_batch(two_layers(), workers.loss_of, CPU, sharing)
+    numbers = 10 * 20 + 20 + 20 * 5 + 5
+    copies = 4 * 4 * numbers
+    of_a_sample = 2 * 4 * 35
+    room = 0.8 * free / sharing - copies
+    assert found == max(int(room / of_a_sample), 1)
 
 
 def test_free_memory_stays_within_the_control_group(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    assert memory.free_memory(torch.device("cpu")) > 2**20
-    (tmp_path / "memory.max").write_text("5000\n")
-    (tmp_path / "memory.current").write_text("2000\n")
-    assert memory.free_memory(torch.device("cpu")) == 3000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory.free_memory(torch.device("cpu")) > 2**20
+    assert memory.free_memory(CPU) > MEGABYTE
+    write_group(tmp_path, limit=5000, used=2000)
+    assert memory.free_memory(CPU) == 3000
+    write_group(tmp_path, limit=5000, used=6000)
+    assert memory.free_memory(CPU) == 0
+    write_group(tmp_path, limit="max", used=6000)
+    assert memory.free_memory(CPU) > MEGABYTE
 
 
-def test_a_plan_keeps_to_the_memory_of_each_replica():
-    with hetlib.Replicas(hetlib.Platform.emulated([1, 1])) as replicas:
-        small, large = replicas.run(workers.planned, [12_000, 10**9])
+@pytest.fixture
+def no_psutil(monkeypatch, tmp_path):
+    """A machine without psutil and without a control group."""
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "no group")
+
+
+def test_psutil_tells_what_is_free(monkeypatch, tmp_path):
+    pytest.importorskip("psutil")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
+    assert memory.free_memory(CPU) > MEGABYTE
+
+
+def test_without_psutil_linux_tells_what_is_free(no_psutil, monkeypatch, tmp_path):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text(MEMINFO)
+    monkeypatch.setattr(memory, "_MEMINFO", meminfo)
+    assert memory.free_memory(CPU) == 3000 * 1024
+
+
+@pytest.mark.skipif(not memory._MEMINFO.exists(), reason="of Linux")
+def test_linux_and_psutil_tell_the_same(monkeypatch):
+    pytest.importorskip("psutil")
+    by_psutil = memory._free_on_machine()
+    by_linux = memory._available_by_meminfo()
+    assert by_linux == pytest.approx(by_psutil, rel=0.2)
+
+
+def test_where_nobody_knows_what_is_free_there_is_no_cap(no_psutil, monkeypatch, tmp_path):
+    meminfo = tmp_path / "meminfo"
+    monkeypatch.setattr(memory, "_MEMINFO", meminfo)
+    assert memory.free_memory(CPU) is None
+    meminfo.write_text("MemTotal:   9000 kB\n")  # of an old kernel
+    assert memory.free_memory(CPU) is None
+    assert memory.fitting_batch(two_layers(), workers.loss_of, CPU) is None
+
+    def sgd(network: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD(network.parameters(), lr=0.0)
+
+    task = Task(hetlib.Replica(), two_layers(), workers.loss_of, sgd)
+    assert capped(task).replica.max_batch is None
+
+
+def test_a_control_group_is_a_cap_where_nobody_knows_more(no_psutil, monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    write_group(tmp_path, limit=5000, used=2000)
+    assert memory.free_memory(CPU) == 3000
+
+
+def test_a_plan_keeps_to_the_memory_of_each_replica(team):
+    little = 12_000
+    small, large = team(1, 1).run(workers.planned, [little, 10**9])
     assert small.shares == large.shares
-    assert small.shares[0] <= workers.most(12_000) < 32
+    assert small.shares[0] <= workers.most(little) < 32
     assert sum(small.shares) == 64
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_predicted_batch_fits_a_gpu(monkeypatch):
-    device, budget = torch.device("cuda:0"), 2**30
-    network = hetlib.models.build_model("resnet18", bands=3, classes=10, size=64).to(device)  # type: ignore[attr-defined]
+    device = torch.device("cuda:0")
+    budget = 2**30
+    network = build_model("resnet18", bands=3, classes=10, size=64).to(device)
 
     def loss_of(network: nn.Module, n: int) -> torch.Tensor:
-        return network(torch.randn(n, 3, 64, 64, device=device)).square().mean()
+        outputs = network(torch.randn(n, 3, 64, 64, device=device))
+        return outputs.square().mean()
 
     monkeypatch.setattr(memory, "free_memory", lambda device: budget)
     found = memory.fitting_batch(network, loss_of, device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     loss_of(network, found).backward()
-    assert 0.3 * budget < torch.cuda.max_memory_allocated(device) - before < budget
+    used = torch.cuda.max_memory_allocated(device) - before
+    assert 0.3 * budget < used < budget

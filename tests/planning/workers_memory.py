@@ -13,7 +13,10 @@ def loss_of(network: nn.Module, n: int) -> torch.Tensor:
 
 def most(free: float) -> int:
     """Return the samples of `planned`'s network that fit: it keeps input and output."""
-    return int((memory._USABLE * free / 2 - memory._COPIES * 4 * 110) / (memory._PEAK * 4 * 20))
+    weights = 4 * 110
+    of_a_sample = memory._PEAK * 4 * 20
+    room = memory._USABLE * free / 2 - memory._COPIES * weights
+    return int(room / of_a_sample)
 
 
 def planned(rank: int, free: list[int]) -> hetlib.Partition:
