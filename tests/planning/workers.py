@@ -1,146 +1,196 @@
-"""What replicas run in the tests of the planner."""
+"""What replicas run in the tests of planning."""
 
 import contextlib
+import copy
 import io
 import time
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
 from hetlib.models.registry import build_model
-from hetlib.planning import planner
-from hetlib.planning.race import race
+from hetlib.planning.race import compute_times, race, step_times
 from hetlib.planning.timing import Task
 from hetlib.replicas.platform import Replica
 
+Shares = tuple[int, int]
 
-def plain(network: torch.nn.Module) -> torch.optim.Optimizer:
+
+class InPlace(hetlib.Replicas):
+    """In place of a pool: calls what it would send as this rank, in this process."""
+
+    def __init__(self, rank: int, platform: hetlib.Platform) -> None:
+        super().__init__(platform)
+        self.place = rank
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        return [function(self.place, *arguments)]
+
+
+def plain(network: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(network.parameters(), lr=0.0)
 
 
+def small_cnn() -> nn.Module:
+    return build_model("smallcnn", bands=4, classes=3, size=16)
+
+
+def images(n: int) -> torch.Tensor:
+    return torch.randn(n, 4, 16, 16)
+
+
+def mean_of_ones(network: nn.Module, n: int) -> torch.Tensor:
+    return network(torch.ones(n, 2)).mean()
+
+
 def own_plan(rank: int, bounds: list[dict[str, int]]) -> tuple[hetlib.Partition, bool]:
-    """Plan as a script of one's own would; return the plan and whether the model came through it untouched."""
-    model = build_model("smallcnn", bands=4, classes=3, size=16)
-    before = [p.detach().clone() for p in model.parameters()]
-    images = torch.randn(5, 4, 16, 16)  # fewer than any local batch
-    plan = hetlib.plan(model, images, global_batch=48, seconds=0.2, **bounds[rank])
-    same = all(
-        torch.equal(p, q) and p.grad is None
-        for p, q in zip(model.parameters(), before, strict=True)
-    )
-    return plan, same and not any(m._forward_hooks for m in model.modules())
+    """Plan as a script of one's own would; return whether the model came through untouched, too."""
+    model = small_cnn()
+    before = copy.deepcopy(model.state_dict())
+    few = images(5)  # fewer than any local batch
+    plan = hetlib.plan(model, few, global_batch=48, seconds=0.2, **bounds[rank])
+    return plan, is_untouched(model, before)
+
+
+def is_untouched(model: nn.Module, before: dict[str, torch.Tensor]) -> bool:
+    """Return whether a model has its state of before, no gradient and no hook."""
+    for name, value in model.state_dict().items():
+        if not torch.equal(value, before[name]):
+            return False
+    if any(weight.grad is not None for weight in model.parameters()):
+        return False
+    return not any(module._forward_hooks for module in model.modules())
 
 
 def one_step_each(rank: int, shares: tuple[int, ...]) -> int:
     """Train one balanced step after a plan: no group or hook of the planner is in the way."""
-    model = build_model("smallcnn", bands=4, classes=3, size=16)
-    hetlib.plan(model, torch.randn(8, 4, 16, 16), global_batch=sum(shares), seconds=0.1)
+    model = small_cnn()
+    hetlib.plan(model, images(8), global_batch=sum(shares), seconds=0.1)
     sampler = hetlib.BalancedSampler(sum(shares), shares)
-    wrapped = hetlib.balance(torch.nn.parallel.DistributedDataParallel(model), sampler)
+    wrapped = hetlib.balance(DistributedDataParallel(model), sampler)
     for indices in sampler:
-        wrapped(torch.randn(len(indices), 4, 16, 16)).square().mean().backward()
+        loss = wrapped(images(len(indices))).square().mean()
+        loss.backward()
     return sum(p.grad is not None for p in model.parameters())
 
 
 def equal_shares_in_a_race(rank: int, slowdown: float) -> tuple[int, list[float]]:
-    """Time one plan with a budget for rank 1 alone; return the steps taken and the compute times of both ranks."""
-    model = build_model("smallcnn", bands=4, classes=3, size=16)
-    task = Task(
-        Replica(slowdown=slowdown if rank else 1.0),
-        model,
-        lambda network, n: network(torch.randn(n, 4, 16, 16)).square().mean(),
-        plain,
-    )
-    times = race(task, [(16, 16)], 0.5 * rank)[16, 16]
-    return times.shape[1], np.median(times[..., 1], axis=1).tolist()
+    """Time one plan with a budget for rank 1 alone; return the steps and both compute times."""
+
+    def loss_of(network: nn.Module, n: int) -> torch.Tensor:
+        return network(images(n)).square().mean()
+
+    own = Replica()
+    if rank == 1:
+        own = Replica(slowdown=slowdown)
+    task = Task(own, small_cnn(), loss_of, plain)
+    found = race(task, [(16, 16)], seconds=0.5 * rank)
+    times = found[16, 16]
+    return times.shape[1], compute_times(times)
 
 
-def plans_of_known_times(
-    rank: int, seconds: dict[tuple[int, int], float]
-) -> dict[tuple[int, int], int]:
-    """Race plans whose steps sleep, without a budget, for seven steps at most; return how many each took."""
-    task = Task(
-        Replica(), torch.nn.Linear(2, 1), lambda network, n: network(torch.ones(n, 2)).mean(), plain
-    )
+def plans_of_known_times(rank: int, seconds: dict[Shares, float]) -> dict[Shares, int]:
+    """Race plans whose steps sleep, without a budget, and return how many steps each took."""
+    task = Task(Replica(), nn.Linear(2, 1), mean_of_ones, plain)
     asleep = {shares[rank]: slept for shares, slept in seconds.items()}
 
     def step(n: int) -> tuple[float, float]:
         time.sleep(asleep[n])
         return asleep[n], asleep[n]
 
-    with mock.patch("hetlib.planning.race.stepper", return_value=step):
-        return {shares: times.shape[1] for shares, times in race(task, seconds, 0.0, 7).items()}
+    with mock.patch("hetlib.planning.race.Stepper", return_value=step):
+        found = race(task, seconds, 0.0, most=7)
+    return {shares: times.shape[1] for shares, times in found.items()}
+
+
+class SlowUpdate(torch.optim.SGD):
+    """Sleeps in each update."""
+
+    slept = 0.0
+
+    def step(self, *arguments: Any) -> None:
+        time.sleep(self.slept)
+        super().step(*arguments)
 
 
 def a_slow_pass_beside_a_slow_update(rank: int, slept: float) -> float:
-    """Time a plan in which rank 0 computes for the seconds in which rank 1 updates; return its median step."""
+    """Time a plan in which rank 0 computes while rank 1 updates; return its median step."""
 
-    def loss_of(network: torch.nn.Module, n: int) -> torch.Tensor:
-        time.sleep(0.0 if rank else slept)
-        return network(torch.ones(n, 2)).mean()
+    def loss_of(network: nn.Module, n: int) -> torch.Tensor:
+        if rank == 0:
+            time.sleep(slept)
+        return mean_of_ones(network, n)
 
-    class Slow(torch.optim.SGD):
-        def step(self, *arguments: Any) -> None:
-            time.sleep(slept if rank else 0.0)
-            super().step(*arguments)
+    def optimizer_of(network: nn.Module) -> torch.optim.Optimizer:
+        optimizer = SlowUpdate(network.parameters(), lr=0.0)
+        if rank == 1:
+            optimizer.slept = slept
+        return optimizer
 
-    task = Task(
-        Replica(),
-        torch.nn.Linear(2, 1),
-        loss_of,
-        lambda network: Slow(network.parameters(), lr=0.0),
-    )
-    return float(np.median(race(task, [(8, 8)], 0.0)[8, 8][..., 0].max(0)))
+    task = Task(Replica(), nn.Linear(2, 1), loss_of, optimizer_of)
+    found = race(task, [(8, 8)], 0.0)
+    return float(np.median(step_times(found[8, 8])))
 
 
 def wrapped_for_a_plan(rank: int, experiment: hetlib.Experiment) -> list[dict[str, Any]]:
     """Plan an experiment, and return the options with which its model was wrapped."""
-    wrap = mock.Mock(wraps=torch.nn.parallel.DistributedDataParallel)
-    platform = hetlib.Platform.emulated([1, 1])
+    wrap = mock.Mock(wraps=DistributedDataParallel)
+    replicas = InPlace(rank, hetlib.Platform.emulated([1, 1]))
     with mock.patch("hetlib.planning.timing.DistributedDataParallel", wrap):
-        planner._on_replica(rank, experiment, platform, planner._decide, 0.1, True)
-    return [
-        {name: value for name, value in call.kwargs.items() if name != "process_group"}
-        for call in wrap.mock_calls
-    ]
+        hetlib.plan_experiment(experiment, replicas, seconds=0.1, keep_all=True)
+    found = []
+    for call in wrap.mock_calls:
+        options = dict(call.kwargs)
+        del options["process_group"]
+        found.append(options)
+    return found
 
 
-class Branches(torch.nn.Module):
+class Branches(nn.Module):
     """A network with a branch that no output depends on."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.main, self.spare = torch.nn.Linear(6, 3), torch.nn.Linear(6, 3)
+        self.main = nn.Linear(6, 3)
+        self.spare = nn.Linear(6, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.main(x)
 
 
 def unused_parameters(rank: int) -> hetlib.Partition:
-    return hetlib.plan(Branches(), torch.randn(4, 6), global_batch=16, seconds=0.1)
+    batch = torch.randn(4, 6)
+    return hetlib.plan(Branches(), batch, global_batch=16, seconds=0.1)
 
 
 def bars_drawn(rank: int, shown: bool) -> bool:
     """Plan, and return whether this rank drew a bar."""
+    model = nn.Linear(6, 3)
+    batch = torch.randn(4, 6)
     with contextlib.redirect_stderr(io.StringIO()) as drawn:
-        hetlib.plan(
-            torch.nn.Linear(6, 3), torch.randn(4, 6), global_batch=16, seconds=0.1, progress=shown
-        )
+        hetlib.plan(model, batch, global_batch=16, seconds=0.1, progress=shown)
     return "planning:" in drawn.getvalue()
 
 
 def little_memory(rank: int, most: tuple[int, ...]) -> hetlib.Partition:
-    model = build_model("smallcnn", bands=4, classes=3, size=16)
-    options = {"accumulate": True, "max_batch": most[rank], "seconds": 0.1}
-    return hetlib.plan(model, torch.randn(8, 4, 16, 16), global_batch=48, **options)  # type: ignore[arg-type]
+    return hetlib.plan(
+        small_cnn(),
+        images(8),
+        global_batch=48,
+        accumulate=True,
+        max_batch=most[rank],
+        seconds=0.1,
+    )
 
 
 def stored_plan(rank: int, folder: str, global_batch: int) -> hetlib.Partition:
     torch.manual_seed(0)
-    model = torch.nn.Linear(6, 3)
-    return hetlib.plan(
-        model, torch.randn(4, 6), global_batch=global_batch, seconds=0.1, store=folder
-    )
+    model = nn.Linear(6, 3)
+    batch = torch.randn(4, 6)
+    return hetlib.plan(model, batch, global_batch=global_batch, seconds=0.1, store=folder)

@@ -1,0 +1,49 @@
+"""The step of one replica against the clock is the step of training."""
+
+import torch
+from torch import nn
+
+import hetlib
+from hetlib.planning.timing import Stepper, Task
+from hetlib.training.setup import DDP_OPTIONS
+from tests.planning import workers
+
+SMALL = hetlib.Experiment(global_batch=32, dataset_options={"per_class": 24})
+
+
+def test_measure_gives_a_rising_curve_of_every_replica(team):
+    fast, slow = hetlib.measure(SMALL, team(1, 12), seconds=2)
+    assert fast.batches[-1] == 32  # the slow one may leave the large batches out
+    assert 3 < slow.time(8) / fast.time(8) < 40
+    assert 0 < fast.spread < 1
+
+
+def test_a_step_ends_where_the_replicas_meet(team):
+    step, _ = team(1, 12).run(workers.a_slow_pass_beside_a_slow_update, 0.2)
+    assert 0.2 < step < 0.3  # not 0.4: the one computes while the other updates
+
+
+def test_a_plan_is_timed_as_it_will_be_trained(team):
+    first, second = team(1, 12).run(workers.wrapped_for_a_plan, SMALL)
+    assert first
+    assert first == second
+    as_trained = DDP_OPTIONS | {"find_unused_parameters": False}
+    assert all(options == as_trained for options in first)
+
+
+def test_the_first_step_that_counts_asks_for_no_memory():
+    made: list[torch.optim.Optimizer] = []
+
+    def optimizer_of(network: nn.Module) -> torch.optim.Optimizer:
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9)
+        made.append(optimizer)
+        return optimizer
+
+    def loss_of(network: nn.Module, n: int) -> torch.Tensor:
+        return network(torch.ones(n, 3)).square().mean()
+
+    network = nn.Linear(3, 2)
+    task = Task(hetlib.Replica(), network, loss_of, optimizer_of)
+    step = Stepper(task)
+    step(4)  # the turn that does not count
+    assert len(made[0].state) == 2  # the momentum of weight and bias
