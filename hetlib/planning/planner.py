@@ -1,10 +1,12 @@
-"""From a clock to a plan: time a model on every replica at once, then real steps of the few plans that may win."""
+"""From a clock to a plan, for a job of one's own.
 
-import contextlib
-import json
+A model is timed on every replica at once, then real steps of the few plans that may win.
+"""
+
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -14,12 +16,15 @@ from torch.utils._pytree import tree_map
 from hetlib.balanced.batchnorm import BalancedBatchNorm
 from hetlib.balanced.checks import differentiable
 from hetlib.environment import environment
-from hetlib.files import fingerprint
+from hetlib.planning.memory import LossOf
 from hetlib.planning.partition import Partition
 from hetlib.planning.progress import spending
 from hetlib.planning.search import decide
+from hetlib.planning.store import PlanFile
 from hetlib.planning.timing import Task, capped, gather
 from hetlib.replicas.platform import Replica
+
+Inputs: TypeAlias = tuple[Any, ...]  # of a model, one batch
 
 
 def plan(
@@ -53,52 +58,80 @@ def plan(
             batch run.
         replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits),
             ``multiple``.
+
+    Returns:
+        The plan: ``plan.shares[r]`` samples a step for rank r, and the times behind it.
+
+    Raises:
+        ValueError: No choice of replicas takes exactly the global batch, or ``accumulate`` is
+            asked for a model whose BatchNorm needs the whole batch at once.
+
+    Example:
+        >>> plan = hetlib.plan(model, images, global_batch=128)  # doctest: +SKIP
+        >>> sampler = hetlib.BalancedSampler(len(data), plan.shares)  # doctest: +SKIP
     """
-    if accumulate and any(isinstance(layer, BalancedBatchNorm) for layer in model.modules()):
-        raise ValueError(
-            "`accumulate` is True for a model with BalancedBatchNorm; allowed: False, or another norm."
-        )
+    if accumulate:
+        _refuse_batch_statistics(model)
     inputs = example_batch if isinstance(example_batch, tuple) else (example_batch,)
+    own = _own_replica(model, replica)
+    known = gather(_identity(model, inputs, own))
 
-    def loss_of(network: nn.Module, n: int) -> torch.Tensor:
-        batch = tree_map(lambda x: x[torch.arange(n, device=x.device) % len(x)], inputs)
-        return torch.stack(
-            [o.float().square().mean() for o in differentiable(network(*batch))]
-        ).sum()
+    file = PlanFile(store, [global_batch, accumulate, known])
+    stored = gather(file.read(len(known), global_batch))
+    if stored[0] is not None:  # rank 0's counts
+        return stored[0]
 
-    own = Replica(
-        device=str(next(model.parameters()).device),
-        **{"threads": torch.get_num_threads()} | replica,
-    )
-    sizes = [[name, w.shape, str(w.dtype), w.requires_grad] for name, w in model.named_parameters()]
-    known = [
-        str(model),
-        sizes,
-        str(tree_map(lambda x: (x.shape, x.dtype), inputs)),
-        asdict(own),
-        environment(),
-    ]
-    name = fingerprint([global_batch, accumulate, gather(known)])[:16]
-    path, stored = store and Path(store, f"{name}.json"), None
-    # no plan, or one of another version
-    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
-        content = json.loads(path.read_text() if path else "{}")
-        fields: Any = {
-            field: tuple(x) if isinstance(x, list) else x for field, x in content.items()
-        }
-        stored = Partition(**fields)
-    if stored := gather(stored)[0]:
-        return stored
-    task = Task(
-        own,
-        model,
-        loss_of,
-        lambda network: torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9),
-    )
-    leads = not (dist.is_initialized() and dist.get_rank())
+    task = Task(own, model, _loss_on(inputs), _sgd)
+    leads = not dist.is_initialized() or dist.get_rank() == 0
     with spending("planning", seconds, progress if leads else False):
         found = decide(capped(task), global_batch, seconds, accumulate=accumulate)
-    if path and leads:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(found)))
+    if leads:
+        file.write(found)
     return found
+
+
+def _refuse_batch_statistics(model: nn.Module) -> None:
+    if any(isinstance(layer, BalancedBatchNorm) for layer in model.modules()):
+        raise ValueError(
+            "`accumulate` is True for a model with BalancedBatchNorm; "
+            "allowed: False, or another norm."
+        )
+
+
+def _own_replica(model: nn.Module, more: dict[str, Any]) -> Replica:
+    """Return this rank as a replica: where its model is, with what the caller says of it."""
+    device = next(model.parameters()).device
+    options = {"threads": torch.get_num_threads()} | more
+    return Replica(device=str(device), **options)
+
+
+def _identity(model: nn.Module, inputs: Inputs, own: Replica) -> list[Any]:
+    """Return what a plan depends on, of this rank: model, shapes, replica, versions."""
+    weights = []
+    for name, weight in model.named_parameters():
+        weights.append([name, weight.shape, str(weight.dtype), weight.requires_grad])
+    shapes = tree_map(lambda x: (x.shape, x.dtype), inputs)
+    return [str(model), weights, str(shapes), asdict(own), environment()]
+
+
+def _loss_on(inputs: Inputs) -> LossOf:
+    """Return a loss of any model on n samples, made of the example's: it reaches all outputs."""
+
+    def loss_of(network: nn.Module, n: int) -> torch.Tensor:
+        batch = tree_map(partial(_first_rows, n=n), inputs)
+        outputs = differentiable(network(*batch))
+        squares = [output.float().square().mean() for output in outputs]
+        return torch.stack(squares).sum()
+
+    return loss_of
+
+
+def _first_rows(rows: torch.Tensor, n: int) -> torch.Tensor:
+    """Return n rows of a batch, which starts again where it ends."""
+    numbers = torch.arange(n, device=rows.device)
+    return rows[numbers % len(rows)]
+
+
+def _sgd(network: nn.Module) -> torch.optim.Optimizer:
+    """Return SGD that moves no weight but costs what it does with momentum."""
+    return torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9)
