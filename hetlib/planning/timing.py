@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hetlib.balanced.accumulation import micro_batches
 from hetlib.balanced.batchnorm import BalancedBatchNorm
 from hetlib.balanced.normalize import ALONE
 from hetlib.planning.memory import LossOf, fitting_batch
@@ -227,12 +228,11 @@ class Stepper:
         watch = Stopwatch(self._slow, self._device)
         watch.settled()
         self._update(samples)
-        passes = -(-samples // (self._most or samples))
-        *early, last = torch.arange(samples).chunk(passes)
+        *early, last = micro_batches(samples, self._most)
         for part in early:
             with self._without_reduction():
-                self._forward_and_backward(len(part), watch)
-        self._forward_and_backward(len(last), watch)
+                self._forward_and_backward(part.stop - part.start, watch)
+        self._forward_and_backward(last.stop - last.start, watch)
         watch.settled()
         begin, *_, computed, reduced = watch.stamps
         return StepTime(step=reduced - begin, compute=computed - begin)

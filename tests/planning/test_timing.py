@@ -1,5 +1,8 @@
 """The step of one replica against the clock is the step of training."""
 
+import dataclasses
+
+import pytest
 import torch
 from torch import nn
 
@@ -47,3 +50,22 @@ def test_the_first_step_that_counts_asks_for_no_memory():
     step = Stepper(task)
     step(4)  # the turn that does not count
     assert len(made[0].state) == 2  # the momentum of weight and bias
+
+
+@pytest.mark.parametrize(
+    ("samples", "most", "parts"),
+    [(10, 4, [4, 3, 3]), (9, 5, [5, 4]), (8, 4, [4, 4]), (3, 4, [3])],
+)
+def test_the_planner_times_the_parts_that_training_runs(samples, most, parts):
+    platform = hetlib.Platform.from_list([{"max_batch": most}])
+    experiment = dataclasses.replace(SMALL, global_batch=samples, shares=(samples,), max_steps=1)
+    with workers.batches_of_first_layer() as trained:
+        hetlib.train(experiment, workers.InPlace(0, platform))
+    assert trained == parts
+
+    network = workers.small_cnn()
+    task = Task(platform.replicas[0], network, workers.mean_of_images, workers.plain)
+    step = Stepper(task)
+    with workers.batches_of_first_layer() as timed:
+        step(samples)
+    assert timed == trained

@@ -4,13 +4,14 @@ import contextlib
 import copy
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
@@ -49,6 +50,27 @@ def mean_of_ones(network: nn.Module, n: int) -> torch.Tensor:
     return network(torch.ones(n, 2)).mean()
 
 
+def mean_of_images(network: nn.Module, n: int) -> torch.Tensor:
+    return network(images(n)).square().mean()
+
+
+@contextlib.contextmanager
+def batches_of_first_layer() -> Iterator[list[int]]:
+    """Note how many samples go through the first layer of a CNN in training, pass by pass."""
+    seen: list[int] = []
+
+    def note(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        first = isinstance(module, nn.Conv2d) and module.in_channels < 16
+        if first and module.training:
+            seen.append(len(inputs[0]))
+
+    hook = register_module_forward_pre_hook(note)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
 def own_plan(rank: int, bounds: list[dict[str, int]]) -> tuple[hetlib.Partition, bool]:
     """Plan as a script of one's own would; return whether the model came through untouched, too."""
     model = small_cnn()
@@ -82,14 +104,10 @@ def one_step_each(rank: int, shares: tuple[int, ...]) -> int:
 
 def equal_shares_in_a_race(rank: int, slowdown: float) -> tuple[int, list[float]]:
     """Time one plan with a budget for rank 1 alone; return the steps and both compute times."""
-
-    def loss_of(network: nn.Module, n: int) -> torch.Tensor:
-        return network(images(n)).square().mean()
-
     own = Replica()
     if rank == 1:
         own = Replica(slowdown=slowdown)
-    task = Task(own, small_cnn(), loss_of, plain)
+    task = Task(own, small_cnn(), mean_of_images, plain)
     found = race(task, [(16, 16)], seconds=0.5 * rank)
     times = found[16, 16]
     return times.shape[1], compute_times(times)
