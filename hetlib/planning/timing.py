@@ -231,10 +231,10 @@ class Stepper:
         *early, last = micro_batches(samples, self._most)
         for part in early:
             with self._without_reduction():
-                self._forward_and_backward(part.stop - part.start, watch)
+                self._forward_and_backward(part.stop - part.start)
         self._forward_and_backward(last.stop - last.start, watch)
         watch.settled()
-        begin, *_, computed, reduced = watch.stamps
+        begin, computed, reduced = watch.stamps
         return StepTime(step=reduced - begin, compute=computed - begin)
 
     def _update(self, samples: int) -> None:
@@ -243,13 +243,16 @@ class Stepper:
         self._optimizer.zero_grad()
         self._slow.settle()
 
-    def _forward_and_backward(self, samples: int, watch: Stopwatch) -> None:
+    def _forward_and_backward(self, samples: int, watch: Stopwatch | None = None) -> None:
+        """Add the gradients of so many samples; the watch is for the last part, as in training."""
         self._slow.start("forward", samples)
         loss = self._loss_of(self._model, samples)
         self._slow.settle()
         self._slow.start("backward", samples)
-        watch.stamp_when_computed(loss)
+        if watch is not None:
+            watch.stamp_when_computed(loss)
         torch.autograd.backward(loss)
+        self._slow.settle()  # of a part before the last, for whose end no watch cares
 
 
 def curve(task: Task, global_batch: int, seconds: float) -> SpeedModel:
