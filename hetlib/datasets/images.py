@@ -1,4 +1,8 @@
-"""What every data set here is: labelled images in a memory-mapped cache, read one by one or gathered."""
+"""What every data set here is: labelled images in a memory-mapped cache.
+
+They are read one by one or gathered. A data set of one's own makes the cache entry (see
+:class:`ImageDataset`), assigns each image to a split, and leaves the rest to the class here.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,19 +13,35 @@ from torch.utils.data import Dataset
 
 from hetlib.datasets import cache as store
 from hetlib.datasets.splits import SPLITS
-from hetlib.datasets.statistics import valid_pixels
+from hetlib.datasets.statistics import mean_and_deviation, valid_pixels
 from hetlib.datasets.types import Batch, Names, Transforms
+
+# Values of images that are standardised at a time: the processor's cache holds them for all passes.
+VALUES_AT_A_TIME = 65_536
 
 
 class ImageDataset(Dataset):
-    """One split of labelled images, mapped from the cache, whose memory copies in other processes share.
+    """One split of labelled images, mapped from the cache, whose memory other processes share.
 
     Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values; pixels
     without data hold the band's mean. Data sets take ``split`` ("train", "validation" or "test"),
     ``bands`` (names of those to use), ``valid_range`` (lowest and highest value that is data,
     besides the file's nodata value), ``transforms`` (applied to each item) and ``cache`` (a folder
-    instead of ``HETLIB_CACHE``). ``mean`` and ``std`` (bands,) are float32 statistics of the
-    training split's valid pixels, ``std`` 1 for a constant band.
+    instead of ``HETLIB_CACHE``).
+
+    Attributes:
+        split: Its name.
+        bands: Names of the bands in use.
+        classes: Names of the classes, in the order of their labels.
+        checksum: SHA-256 of the source.
+        indices: Positions of the images in the cache, (n,).
+        labels: (n,) int64.
+        image_shape: Bands, height, width.
+        mean: Of the training split's valid pixels, (bands,) float32.
+        std: Their deviation, (bands,) float32; 1 for a constant band.
+        shards: The order in which replicas own the items, (n,); None: any may draw any.
+        columns: Which of the cache's bands are in use.
+        transforms: Applied to each item.
     """
 
     def __init__(
@@ -29,77 +49,131 @@ class ImageDataset(Dataset):
         entry: store.Entry,
         assigned: np.ndarray,
         split: str,
-        bands: Names,
-        transforms: Transforms,
+        *,
+        bands: Names = None,
+        transforms: Transforms = None,
     ):
-        # assigned: (images in the cache,) positions in SPLITS
+        """Open one split of a cache entry.
+
+        Args:
+            entry: Arrays ``images`` (all, height, width, bands), ``labels`` (all,) and ``moments``
+                (all, 3, bands); ``meta`` with ``bands``, ``classes``, ``checksum``, ``nodata`` and
+                ``valid_range``.
+            assigned: Positions in `SPLITS`, (all,).
+            split: Name of the split to open.
+            bands: Names of those to use; None is all.
+            transforms: Applied to each item.
+        """
         known: list[str] = entry.meta["bands"]
-        self.bands = tuple(known if bands is None else bands)
-        if isinstance(bands, str) or not self.bands or not set(self.bands) <= set(known):
-            raise ValueError(f"`bands` must be a sequence of names out of {known}, got {bands!r}.")
-        # All bands as a slice need no copy.
-        self.columns = (
-            slice(None) if list(self.bands) == known else [known.index(band) for band in self.bands]
-        )
-        self.split, self.transforms, self._entry = split, transforms, entry
-        # (n,) the order in which replicas own the items; None: any may draw any
+        self.bands = chosen_bands(bands, known)
+        self.columns = columns_of(self.bands, known)
+        self.split = split
+        self.transforms = transforms
         self.shards: np.ndarray | None = None
-        # of the source
-        self.classes, self.checksum = tuple(entry.meta["classes"]), str(entry.meta["checksum"])
-        # (n,) positions in the cache
+        self._entry = entry
+
+        self.classes = tuple(entry.meta["classes"])
+        self.checksum = str(entry.meta["checksum"])
         self.indices = np.flatnonzero(assigned == SPLITS.index(split))
-        self.labels = np.asarray(entry.arrays["labels"])[self.indices]  # (n,) int64
-        images, moments = entry.arrays["images"], entry.arrays["moments"]
-        self.image_shape = (len(self.bands), *images.shape[1:3])  # bands, height, width
-        # no pixel is to be filled
-        self._clean = bool((moments[:, 0] == images[0, ..., 0].size).all())
-        self._data = entry.meta["nodata"], entry.meta["valid_range"]
-        count, total, squares = moments[assigned == 0].sum(0)[:, self.columns]
-        if not count.all():
-            raise ValueError(
-                f"Band {self.bands[count.argmin()]!r} has no valid training pixel; omit it with `bands=`."
-            )
-        mean = total / count
-        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        std[std <= 1e-6 * np.abs(mean)] = 1
-        self.mean, self.std = mean.astype(np.float32), std.astype(np.float32)
+        self.labels = np.asarray(entry.arrays["labels"])[self.indices]
+
+        images = entry.arrays["images"]
+        self.image_shape = (len(self.bands), *images.shape[1:3])
+
+        moments = entry.arrays["moments"]
+        pixels = images[0, ..., 0].size
+        self._nothing_to_fill = bool((moments[:, 0] == pixels).all())
+        self._nodata = entry.meta["nodata"]
+        self._valid_range = entry.meta["valid_range"]
+
+        training = moments[assigned == SPLITS.index("train")]
+        summed = training.sum(0)[:, self.columns]
+        self.mean, self.std = mean_and_deviation(summed, self.bands)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, i: int) -> dict[str, Any]:
-        sample = {"image": self.gather([i], standardise=False)[0][0], "label": int(self.labels[i])}
-        return sample if self.transforms is None else self.transforms(sample)
+        images, _ = self.gather([i], standardise=False)
+        sample = {"image": images[0], "label": int(self.labels[i])}
+        if self.transforms is None:
+            return sample
+        return self.transforms(sample)
 
     def gather(
-        self, indices: Sequence[int] | np.ndarray | torch.Tensor, standardise: bool = True
+        self,
+        indices: Sequence[int] | np.ndarray | torch.Tensor,
+        standardise: bool = True,
     ) -> Batch:
-        """Read images (n, bands, height, width) float32, channels last in memory, and labels (n,) int64.
+        """Read images and labels; ``transforms`` are not applied.
 
-        ``indices`` (n,) are positions in this split. Images are standardised or raw; ``transforms``
-        are not applied.
+        Args:
+            indices: Positions in this split, (n,).
+            standardise: Subtract each band's mean and divide by its deviation; pixels without data
+                become 0. Otherwise values are raw, and those pixels hold the mean.
+
+        Returns:
+            Images (n, bands, height, width) float32, channels last in memory, and labels (n,)
+            int64.
         """
         chosen = np.asarray(indices, dtype=np.int64)
-        images = torch.empty((len(chosen), *self.image_shape), memory_format=torch.channels_last)
+        places = self.indices[chosen]
+        stored = self._entry.arrays["images"]
+        shape = (len(chosen), *self.image_shape)
+        images = torch.empty(shape, memory_format=torch.channels_last)
         out = images.permute(0, 2, 3, 1).numpy()  # (n, height, width, bands), the same memory
+
         scale = np.tile(1 / self.std, out.shape[1] * out.shape[2])
         shift = np.resize(self.mean, scale.shape) * scale
-        # images at a time: the processor's cache holds them for all passes
-        step = max(1, 65_536 // len(scale))
+        fill: np.ndarray | np.floating = self.mean
+        if standardise:
+            fill = np.float32(0)
+
+        step = max(1, VALUES_AT_A_TIME // len(scale))
         for start in range(0, len(out), step):
-            raw = self._entry.arrays["images"][self.indices[chosen[start : start + step]]][
-                ..., self.columns
-            ]
-            part = out[start : start + step]
+            now = slice(start, start + step)
+            raw = stored[places[now]][..., self.columns]
+            part = out[now]
             part[:] = raw
             if standardise:
                 rows = part.reshape(-1, len(scale))
                 rows *= scale
                 rows -= shift
-            if not self._clean:
-                np.copyto(
-                    part,
-                    np.float32(0) if standardise else self.mean,
-                    where=~valid_pixels(raw, *self._data),
-                )
+            if not self._nothing_to_fill:
+                valid = valid_pixels(raw, self._nodata, self._valid_range)
+                np.copyto(part, fill, where=~valid)
         return images, torch.from_numpy(self.labels[chosen])
+
+
+def chosen_bands(bands: Names, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the bands to use.
+
+    Args:
+        bands: Those asked for; None is all.
+        known: Those that there are.
+
+    Returns:
+        Names, in the order asked for.
+
+    Raises:
+        ValueError: ``bands`` is no sequence, is empty, or names an unknown band.
+    """
+    chosen = tuple(known if bands is None else bands)
+    if isinstance(bands, str) or not chosen or not set(chosen) <= set(known):
+        raise ValueError(f"`bands` must be a sequence of names out of {known}, got {bands!r}.")
+    return chosen
+
+
+def columns_of(bands: Sequence[str], known: list[str]) -> slice | list[int]:
+    """Return where bands are among all; all of them are a slice, which needs no copy.
+
+    Args:
+        bands: Names of those to use.
+        known: Names of all.
+
+    Returns:
+        An index of the last axis of images.
+    """
+    if list(bands) == known:
+        return slice(None)
+    return [known.index(band) for band in bands]

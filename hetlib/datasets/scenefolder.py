@@ -1,22 +1,23 @@
 """Class-per-folder trees of images, in a folder or an archive, with stratified seeded splits."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from hetlib.datasets import cache as store
-from hetlib.datasets.decoding import SUFFIXES, decode_all, open_tree
+from hetlib.datasets.decoding import SUFFIXES, Tree, decode_all, open_tree
 from hetlib.datasets.images import ImageDataset
-from hetlib.datasets.splits import assign, check, join_groups
+from hetlib.datasets.splits import assign, check_split, join_groups
 from hetlib.datasets.types import File, Names, Range, Transforms
 
+# Names of bands by their number, where the files have none; other numbers of bands are counted.
 COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
 
 
 class SceneFolder(ImageDataset):
-    """Images sorted into one folder a class: JPEG, PNG or TIFF with any number of bands, all of one size.
+    """Images sorted into one folder a class: JPEG, PNG or TIFF with any bands, all of one size.
 
     Each class is split in the same shares. Equal images, also mirrored or turned ones, always come
     into one split.
@@ -24,70 +25,176 @@ class SceneFolder(ImageDataset):
 
     def __init__(
         self,
-        root: File,  # the folder, or a .tar, .tar.gz or .zip of it, which is read without unpacking
+        root: File,
         split: str = "train",
         *,
         bands: Names = None,
-        band_names: Names = None,  # by default those in the files, red green blue, or numbers
-        # names of the class folders where they are known; others are refused
+        band_names: Names = None,
         classes: Names = None,
-        size: int | None = None,  # height and width that every image is brought to, in pixels
-        # of each class for training, validation and test
+        size: int | None = None,
         fractions: Sequence[float] = (0.6, 0.1, 0.3),
-        # CSV of `file` (from the root) and `group`; a group comes into one split
         groups: File | None = None,
         valid_range: Range = None,
-        seed: int = 0,  # draws the splits
+        seed: int = 0,
         transforms: Transforms = None,
         cache: File = store.CACHE,
     ):
-        check(split, fractions)
-        source, folder = Path(root).resolve(), Path(cache).resolve()
-        names, files, read = open_tree(source)
-        known = class_names(source, names, classes)
-        labels = np.array([known.index(PurePosixPath(name).parent.name) for name in names])
-        content: dict[str, Any] = {
-            "checksum": store.checksum(files, folder),
+        """Open one split, and decode the images where the cache does not hold them.
+
+        Args:
+            root: The folder above the class folders, or a .tar, .tar.gz or .zip of it, which is
+                read without unpacking.
+            split: "train", "validation" or "test".
+            bands: Names of those to use; None is all.
+            band_names: Names of all bands; None is those in the files, red green blue, or numbers.
+            classes: Names of the class folders where they are known; others are refused.
+            size: Height and width that every image is brought to, in pixels; None is its own.
+            fractions: Of each class for training, validation and test.
+            groups: CSV of ``file`` (from the root) and ``group``; a group comes into one split.
+            valid_range: Lowest and highest value that is data, besides the files' nodata value.
+            seed: Draws the splits.
+            transforms: Applied to each item.
+            cache: Folder of what is decoded.
+
+        Raises:
+            ValueError: An argument is not allowed, the tree is not one of class folders, or its
+                images cannot be read or are not alike.
+            DatasetNotFoundError: There is no such folder or archive.
+        """
+        check_split(split, fractions)
+        folder = Path(cache).resolve()
+        tree = open_tree(Path(root).resolve())
+        known = class_names(tree.root, tree.names, classes)
+        folders = [PurePosixPath(name).parent.name for name in tree.names]
+        labels = np.array([known.index(name) for name in folders])
+
+        content = {
+            "checksum": store.checksum(tree.files, folder),
             "valid_range": valid_range,
+            "classes": known,
+            "size": size,
+            "band_names": band_names and list(band_names),
         }
-        content |= {"classes": known, "size": size, "band_names": band_names and list(band_names)}
+        options = DecodingOptions(size, valid_range, band_names)
+        entry = store.fetch(folder, content, lambda out: decode_tree(out, tree, labels, options))
 
-        def build(out: Path) -> tuple[dict, dict[str, np.ndarray]]:
-            stats, nodata, described = decode_all(
-                out / "images.npy", source, names, read, size, valid_range
-            )
-            default = COLOURS.get(count := stats.shape[2], [str(i + 1) for i in range(count)])
-            if len(bands := band_names or (described if all(described) else default)) != count:
-                raise ValueError(
-                    f"`band_names` must have {count} names for {source}, got {band_names}."
-                )
-            twins = np.unique(stats.reshape(len(stats), -1), axis=0, return_inverse=True)[
-                1
-            ].reshape(-1)
-            return {"bands": bands, "nodata": nodata}, {
-                "labels": labels,
-                "moments": stats,
-                "twins": twins,
-            }
+        together = join_groups(entry.arrays["twins"], groups, tree.names)
+        assigned = assign(labels, together, fractions, seed)
+        super().__init__(entry, assigned, split, bands=bands, transforms=transforms)
 
-        entry = store.fetch(folder, content, build)
-        together = join_groups(entry.arrays["twins"], groups, names)
-        super().__init__(entry, assign(labels, together, fractions, seed), split, bands, transforms)
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How the images are decoded; see :class:`SceneFolder` for each."""
+
+    size: int | None
+    valid_range: Range
+    band_names: Names
+
+
+def decode_tree(
+    folder: Path,
+    tree: Tree,
+    labels: np.ndarray,
+    options: DecodingOptions,
+) -> store.Content:
+    """Decode all images of a tree: what a cache entry holds.
+
+    Args:
+        folder: Of the entry, where the pixels are written.
+        tree: The images.
+        labels: Of the images, (n,).
+        options: Size of the images, names of the bands, and which values are data.
+
+    Returns:
+        The bands' names and the nodata value; and the arrays ``labels``, ``twins`` (n,) and
+        ``moments`` (n, 3, bands).
+
+    Raises:
+        ValueError: An image cannot be read, the images are not alike, or the bands' names do not
+            fit them.
+    """
+    pixels = folder / "images.npy"
+    stats, first = decode_all(pixels, tree, options.size, options.valid_range)
+    names = names_of_bands(tree.root, stats.shape[2], first.descriptions, options.band_names)
+    meta = {"bands": names, "nodata": first.nodata}
+    arrays = {"labels": labels, "moments": stats, "twins": find_twins(stats)}
+    return meta, arrays
+
+
+def names_of_bands(
+    root: Path,
+    count: int,
+    described: Sequence[str | None],
+    given: Names,
+) -> Sequence[str | None]:
+    """Return the names of all bands.
+
+    Args:
+        root: Of the tree, for the message.
+        count: Number of bands.
+        described: Names in the files, None where a band has none.
+        given: Names that the caller gives; None is those in the files, else usual ones.
+
+    Raises:
+        ValueError: There are more or fewer names than bands.
+    """
+    numbers = [str(i + 1) for i in range(count)]
+    names: Sequence[str | None] = COLOURS.get(count, numbers)
+    if all(described):
+        names = described
+    if given:
+        names = given
+    if len(names) != count:
+        raise ValueError(f"`band_names` must have {count} names for {root}, got {given}.")
+    return names
+
+
+def find_twins(moments: np.ndarray) -> np.ndarray:
+    """Number images by their moments, so that equal ones, also mirrored or turned, are one.
+
+    Args:
+        moments: (n, 3, bands).
+
+    Returns:
+        Equal images have equal numbers, (n,).
+    """
+    rows = moments.reshape(len(moments), -1)
+    _, twins = np.unique(rows, axis=0, return_inverse=True)
+    return twins.reshape(-1)
 
 
 def class_names(root: Path, names: Sequence[str], classes: Names) -> list[str]:
-    """Return the class folders' names in order; refuse a tree without them, or with others than known."""
+    """Return the class folders' names, in the order of their labels.
+
+    Args:
+        root: Of the tree.
+        names: Of the images, from the root.
+        classes: Names of the class folders where they are known; None is any, sorted.
+
+    Raises:
+        ValueError: There is an image outside class folders, a class folder without images, or
+            another class than those known.
+    """
     folders = {PurePosixPath(name).parent for name in names}
-    found, above = sorted(folder.name for folder in folders), {folder.parent for folder in folders}
+    found = sorted(folder.name for folder in folders)
+    above = {folder.parent for folder in folders}
     if len(above) != 1 or "" in found:
         raise ValueError(
             f"{root} must hold only class folders with images {SUFFIXES} in them, got {found[:5]}."
         )
-    if empty := [folder for folder in (root / above.pop()).glob("*/") if folder.name not in found]:
+
+    top = root / above.pop()
+    empty = [folder for folder in top.glob("*/") if folder.name not in found]
+    if empty:
         raise ValueError(f"Class folder {empty[0]} holds no image {SUFFIXES}; fill or remove it.")
-    if classes is not None and set(classes) != set(found):
-        odd, missing = sorted(set(found) - set(classes)), sorted(set(classes) - set(found))
+
+    if classes is None:
+        return found
+    odd = sorted(set(found) - set(classes))
+    missing = sorted(set(classes) - set(found))
+    if odd or missing:
         raise ValueError(
             f"{root} has unknown classes {odd} and lacks {missing}; fix it or `classes=`."
         )
-    return found if classes is None else list(classes)
+    return list(classes)

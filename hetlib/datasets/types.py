@@ -2,13 +2,24 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
-File = str | os.PathLike[str]
-Batch = tuple[torch.Tensor, torch.Tensor]  # images (n, bands, height, width), labels (n,)
-Names = Sequence[str] | None
-Range = Sequence[float] | None  # lowest and highest value that is data
-Classes = Sequence[str] | Mapping[int, str] | None
-Transforms = Callable[[dict[str, Any]], dict[str, Any]] | None
+# A path.
+File: TypeAlias = str | os.PathLike[str]
+
+# Images (n, bands, height, width) and labels (n,).
+Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+
+# Names of bands or classes; None is the data set's own choice.
+Names: TypeAlias = Sequence[str] | None
+
+# Names of the classes to use, or their names by number where the file has none; None is all.
+Classes: TypeAlias = Sequence[str] | Mapping[int, str] | None
+
+# Lowest and highest value that is data; None is no limit.
+Range: TypeAlias = Sequence[float] | None
+
+# Takes an item, ``{"image": ..., "label": ...}``, and returns it changed.
+Transforms: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]] | None
