@@ -1,6 +1,9 @@
 """What is learnt from: labelled images, by name or from the reader's own files."""
 
-from hetlib.datasets.catalog import DATASETS, load_dataset
+import importlib
+import pkgutil
+
+from hetlib.datasets.catalog import DATASETS, load_dataset, register
 from hetlib.datasets.eurosat import EuroSAT
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.landcover import LandCoverScene
@@ -13,4 +16,9 @@ __all__ = [
     "LandCoverScene",
     "SceneFolder",
     "load_dataset",
+    "register",
 ]
+
+# A data set with a file of its own registers itself there: each file of this folder is imported.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

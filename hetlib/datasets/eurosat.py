@@ -1,39 +1,129 @@
 """EuroSAT, in its two versions."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hetlib.datasets.known import KNOWN
 from hetlib.datasets.scenefolder import SceneFolder
 from hetlib.datasets.types import File
+from hetlib.errors import DatasetNotFoundError, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What is known of a version of EuroSAT.
+
+    Attributes:
+        url: Of the official archive.
+        md5: Its checksum.
+        folders: Those above the class folders, of the official release and of the older one.
+        files: Pattern of the images below such a folder.
+        band_names: Where the files do not name their bands.
+    """
+
+    url: str
+    md5: str
+    folders: tuple[str, ...]
+    files: str
+    band_names: tuple[str, ...] | None = None
+
+
+RELEASES: Mapping[str, Release] = {
+    "rgb": Release(
+        url="https://zenodo.org/records/7711810/files/EuroSAT_RGB.zip",
+        md5="f46e308c4d50d4bf32fedad2d3d62f3b",
+        folders=("EuroSAT_RGB", "2750"),
+        files="*/*.jpg",
+    ),
+    "ms": Release(
+        url="https://zenodo.org/records/7711810/files/EuroSAT_MS.zip",
+        md5="091174add3c8e680a49244acf185b9f0",
+        folders=("EuroSAT_MS", "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"),
+        files="*/*.tif",
+        band_names=(
+            "B01",
+            "B02",
+            "B03",
+            "B04",
+            "B05",
+            "B06",
+            "B07",
+            "B08",
+            "B09",
+            "B10",
+            "B11",
+            "B12",
+            "B8A",
+        ),
+    ),
+}
 
 
 class EuroSAT(SceneFolder):
-    """EuroSAT (Helber et al., IEEE JSTARS, 2019): Sentinel-2 images of 64 x 64 pixels in 10 classes."""
+    """EuroSAT (Helber et al., IEEE JSTARS, 2019): 64 x 64 pixels of Sentinel-2 in 10 classes."""
 
     def __init__(
         self,
-        # folder with the official release (or the older one) or the class folders; an archive
         root: File = "data",
-        split: str = "train",  # seeded, since the release defines none
+        split: str = "train",
         *,
-        version: str = "rgb",  # JPEG, or "ms": 13 bands
-        # fetch the official archive (90 MB or 2 GB) into `root` when it is not there
+        version: str = "rgb",
         download: bool = False,
-        **options: Any,  # as for SceneFolder
+        **options: Any,
     ):
-        if version not in ("rgb", "ms"):
-            raise ValueError(f"`version` must be 'rgb' or 'ms', got {version!r}.")
-        known, root = KNOWN["eurosat"][version], Path(root)
-        places = [*(root / folder for folder in known["folders"]), root]
-        found = [place for place in places if place.is_file() or any(place.glob(known["files"]))]
-        if not found and download:
-            from torchvision.datasets.utils import download_and_extract_archive
+        """Open one split.
 
-            download_and_extract_archive(known["url"], str(root), md5=known["md5"])
-            found = places
-        if not found:
-            raise FileNotFoundError(
+        Args:
+            root: Folder with the official release (or the older one) or the class folders; or an
+                archive of them.
+            split: "train", "validation" or "test"; seeded, since the release defines none.
+            version: "rgb": JPEG; or "ms": TIFF of 13 bands.
+            download: Fetch the official archive (90 MB or 2 GB) into ``root`` when it is not there.
+            options: As for :class:`SceneFolder`.
+
+        Raises:
+            ValueError: There is no such version, or as for :class:`SceneFolder`.
+            DatasetNotFoundError: ``root`` does not hold it, and ``download`` is not asked for.
+        """
+        if version not in RELEASES:
+            raise ValueError(f"`version` must be 'rgb' or 'ms', got {version!r}.")
+        release = RELEASES[version]
+        place = find_release(release, Path(root))
+        if place is None and download:
+            place = fetch_release(release, Path(root))
+        if place is None:
+            raise DatasetNotFoundError(
                 f"`root` is {str(root)!r}, without EuroSAT; give another, or `download=True`."
             )
-        super().__init__(found[0], split, **{"band_names": known.get("band_names")} | options)
+        settings: dict[str, Any] = {"band_names": release.band_names}
+        super().__init__(place, split, **settings | options)
+
+
+def find_release(release: Release, root: Path) -> Path | None:
+    """Return the folder above the class folders, or the archive; None where neither is there.
+
+    Args:
+        release: Which version.
+        root: Where to look: a folder of the release, the folder itself, or an archive.
+    """
+    folders = [root / folder for folder in release.folders]
+    for place in (*folders, root):
+        if place.is_file() or any(place.glob(release.files)):
+            return place
+    return None
+
+
+def fetch_release(release: Release, root: Path) -> Path:
+    """Download the official archive and unpack it.
+
+    Args:
+        release: Which version.
+        root: The folder to unpack into.
+
+    Returns:
+        The folder above the class folders.
+    """
+    tools = require("torchvision.datasets.utils", "vision")
+    tools.download_and_extract_archive(release.url, str(root), md5=release.md5)
+    return root / release.folders[0]
