@@ -1,7 +1,6 @@
 """The cache: shared, never half written, made again when the source changes."""
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -16,19 +15,37 @@ from hetlib.datasets import cache as store
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SLOW_WRITER = """
+import sys
+import time
+from pathlib import Path
 
-def build(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
+import numpy as np
+
+from hetlib.datasets import cache
+
+
+def build(out):
+    np.save(out / "images.npy", np.zeros(1000))
+    print("writing", flush=True)
+    time.sleep(60)
+
+
+cache.fetch(Path(sys.argv[1]), {"x": 1}, build)
+"""
+
+
+def build(_: Path) -> store.Content:
     return {"bands": ["a"]}, {"images": np.arange(6.0).reshape(2, 3)}
 
 
-def refuse(_: Path) -> tuple[dict, dict[str, np.ndarray]]:
+def refuse(_: Path) -> store.Content:
     raise AssertionError("made again")
 
 
 def entries(folder: Path) -> list[str]:
-    return sorted(
-        path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    folders = [path.name for path in folder.iterdir() if path.is_dir()]
+    return sorted(name for name in folders if not name.startswith("."))
 
 
 def test_is_made_once_and_mapped(tmp_path: Path) -> None:
@@ -61,11 +78,12 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "missing", "meta"])
 def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: str) -> None:
     folder = store.fetch(tmp_path, {"x": 1}, build).folder
+    images = folder / "images.npy"
     if damage == "truncated":
-        content = (folder / "images.npy").read_bytes()
-        (folder / "images.npy").write_bytes(content[:-8])
+        content = images.read_bytes()
+        images.write_bytes(content[:-8])
     elif damage == "missing":
-        (folder / "images.npy").unlink()
+        images.unlink()
     else:
         (folder / "meta.json").write_text("{")
     entry = store.fetch(tmp_path, {"x": 1}, build)
@@ -73,33 +91,26 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: str) -> None:
 
 
 def test_survives_a_kill_while_writing(tmp_path: Path) -> None:
-    script = (
-        "import sys, time, numpy as np\n"
-        "from pathlib import Path\n"
-        "from hetlib import cache\n"
-        "def build(out):\n"
-        "    np.save(out / 'images.npy', np.zeros(1000))\n"
-        "    print('writing', flush=True)\n"
-        "    time.sleep(60)\n"
-        "cache.fetch(Path(sys.argv[1]), {'x': 1}, build)\n"
-    )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", script, str(tmp_path)]
+    command = [sys.executable, "-c", SLOW_WRITER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "writing\n"
         writer.send_signal(signal.SIGKILL)
     assert entries(tmp_path) == []
     (left,) = tmp_path.glob(".writing-*")
+
     assert store.fetch(tmp_path, {"x": 1}, build).arrays["images"].sum() == 15
     assert left.exists()  # it could be a living writer's
-    os.utime(left, (time.time() - 2 * 86_400,) * 2)
+
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(left, (two_days_ago, two_days_ago))
     store.fetch(tmp_path, {"x": 2}, build)
     assert not left.exists()
 
 
 def test_two_writers_at_once(tmp_path: Path) -> None:
-    def slow(out: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    def slow(out: Path) -> store.Content:
         store.fetch(tmp_path, {"x": 1}, build)  # another writer is faster
         return build(out)
 
@@ -110,29 +121,36 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
 
 
 def test_checksum_covers_names_and_contents(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).write_text(name)
-    files = {name: tmp_path / name for name in ("a", "b")}
-    one = store.checksum(files, tmp_path / "cache")
-    assert one == store.checksum(dict(reversed(files.items())), tmp_path / "cache")
-    assert one != store.checksum({"a": files["a"], "c": files["b"]}, tmp_path / "cache")
-    files["b"].write_text("changed")
-    assert one != store.checksum(files, tmp_path / "cache")
+    cache = tmp_path / "cache"
+    a = tmp_path / "a"
+    b = tmp_path / "b"
+    a.write_text("a")
+    b.write_text("b")
+    one = store.checksum({"a": a, "b": b}, cache)
+    assert one == store.checksum({"b": b, "a": a}, cache)
+    assert one != store.checksum({"a": a, "c": b}, cache)
+    b.write_text("changed")
+    assert one != store.checksum({"a": a, "b": b}, cache)
 
 
 def test_untouched_files_are_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "a").write_text("a")
-    first = store.checksum({"a": tmp_path / "a"}, tmp_path / "cache")
+    files = {"a": tmp_path / "a"}
+    files["a"].write_text("a")
+    first = store.checksum(files, tmp_path / "cache")
     monkeypatch.setattr(hashlib, "file_digest", refuse)
-    assert store.checksum({"a": tmp_path / "a"}, tmp_path / "cache") == first
+    assert store.checksum(files, tmp_path / "cache") == first
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "null", json.dumps({"x": [1]}), "\x00\xff"])
+NO_ENTRIES = ("", "{", "[1]", "null", '{"x": [1]}', "\x00\xff")
+
+
+@pytest.mark.parametrize("content", NO_ENTRIES)
 def test_a_damaged_index_is_harmless(tmp_path: Path, content: str) -> None:
-    (tmp_path / "a").write_text("a")
-    first = store.checksum({"a": tmp_path / "a"}, tmp_path / "cache")
+    files = {"a": tmp_path / "a"}
+    files["a"].write_text("a")
+    first = store.checksum(files, tmp_path / "cache")
     (index,) = (tmp_path / "cache").glob("*/meta.json")
     index.write_bytes(content.encode("latin-1"))
-    assert store.checksum({"a": tmp_path / "a"}, tmp_path / "cache") == first
+    assert store.checksum(files, tmp_path / "cache") == first

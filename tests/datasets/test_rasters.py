@@ -1,0 +1,33 @@
+"""Label rasters: their grid, their numbers, and the names of their classes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from hetlib.datasets import LandCoverScene
+
+from .scenes import Options, write_tif
+
+
+def test_labels_on_another_grid(scene: Options, tmp_path: Path) -> None:
+    moved = rasterio.Affine(10, 0, 5, 0, -10, 0)
+    codes = np.ones((1, 60, 120), np.uint8)
+    labels = write_tif(tmp_path / "moved.tif", codes, transform=moved)
+    message = r"moved.tif is on another grid .* than .*image.tif.*rio warp"
+    with pytest.raises(ValueError, match=message):
+        LandCoverScene(**scene | {"labels": labels})
+
+
+def test_labels_that_are_no_labels(scene: Options, tmp_path: Path) -> None:
+    labels = write_tif(tmp_path / "float.tif", np.ones((1, 60, 120), np.float32))
+    with pytest.raises(ValueError, match=r"float\.tif must be one band of whole numbers"):
+        LandCoverScene(**scene | {"labels": labels})
+
+
+def test_classes(scene: Options) -> None:
+    assert LandCoverScene(**scene, classes={3: "land", 1: "sea"}).classes == ("land", "sea")
+    message = r"`classes` has \['sea'\]; .* has \['water', 'wood', 'field'\]"
+    with pytest.raises(ValueError, match=message):
+        LandCoverScene(**scene, classes=("sea",))
