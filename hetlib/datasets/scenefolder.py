@@ -176,19 +176,7 @@ def class_names(root: Path, names: Sequence[str], classes: Names) -> list[str]:
         ValueError: There is an image outside class folders, a class folder without images, or
             another class than those known.
     """
-    folders = {PurePosixPath(name).parent for name in names}
-    found = sorted(folder.name for folder in folders)
-    above = {folder.parent for folder in folders}
-    if len(above) != 1 or "" in found:
-        raise ValueError(
-            f"{root} must hold only class folders with images {SUFFIXES} in them, got {found[:5]}."
-        )
-
-    top = root / above.pop()
-    empty = [folder for folder in top.glob("*/") if folder.name not in found]
-    if empty:
-        raise ValueError(f"Class folder {empty[0]} holds no image {SUFFIXES}; fill or remove it.")
-
+    found = class_folders(root, names)
     if classes is None:
         return found
     odd = sorted(set(found) - set(classes))
@@ -198,3 +186,29 @@ def class_names(root: Path, names: Sequence[str], classes: Names) -> list[str]:
             f"{root} has unknown classes {odd} and lacks {missing}; fix it or `classes=`."
         )
     return list(classes)
+
+
+def class_folders(root: Path, names: Sequence[str]) -> list[str]:
+    """Return the names of the folders that hold images, sorted.
+
+    Args:
+        root: Of the tree.
+        names: Of the images, from the root.
+
+    Raises:
+        ValueError: They do not lie beside each other, an image lies in none of them, or one beside
+            them holds no image.
+    """
+    folders = {PurePosixPath(name).parent for name in names}
+    found = sorted(folder.name for folder in folders)
+    above = {folder.parent for folder in folders}
+    if len(above) != 1 or "" in found:
+        raise ValueError(
+            f"{root} must hold only class folders with images {SUFFIXES} in them, got {found[:5]}."
+        )
+
+    top = root / above.pop()
+    for folder in top.glob("*/"):
+        if folder.name not in found:
+            raise ValueError(f"Class folder {folder} holds no image {SUFFIXES}; fill or remove it.")
+    return found

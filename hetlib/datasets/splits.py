@@ -221,7 +221,8 @@ def assign(
     missing = np.diff(until, axis=0, prepend=0)  # (3, classes)
 
     _, counts = np.unique(together, return_counts=True)
-    groups = np.split(np.argsort(together), np.cumsum(counts)[:-1])
+    borders = np.cumsum(counts)[:-1]
+    groups = np.split(np.argsort(together), borders)
     order = np.random.default_rng(seed).permutation(len(groups))
     largest_first = order[np.argsort(-counts[order], kind="stable")]
 

@@ -42,14 +42,17 @@ def moments(pixels: np.ndarray, nodata: float | None, valid_range: Range) -> np.
     Returns:
         (n, 3, bands) float64.
     """
-    values = pixels.reshape(len(pixels), -1, pixels.shape[-1]).astype(np.float64)
+    images = len(pixels)
+    bands = pixels.shape[-1]
+    values = pixels.reshape(images, -1, bands).astype(np.float64)
+    size = values.shape[1]  # pixels of an image
     valid = valid_pixels(pixels, nodata, valid_range).reshape(values.shape)
-    count = np.full(values[:, :1].shape, values.shape[1])
+    count = np.full((images, 1, bands), size)
     if not valid.all():
         count = valid.sum(1, keepdims=True)
         values[~valid] = 0
 
-    ones = np.ones((1, values.shape[1]))  # a product is faster than a sum over a middle axis
+    ones = np.ones((1, size))  # a product is faster than a sum over a middle axis
     total = ones @ values
     squares = ones @ np.square(values, out=values)
     return np.concatenate([count, total, squares], axis=1)
@@ -74,6 +77,7 @@ def mean_and_deviation(summed: np.ndarray, bands: Sequence[str]) -> tuple[np.nda
         raise ValueError(f"Band {empty!r} has no valid training pixel; omit it with `bands=`.")
 
     mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    variance = squares / count - mean**2
+    std = np.sqrt(np.maximum(variance, 0))
     std[std <= CONSTANT * np.abs(mean)] = 1
     return mean.astype(np.float32), std.astype(np.float32)
