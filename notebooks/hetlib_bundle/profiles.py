@@ -16,92 +16,139 @@ from typing import Any
 
 from hetlib.datasets import LandCoverScene
 from hetlib.datasets.catalog import DATASETS
+from hetlib.errors import one_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """Sizes that a notebook takes where its parameters do not say otherwise."""
 
-    seeds: tuple[int, ...]  # of weights and sample order; one run each
-    epochs: int  # of the runs that are scored
-    per_class: int  # most samples of a class in a split
+    # Of weights and sample order; one run each.
+    seeds: tuple[int, ...]
+
+    # Of the runs that are scored.
+    epochs: int
+
+    # Most samples of a class in a split.
+    per_class: int
+
     datasets: tuple[str, ...]
+
     models: tuple[str, ...]
-    repeats: int  # timed runs of each strategy
-    timed_epochs: int  # of those; the first is left out as a warm-up
-    measure_seconds: float  # budget of a speed measurement
-    draws: int  # of a Monte Carlo check
-    # height and width that images of class folders are brought to; None: their own
+
+    # Timed runs of each strategy.
+    repeats: int
+
+    # Of the timed runs; the first is left out as a warm-up.
+    timed_epochs: int
+
+    # Budget of a speed measurement.
+    measure_seconds: float
+
+    # Of a Monte Carlo check.
+    draws: int
+
+    # Height and width that images of class folders are brought to; None: their own.
     pixels: int | None
-    map_stride: int  # pixels between those that a land-cover map predicts
-    # that are compared with the base, by their names in `.settings`; empty: all
+
+    # Pixels between those that a land-cover map predicts.
+    map_stride: int
+
+    # Settings that are compared with the base, by their names in `.studies.settings`; empty: all.
     settings: tuple[str, ...] = ()
-    other_models: tuple[str, ...] = ()  # CNNs that are settings, too
+
+    # CNNs that are settings, too.
+    other_models: tuple[str, ...] = ()
 
     def dataset_options(self, dataset: str) -> dict[str, Any]:
-        """Return a data set's options; Brandenburg is split by blocks, so that each split spans the whole scene."""
-        if dataset in DATASETS and DATASETS[dataset][0] is not LandCoverScene:
+        """Return the options that a data set is opened with at this size.
+
+        Brandenburg is split by blocks, so that each split spans the whole scene.
+
+        Args:
+            dataset: Name of a data set; one that is not among ours counts as a scene.
+
+        Returns:
+            Keyword arguments of `hetlib.datasets.catalog.load_dataset`.
+        """
+        if _has_class_folders(dataset):
             return {"size": self.pixels} if self.pixels else {}
-        return {"per_class": self.per_class} | (
-            {"split_by": "blocks"} if dataset == "brandenburg" else {}
-        )
+        options: dict[str, Any] = {"per_class": self.per_class}
+        if dataset == "brandenburg":
+            options["split_by"] = "blocks"
+        return options
+
+
+def _has_class_folders(dataset: str) -> bool:
+    """Say whether a data set is one of ours that has a folder of images for each class."""
+    if dataset not in DATASETS:
+        return False
+    kind = DATASETS[dataset][0]
+    return kind is not LandCoverScene
 
 
 PROFILES = {
     "quick": Profile(
-        (*range(4),),
-        5,
-        200,
-        ("brandenburg",),
-        ("smallcnn",),
-        5,
-        2,
-        2.0,
-        2000,
-        32,
-        4,
-        ("two-replicas", "fixed-shards"),
+        seeds=tuple(range(4)),
+        epochs=5,
+        per_class=200,
+        datasets=("brandenburg",),
+        models=("smallcnn",),
+        repeats=5,
+        timed_epochs=2,
+        measure_seconds=2.0,
+        draws=2000,
+        pixels=32,
+        map_stride=4,
+        settings=("two-replicas", "fixed-shards"),
     ),
     "standard": Profile(
-        (*range(5),),
-        8,
-        300,
-        ("brandenburg", "wake"),
-        ("smallcnn", "mobilenet_v3_small"),
-        6,
-        3,
-        8.0,
-        10000,
-        32,
-        1,
+        seeds=tuple(range(5)),
+        epochs=8,
+        per_class=300,
+        datasets=("brandenburg", "wake"),
+        models=("smallcnn", "mobilenet_v3_small"),
+        repeats=6,
+        timed_epochs=3,
+        measure_seconds=8.0,
+        draws=10000,
+        pixels=32,
+        map_stride=1,
     ),
     "full": Profile(
-        *(
-            (*range(10),),
-            40,
-            2000,
-            ("brandenburg", "wake"),
-            ("smallcnn", "resnet18"),
-            15,
-            4,
-            20.0,
-            20000,
-            None,
-            1,
-        ),
+        seeds=tuple(range(10)),
+        epochs=40,
+        per_class=2000,
+        datasets=("brandenburg", "wake"),
+        models=("smallcnn", "resnet18"),
+        repeats=15,
+        timed_epochs=4,
+        measure_seconds=20.0,
+        draws=20000,
+        pixels=None,
+        map_stride=1,
         other_models=("resnet18", "vgg11", "mobilenet_v3_small", "densenet121"),
     ),
 }
 
 
 def get_profile(name: str) -> Profile:
-    """Return a profile by its name."""
-    if name not in PROFILES:
-        raise ValueError(f"`profile` is {name!r}; allowed are {list(PROFILES)}.")
+    """Return a profile by its name.
+
+    Raises:
+        ValueError: There is no profile of this name.
+    """
+    one_of("profile", name, PROFILES)
     return PROFILES[name]
 
 
 def chosen(given: Sequence[str] | str, default: Sequence[str]) -> tuple[str, ...]:
-    """Return the names given by a notebook's parameter, or the profile's; ``papermill -p`` gives ``"a,b"``."""
-    names = given.replace(",", " ").split() if isinstance(given, str) else given
-    return tuple(names or default)
+    """Return the names given by a notebook's parameter, or the profile's.
+
+    Args:
+        given: Names, or one text of names as ``papermill -p`` gives it, such as ``"a,b"``.
+        default: The profile's names, taken where none is given.
+    """
+    if isinstance(given, str):
+        given = given.replace(",", " ").split()
+    return tuple(given or default)
