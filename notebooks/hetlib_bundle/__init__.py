@@ -1,1 +1,4 @@
-"""What the notebooks share, and what runs them: sizes, verdicts, figures, saved products, runner and page."""
+"""What the notebooks share, and what runs them.
+
+Sizes, kept values, verdicts, figures, and the runner with its page.
+"""

@@ -1,5 +1,5 @@
 """``python -m hetlib_bundle``, the same as the command ``hetlib``."""
 
-from .cli import main
+from hetlib_bundle.cli import main
 
 main()

@@ -3,13 +3,14 @@
 from os import getenv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]  # the clone
-
+# The clone.
+ROOT = Path(__file__).resolve().parents[2]
 
 DATA = ROOT / "data"
 
-
 NOTEBOOKS = ROOT / "notebooks"
 
-
 RESULTS = Path(getenv("HETLIB_RESULTS", ROOT / "results")).resolve()
+
+# What the notebooks kept once, in a folder a profile; the clone carries it.
+RECORDED = Path(getenv("HETLIB_RECORDED", DATA / "recorded")).resolve()

@@ -3,32 +3,41 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import lazy_loader as lazy
+import nbformat
 
 from hetlib_bundle.paths import NOTEBOOKS
 
-nbformat: Any = lazy.load("nbformat")
+# Numbers of the notebooks that are about all others: the index and the report.
+ABOUT_ALL = ("00", "99")
 
 
-# Claim: statement and quantity, the letter's abstract in our words; data/claims.yaml takes them
-# apart.
+class Statement(NamedTuple):
+    """A claim of the letter's abstract, in our words; data/claims.yaml takes it apart."""
+
+    statement: str
+    quantity: str
+
+
 STATEMENTS = {
-    "C1": ("With equal shares the slowest replica sets the pace.", "step time, idle share"),
-    "C2": (
+    "C1": Statement(
+        "With equal shares the slowest replica sets the pace.",
+        "step time, idle share",
+    ),
+    "C2": Statement(
         "Shares by measured speed remove the wait.",
         "speedup over equal shares, beside the ideal",
     ),
-    "C3": (
+    "C3": Statement(
         "With uneven shares, the plain mean of gradients harms training.",
         "effective batch; OA, AA, kappa",
     ),
-    "C4": (
+    "C4": Statement(
         "The balanced gradient trains as one process would, at the speed of C2.",
         "gradient and accuracy difference; step time",
     ),
-    "C5": (
+    "C5": Statement(
         "C1 to C4 hold across data sets, CNNs and platforms.",
         "the grid of the larger profiles",
     ),
@@ -36,65 +45,86 @@ STATEMENTS = {
 
 
 class Head(NamedTuple):
-    """A notebook's name, the text of its heading after the number and topic, and the claims it names."""
+    """What a notebook says about itself."""
 
+    # Of the file, without its ending.
     name: str
+
+    # Text of its heading after the number: topic, and what it is.
     title: str
+
+    # That it names.
     claims: tuple[str, ...]
 
 
 def read_heads(folder: Path = NOTEBOOKS) -> list[Head]:
     """Read the first cell of every notebook ``NN_topic.ipynb``, in order of name.
 
+    Args:
+        folder: That they lie in.
+
     Raises:
         ValueError: A first cell without a heading ``# NN Topic: what it is``, or without a line of
             ``**Claims:**``.
     """
-    heads = []
-    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
-        text = nbformat.read(path, as_version=4).cells[0].source
-        title, named = (
-            re.match(rf"# {path.name[:2]} (.+)", text),
-            re.search(r"\*\*Claims?:\*\*([^*]+)", text),
-        )
-        if title is None or named is None:
-            wanted = f"# {path.name[:2]} Topic: what it is' and '**Claims:** C1, C2.' (or none)"
-            raise ValueError(
-                f"{path.name} begins with {text[:60]!r}; its first cell needs '{wanted}."
-            )
-        heads.append(Head(path.stem, title[1], _claims(named[1].split("\n\n")[0])))
-    return heads
+    return [_read_head(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
+
+
+def _read_head(path: Path) -> Head:
+    number = path.name[:2]
+    text = nbformat.read(path, as_version=4).cells[0].source
+    title = re.match(rf"# {number} (.+)", text)
+    named = re.search(r"\*\*Claims?:\*\*([^*]+)", text)
+    if title is None or named is None:
+        wanted = f"# {number} Topic: what it is' and '**Claims:** C1, C2.' (or none)"
+        raise ValueError(f"{path.name} begins with {text[:60]!r}; its first cell needs '{wanted}.")
+    paragraph = named[1].split("\n\n")[0]
+    return Head(path.stem, title[1], _claims(paragraph))
 
 
 def _claims(text: str) -> tuple[str, ...]:
-    """Return the claims in a text; "C1 to C5" names those between, too, and what begins with "none" names none."""
+    """Return the claims in a text.
+
+    "C1 to C5" names those between, too; what begins with "none" names none.
+    """
     if text.strip().startswith("none"):
         return ()
+    named = set(re.findall(r"C\d", text))
     for first, last in re.findall(r"C(\d) to C(\d)", text):
-        text += "".join(f" C{number}" for number in range(int(first), int(last) + 1))
-    return tuple(sorted(set(re.findall(r"C\d", text))))
+        between = range(int(first), int(last) + 1)
+        named.update(f"C{number}" for number in between)
+    return tuple(sorted(named))
 
 
 def claims_table(heads: Sequence[Head]) -> str:
-    """Return the map from claims to notebooks as a Markdown table; the index and the report are about all of them."""
-    own = [head for head in heads if head.name[:2] not in ("00", "99")]
+    """Return the map from claims to notebooks as a Markdown table.
+
+    Index and report are left out: they are about all claims.
+
+    Args:
+        heads: From `read_heads`.
+    """
+    own = [head for head in heads if head.name[:2] not in ABOUT_ALL]
     rows = [
         "| claim | statement | quantity | notebooks | item in the letter |",
         "|---|---|---|---|---|",
     ]
     for claim, (statement, quantity) in STATEMENTS.items():
-        links = ", ".join(
-            f"[{head.name}]({head.name}.ipynb)" for head in own if claim in head.claims
-        )
+        about = [head.name for head in own if claim in head.claims]
+        links = ", ".join(f"[{name}]({name}.ipynb)" for name in about)
         rows.append(f"| {claim} | {statement} | {quantity} | {links} | |")
     return "\n".join(rows)
 
 
 def notebooks_list(heads: Sequence[Head]) -> str:
-    """Return the notebooks in the order of the work, as a Markdown list."""
-    lines = [f"- [{h.name}.ipynb]({h.name}.ipynb): {h.title}{_of(h.claims)}" for h in heads]
+    """Return the notebooks in the order of the work, as a Markdown list.
+
+    Args:
+        heads: From `read_heads`.
+    """
+    lines = []
+    for head in heads:
+        file = f"{head.name}.ipynb"
+        about = f" ({', '.join(head.claims)})" if head.claims else ""
+        lines.append(f"- [{file}]({file}): {head.title}{about}")
     return "\n".join(lines)
-
-
-def _of(claims: Sequence[str]) -> str:
-    return f" ({', '.join(claims)})" if claims else ""
