@@ -12,9 +12,8 @@ import pytest
 import hetlib
 import hetlib.training.run
 from hetlib_bundle import paths
-from hetlib_bundle.kept import keeper as recorded
 from hetlib_bundle.paths import NOTEBOOKS
-from hetlib_bundle.running import runner
+from hetlib_bundle.running import publish, runner
 from hetlib_bundle.studies import costs
 
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
@@ -68,8 +67,8 @@ def from_records(target: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "RESULTS", target.parent)
-        patch.setattr(recorded, "RECORDED", tmp_path_factory.mktemp("recorded"))
-        recorded.publish("quick")
+        patch.setattr(paths, "RECORDED", tmp_path_factory.mktemp("recorded"))
+        publish.publish("quick")
         patch.setenv("HETLIB_BATCH", "1")
         for name in ("Replicas", "VirtualReplicas", "measure", "plan_experiment"):
             patch.setattr(hetlib, name, forbidden(name))

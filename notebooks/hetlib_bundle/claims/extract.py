@@ -1,7 +1,7 @@
 """The values of a claim: from records or a measured table, one row each."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -9,50 +9,89 @@ from hetlib.training.records import RunRecord
 from hetlib_bundle.claims.quantities import QUANTITIES
 from hetlib_bundle.claims.register import CELL, Claim
 
+# What `values` and `column_values` return.
+COLUMNS = [*CELL, "seed", "value"]
+
+
+class _Pair(NamedTuple):
+    """What the runs that make one value have in common."""
+
+    dataset: str
+    model: str
+    seed: int
+
 
 def values(claim: Claim, records: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return one row a value of a claim: the cell, seed, value; runs are paired by seed.
+    """Return the values of a claim about records; runs are paired by seed.
+
+    Args:
+        claim: Any but one about a column.
+        records: Runs, among them those of the claim's strategies and data.
+
+    Returns:
+        One row a value: `CELL`, seed, value. A seed without all of the strategies has none.
 
     Raises:
         ValueError: Two records of one strategy and seed, so that the pair is not clear.
     """
-    found: dict[tuple[Any, ...], dict[str, RunRecord]] = {}
+    compute = QUANTITIES[claim.quantity].compute
+    rows = []
+    for pair, runs in _paired(claim, records).items():
+        if len(runs) == len(claim.strategies):
+            value = compute(*(runs[name] for name in claim.strategies))
+            rows.append((pair.dataset, pair.model, "", pair.seed, value))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _paired(claim: Claim, records: Iterable[RunRecord]) -> dict[_Pair, dict[str, RunRecord]]:
+    """Return the claim's runs by data set, CNN and seed, and then by strategy."""
+    found: dict[_Pair, dict[str, RunRecord]] = {}
     for record in records:
-        run = record.experiment
-        key = (run["dataset"], run["model"], run["seed"])
-        if run["strategy"] not in claim.strategies or any(
-            run[name] != value for name, value in claim.data.items()
-        ):
+        if not _is_about(claim, record):
             continue
-        if run["strategy"] in found.setdefault(key, {}):
+        run = record.experiment
+        pair = _Pair(run["dataset"], run["model"], run["seed"])
+        runs = found.setdefault(pair, {})
+        strategy = run["strategy"]
+        if strategy in runs:
             raise ValueError(
-                f"claim {claim.id}: two records of {run['strategy']} for {key}; give one run each."
+                f"claim {claim.id}: two records of {strategy} for {tuple(pair)}; give one run each."
             )
-        found[key][run["strategy"]] = record
-    compute = QUANTITIES[claim.quantity][0]
-    rows = [
-        (dataset, model, "", seed, compute(*(runs[name] for name in claim.strategies)))
-        for (dataset, model, seed), runs in found.items()
-        if len(runs) == len(claim.strategies)
-    ]
-    return pd.DataFrame(rows, columns=[*CELL, "seed", "value"])
+        runs[strategy] = record
+    return found
+
+
+def _is_about(claim: Claim, record: RunRecord) -> bool:
+    """Say whether a run is of the claim's strategies and data."""
+    run = record.experiment
+    if run["strategy"] not in claim.strategies:
+        return False
+    return all(run[name] == value for name, value in claim.data.items())
 
 
 def column_values(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the same of a claim about a column: the table's rows of its strategy and data; none without the column.
+    """Return the values of a claim about a column.
 
     A table without data set, CNN or setting is about one cell; rows without a seed are numbered.
+
+    Args:
+        claim: With the quantity "column".
+        table: Of which the rows of the claim's strategy and data are taken.
+
+    Returns:
+        As `values` does; no rows where the table lacks the column.
     """
-    wanted = {**claim.data, "strategy": claim.strategies[0]} if claim.strategies else claim.data
-    for name in wanted.keys() & set(table):
-        table = table[table[name] == wanted[name]]
-    if (column := claim.source["column"]) not in table:
-        return pd.DataFrame(columns=[*CELL, "seed", "value"])
-    cells = {name: table.get(name, "") for name in CELL}
-    return pd.DataFrame(
-        {
-            **cells,
-            "seed": table.get("seed", range(len(table))),
-            "value": table[column].astype(float),
-        }
-    )
+    wanted = dict(claim.data)
+    if claim.strategies:
+        wanted["strategy"] = claim.strategies[0]
+    for name, value in wanted.items():
+        if name in table:
+            table = table[table[name] == value]
+
+    column = claim.source["column"]
+    if column not in table:
+        return pd.DataFrame(columns=COLUMNS)
+    found: dict[str, object] = {name: table.get(name, "") for name in CELL}
+    found["seed"] = table.get("seed", range(len(table)))
+    found["value"] = table[column].astype(float)
+    return pd.DataFrame(found)

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,14 @@ from hetlib_bundle.claims.verdict import DIRECTIONS
 
 REGISTER = paths.DATA / "claims.yaml"
 
+# What a claim holds for by itself; the setting is "" where only one is compared.
+CELL = ["dataset", "model", "setting"]
 
-CELL = ["dataset", "model", "setting"]  # the setting is "" where only one is compared
+# The quantity of a claim about the column of a table; the others are about records.
+COLUMN = "column"
+
+# Fewest values that a claim may ask for: an interval needs a spread.
+FEWEST = 2
 
 
 @dataclass(frozen=True)
@@ -25,110 +31,160 @@ class Claim:
     """One entry of the register; the head of ``data/claims.yaml`` explains its fields."""
 
     id: str
+
     statement: str
-    quantity: str  # a key of QUANTITIES, or "column"
+
+    # A key of QUANTITIES, or "column".
+    quantity: str
+
     unit: str
+
     strategies: Sequence[str]
+
     data: Mapping[str, str]
+
     direction: str
+
     margin: float
+
     least: int
+
     source: Mapping[str, Any]
-    grid: Sequence[int] = field(default=(1, 1))  # or three numbers
+
+    # Two numbers, or three.
+    grid: Sequence[int] = (1, 1)
 
     def __post_init__(self) -> None:
-        margin_ok = isinstance(self.margin, (int, float)) and math.isfinite(self.margin)
-        kinds = (*QUANTITIES, "column")
-        needed = (
-            QUANTITIES[self.quantity][1] if self.quantity in QUANTITIES else len(self.strategies)
-        )
-        known = {"notebook", "table"} | ({"column"} if self.quantity == "column" else set())
-        # a record does not say for which setting it stands
-        cell = CELL if self.quantity == "column" else CELL[:2]
-        checks = [
-            ("quantity", self.quantity in kinds, f"one of {list(kinds)}"),
-            ("direction", self.direction in DIRECTIONS, f"one of {list(DIRECTIONS)}"),
-            (
-                "margin",
-                margin_ok and (self.direction != "within" or self.margin > 0),
-                "a number, > 0 for 'within'",
-            ),
-            ("least", isinstance(self.least, int) and self.least >= 2, "a whole number >= 2"),
-            ("strategies", len(self.strategies) == needed, f"{needed} names for this quantity"),
-            (
-                "strategies",
-                set(self.strategies) <= set(STRATEGIES),
-                f"names out of {list(STRATEGIES)}",
-            ),
-            ("data", set(self.data) <= set(cell), f"a mapping with keys out of {cell}"),
-            (
-                "grid",
-                len(self.grid) in (2, 3) and min(self.grid) >= 1,
-                "whole numbers >= 1: data sets, CNNs, settings",
-            ),
-            (
-                "source",
-                known <= set(self.source) <= known | {"run_with"},
-                f"a mapping of {sorted(known)}, run_with",
-            ),
-        ]
-        for name, holds, allowed in checks:
-            if not holds:
-                raise ValueError(
-                    f"claim {self.id}: `{name}` is {getattr(self, name)!r}; it must be {allowed}."
-                )
+        """Check all fields."""
+        self._check_words()
+        self._check_numbers()
+        self._check_strategies()
+        self._check_data()
+        self._check_source()
+
+    def _check_words(self) -> None:
+        kinds = [*QUANTITIES, COLUMN]
+        self._need("quantity", self.quantity in kinds, f"one of {kinds}")
+        directions = list(DIRECTIONS)
+        self._need("direction", self.direction in directions, f"one of {directions}")
+
+    def _check_numbers(self) -> None:
+        number = isinstance(self.margin, (int, float)) and math.isfinite(self.margin)
+        fits = number and (self.direction != "within" or self.margin > 0)
+        self._need("margin", fits, "a number, > 0 for 'within'")
+
+        enough = isinstance(self.least, int) and self.least >= FEWEST
+        self._need("least", enough, f"a whole number >= {FEWEST}")
+
+    def _check_strategies(self) -> None:
+        needed = len(self.strategies)
+        if self.quantity in QUANTITIES:
+            needed = QUANTITIES[self.quantity].strategies
+        enough = len(self.strategies) == needed
+        self._need("strategies", enough, f"{needed} names for this quantity")
+
+        known = set(self.strategies) <= set(STRATEGIES)
+        self._need("strategies", known, f"names out of {list(STRATEGIES)}")
+
+    def _check_data(self) -> None:
+        allowed = CELL
+        if self.quantity != COLUMN:
+            allowed = CELL[:2]  # a record does not say for which setting it stands
+        known = set(self.data) <= set(allowed)
+        self._need("data", known, f"a mapping with keys out of {allowed}")
+
+        fits = len(self.grid) in (2, 3) and min(self.grid) >= 1
+        self._need("grid", fits, "whole numbers >= 1: data sets, CNNs, settings")
+
+    def _check_source(self) -> None:
+        needed = {"notebook", "table"}
+        if self.quantity == COLUMN:
+            needed.add("column")
+        fits = needed <= set(self.source) <= needed | {"run_with"}
+        self._need("source", fits, f"a mapping of {sorted(needed)}, run_with")
+
+    def _need(self, field: str, holds: bool, allowed: str) -> None:
+        """Refuse a field that is not as the register asks."""
+        if not holds:
+            value = getattr(self, field)
+            raise ValueError(f"claim {self.id}: `{field}` is {value!r}; it must be {allowed}.")
 
     def folder(self, results: str) -> Path:
-        """Return the folder that holds the claim's values, of the folder of results of that name."""
-        return paths.RESULTS / "-".join(
-            [results, *map(str, self.source.get("run_with", {}).values())]
-        )
+        """Return the folder that holds the claim's values.
+
+        Args:
+            results: Name of a folder of results, such as "quick-recorded".
+        """
+        further = [str(value) for value in self._run_with().values()]
+        return paths.RESULTS / "-".join([results, *further])
 
     def command(self, results: str) -> str:
-        """Return the shell command that makes the claim's values, for the folder of results of that name."""
-        given = dict(zip(("profile", "source"), results.split("-"), strict=False))
-        if not (extra := self.source.get("run_with", {})):
-            options = " ".join(f"--{name} {value}" for name, value in given.items())
-            return f"hetlib reproduce {options} --only {self.source['notebook'][:2]}"
-        # what is not among the records has to be computed
-        recorded = given.pop("source", "") == "recorded"
-        options = " ".join(f"-p {name} {value}" for name, value in (given | extra).items())
-        command = f"papermill notebooks/{self.source['notebook']}.ipynb out.ipynb {options}"
-        return (
-            f"{command} -p source computed, then hetlib record --profile {given['profile']}"
-            if recorded
-            else command
-        )
+        """Return the shell command that makes the claim's values.
+
+        Args:
+            results: Name of the folder of results that they are wanted in.
+        """
+        profile, *more = results.split("-")
+        source = more[0] if more else ""
+        notebook = self.source["notebook"]
+        if not self._run_with():
+            options = f"--profile {profile}"
+            if source:
+                options += f" --source {source}"
+            return f"hetlib reproduce {options} --only {notebook[:2]}"
+
+        given = {"profile": profile, **self._run_with()}
+        options = " ".join(f"-p {name} {value}" for name, value in given.items())
+        command = f"papermill notebooks/{notebook}.ipynb out.ipynb {options}"
+        if source == "recorded":  # what is not among the records has to be computed
+            command += f" -p source computed, then hetlib record --profile {profile}"
+        return command
+
+    def _run_with(self) -> Mapping[str, Any]:
+        """Return further parameters that the claim's notebook needs."""
+        further: Mapping[str, Any] = self.source.get("run_with", {})
+        return further
 
 
 def load(path: Path = REGISTER) -> dict[str, Claim]:
-    """Read the register: claims by id, in its order.
+    """Read the register.
+
+    Args:
+        path: Of the YAML file.
+
+    Returns:
+        Claims by id, in the register's order.
 
     Raises:
         ValueError: An unknown, missing or wrong field, or an id used twice; the message names claim
             and field.
     """
-    entries = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("claims", [])
-    allowed = {
-        f.name: f.default is f.default_factory is dataclasses.MISSING
-        for f in dataclasses.fields(Claim)
-    }
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     claims: dict[str, Claim] = {}
-    for number, entry in enumerate(entries, 1):
+    for number, entry in enumerate(content.get("claims", []), 1):
         if not isinstance(entry, dict):
             raise ValueError(
-                f"claim number {number} in {path} is {entry!r}; write it as fields, see the file's head."
+                f"claim number {number} in {path} is {entry!r}; "
+                "write it as fields, see the file's head."
             )
         name = entry.get("id", f"number {number}")
-        if unknown := sorted(set(entry) - set(allowed)):
-            raise ValueError(
-                f"claim {name} in {path} has unknown fields {unknown}; allowed are {list(allowed)}."
-            )
-        if missing := [key for key, needed in allowed.items() if needed and key not in entry]:
-            raise ValueError(f"claim {name} in {path} lacks the fields {missing}; add them.")
+        where = f"claim {name} in {path}"
+        _check_names(entry, where)
         if name in claims:
-            raise ValueError(
-                f"claim {name} in {path} is there twice; a changed claim gets a new id."
-            )
+            raise ValueError(f"{where} is there twice; a changed claim gets a new id.")
         claims[name] = Claim(**entry)
     return claims
+
+
+def _check_names(entry: Iterable[str], where: str) -> None:
+    """Refuse an entry with unknown fields, or without one that has no default."""
+    fields = dataclasses.fields(Claim)
+    allowed = [field.name for field in fields]
+    unknown = sorted(set(entry) - set(allowed))
+    if unknown:
+        raise ValueError(f"{where} has unknown fields {unknown}; allowed are {allowed}.")
+
+    needed = [field.name for field in fields if field.default is dataclasses.MISSING]
+    missing = [name for name in needed if name not in entry]
+    if missing:
+        raise ValueError(f"{where} lacks the fields {missing}; add them.")

@@ -2,102 +2,181 @@
 
 import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from hetlib.training.records import RunRecord
 from hetlib_bundle import paths
+from hetlib_bundle.claims import register
 from hetlib_bundle.claims.extract import column_values, values
-from hetlib_bundle.claims.judge import _JUDGED, judge, weakest
-from hetlib_bundle.claims.register import CELL, Claim, load
-from hetlib_bundle.kept.keeper import RECORDED, read
+from hetlib_bundle.claims.judge import JUDGED, judge, weakest
+from hetlib_bundle.claims.register import CELL, COLUMN, Claim
+from hetlib_bundle.kept.lines import read
+
+# Of the table of claims.
+COLUMNS = [
+    "claim",
+    "statement",
+    "effect",
+    "low",
+    "high",
+    "unit",
+    "is",
+    "margin",
+    "n",
+    "cells",
+    "verdict",
+    "note",
+    "notebook",
+]
 
 
-def stored_records(profile: str, table: str, folder: Path | None = None) -> list[RunRecord]:
-    """Return the records behind a table of ``results/<profile>`` (or of ``folder``); none where one is missing."""
-    about = (folder or paths.RESULTS / profile) / "tables" / f"{table}.json"
-    names = json.loads(about.read_text())["records"] if about.exists() else []
-    found = [RunRecord.load(paths.RESULTS / profile / "runs" / f"{name}.json") for name in names]
-    return [record for record in found if record] if all(found) else []
+class Report(NamedTuple):
+    """The register, judged."""
+
+    # One row a claim: `COLUMNS`.
+    table: pd.DataFrame
+
+    # One row a claim and cell.
+    cells: pd.DataFrame
 
 
-def collect(claim: Claim, profile: str) -> pd.DataFrame | str:
-    """Return a claim's `values` from the stored results, or what is missing."""
-    table = claim.folder(profile) / "tables" / f"{claim.source['table']}.csv"
-    if not table.exists():
-        if (runs := _recorded_runs(claim, profile)) and len(found := values(claim, runs)):
-            return found
-        return f"no table {table.stem}"
-    if claim.quantity != "column":
-        found = values(claim, stored_records(profile, table.stem, claim.folder(profile)))
-        return found if len(found) else f"records of {table.stem} are missing"
-    found = column_values(claim, pd.read_csv(table))
-    return found if len(found) else f"no values of {claim.source['column']} in table {table.stem}"
-
-
-def _recorded_runs(claim: Claim, profile: str) -> list[RunRecord]:
-    """Return the recorded runs of a claim that a bundle of all notebooks does not draw, for a recorded profile."""
-    if not claim.source.get("run_with"):
-        return []
-    name, *words = claim.folder(profile).name.split("-recorded")
-    kept = RECORDED / "".join([name, *words]) / f"{claim.source['notebook'][:2]}_runs.jsonl"
-    return read(kept)[2] if words and kept.exists() else []
-
-
-def report(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Judge the whole register from ``results/<profile>``: one row a claim, and one row a claim and cell.
+def report(profile: str) -> Report:
+    """Judge the whole register from ``results/<profile>``.
 
     A claim over a grid takes the word and the numbers of its `weakest` cell: that all cells hold is
     tested at the level of one test (intersection-union), without a correction. A smaller grid than
     asked cannot be supported.
+
+    Args:
+        profile: Name of a folder of results.
+
+    Returns:
+        One row a claim, and one row a claim and cell.
     """
-    rows, parts = [], []
-    for claim in load().values():
-        row = {
-            "claim": claim.id,
-            "statement": claim.statement,
-            "verdict": "not run",
-            "notebook": claim.source["notebook"],
-        }
-        row |= {"unit": claim.unit, "is": claim.direction, "margin": claim.margin, "note": ""}
+    rows = []
+    parts = []
+    for claim in register.load().values():
+        about = _about(claim)
         found = collect(claim, profile)
         if isinstance(found, str):
-            rows.append(row | {"note": f"{found}: {claim.command(profile)}"})
+            rows.append(about | {"note": f"{found}: {claim.command(profile)}"})
             continue
         cells = judge(claim, found)
-        worst = weakest(claim, cells)
-        sizes = [cells[name].nunique() for name in CELL[: len(claim.grid)]]
-        small = any(size < wanted for size, wanted in zip(sizes, claim.grid, strict=True))
-        word = "underpowered" if small and worst.word == "supported" else worst.word
-        have, wanted = (" x ".join(map(str, numbers)) for numbers in (sizes, claim.grid))
-        note = (
-            f"{have} of {wanted} data sets x CNNs{' x settings' * (len(sizes) > 2)}"
-            if small
-            else ""
-        )
-        note = note or (f"fewer than {claim.least} values" if worst.n < claim.least else "")
-        row |= {"verdict": word, "n": worst.n, "cells": len(cells), "note": note}
-        rows.append(row | {name: worst[name] for name in ("effect", "low", "high")})
-        parts.append(
-            cells.rename(columns={"word": "verdict"}).assign(claim=claim.id, unit=claim.unit)
-        )
-    columns = [
-        "claim",
-        "statement",
-        "effect",
-        "low",
-        "high",
-        "unit",
-        "is",
-        "margin",
-        "n",
-        "cells",
-        "verdict",
-    ]
-    table = pd.DataFrame(rows).reindex(columns=[*columns, "note", "notebook"])
-    cells = (
-        pd.concat(parts, ignore_index=True)
-        if parts
-        else pd.DataFrame(columns=["claim", *CELL, *_JUDGED])
-    )
-    return table, cells[["claim", *CELL, *_JUDGED]]
+        rows.append(about | _judged(claim, cells))
+        named = cells.rename(columns={"word": "verdict"})
+        parts.append(named.assign(claim=claim.id, unit=claim.unit))
+
+    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    shown = ["claim", *CELL, *JUDGED]
+    if not parts:
+        return Report(table, pd.DataFrame(columns=shown))
+    return Report(table, pd.concat(parts, ignore_index=True)[shown])
+
+
+def _about(claim: Claim) -> dict[str, Any]:
+    """Return the row of a claim that has no values."""
+    return {
+        "claim": claim.id,
+        "statement": claim.statement,
+        "verdict": "not run",
+        "notebook": claim.source["notebook"],
+        "unit": claim.unit,
+        "is": claim.direction,
+        "margin": claim.margin,
+        "note": "",
+    }
+
+
+def _judged(claim: Claim, cells: pd.DataFrame) -> dict[str, Any]:
+    """Return what the row of a claim says where it has values."""
+    worst = weakest(claim, cells)
+    word = worst.word
+    note = _smaller_grid(claim, cells)
+    if note and word == "supported":
+        word = "underpowered"
+    if not note and worst.n < claim.least:
+        note = f"fewer than {claim.least} values"
+    return {
+        "verdict": word,
+        "n": worst.n,
+        "cells": len(cells),
+        "note": note,
+        "effect": worst.effect,
+        "low": worst.low,
+        "high": worst.high,
+    }
+
+
+def _smaller_grid(claim: Claim, cells: pd.DataFrame) -> str:
+    """Say by how much the grid is smaller than the claim asks; empty where it is not."""
+    names = CELL[: len(claim.grid)]
+    sizes = [cells[name].nunique() for name in names]
+    if all(size >= wanted for size, wanted in zip(sizes, claim.grid, strict=True)):
+        return ""
+    have = " x ".join(map(str, sizes))
+    wanted = " x ".join(map(str, claim.grid))
+    settings = " x settings" if len(sizes) > 2 else ""
+    return f"{have} of {wanted} data sets x CNNs{settings}"
+
+
+def collect(claim: Claim, profile: str) -> pd.DataFrame | str:
+    """Return a claim's `values` from the stored results, or what is missing.
+
+    Args:
+        claim: Any.
+        profile: Name of a folder of results.
+    """
+    name = claim.source["table"]
+    folder = claim.folder(profile)
+    table = folder / "tables" / f"{name}.csv"
+    if not table.exists():
+        runs = _recorded_runs(claim, profile)
+        missing = f"no table {name}"
+        if not runs:
+            return missing
+        found = values(claim, runs)
+    elif claim.quantity == COLUMN:
+        found = column_values(claim, pd.read_csv(table))
+        missing = f"no values of {claim.source['column']} in table {name}"
+    else:
+        found = values(claim, stored_records(profile, name, folder))
+        missing = f"records of {name} are missing"
+    return found if len(found) else missing
+
+
+def stored_records(profile: str, table: str, folder: Path | None = None) -> list[RunRecord]:
+    """Return the records behind a table.
+
+    Args:
+        profile: Name of the folder of results that holds the records.
+        table: Its name.
+        folder: Of results that holds the table; by default the same.
+
+    Returns:
+        The records; none where one is missing.
+    """
+    results = paths.RESULTS / profile
+    about = (folder or results) / "tables" / f"{table}.json"
+    if not about.exists():
+        return []
+    found = []
+    for name in json.loads(about.read_text(encoding="utf-8"))["records"]:
+        record = RunRecord.load(results / "runs" / f"{name}.json")
+        if record is None:
+            return []
+        found.append(record)
+    return found
+
+
+def _recorded_runs(claim: Claim, profile: str) -> list[RunRecord]:
+    """Return recorded runs that a bundle of all notebooks does not draw, for a recorded profile."""
+    if not claim.source.get("run_with"):
+        return []
+    name, *words = claim.folder(profile).name.split("-recorded")
+    if not words:
+        return []
+    folder = paths.RECORDED / "".join([name, *words])
+    kept = folder / f"{claim.source['notebook'][:2]}_runs.jsonl"
+    return read(kept).runs if kept.exists() else []

@@ -6,62 +6,107 @@ from typing import Any
 
 import pandas as pd
 
+# Of the file with the letter's values.
 COLUMNS = ["item", "dataset", "model", "platform", "strategy", "metric", "value", "unit", "page"]
-
 
 WORDS = ("supported", "not supported", "underpowered", "not run")
 
+# Of a table of verdicts outside the register.
+OTHERS = ["notebook", "claim", "effect", "low", "high", "margin", "verdict"]
+
 
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of `claims.report`'s table as text, three digits a number; missing values are empty."""
-    filled, known = [], table.astype(object).where(table.notna(), "")
-    for row in (
-        {str(key): value for key, value in row.items()} for row in known.to_dict("records")
-    ):
-        ran = row["verdict"] != "not run"
-        effect = f"{row['effect']:.3g} ({row['low']:.3g} to {row['high']:.3g})" if ran else ""
-        margin = f"{row['margin']:g}"
-        test = f"within ±{margin}" if row["is"] == "within" else f"{row['is']} {margin}"
-        number = f"{row['n']:.0f}" if ran else ""
-        filled.append(row | {"effect": effect, "test": test, "n": number})
-    return filled
+    """Return the rows of `claims.report`'s table as text, three digits a number.
+
+    Args:
+        table: One row a claim; missing values become empty.
+    """
+    known = table.astype(object).where(table.notna(), "")
+    return [_as_text(row) for row in known.to_dict("records")]
+
+
+def _as_text(values: dict[Any, Any]) -> dict[str, Any]:
+    """Return a row with its interval, test and number of values as text."""
+    row = {str(key): value for key, value in values.items()}
+    margin = f"{row['margin']:g}"
+    if row["is"] == "within":
+        margin = f"±{margin}"
+
+    effect = ""
+    number = ""
+    if row["verdict"] != "not run":
+        effect = f"{row['effect']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
+        number = f"{row['n']:.0f}"
+    return row | {"effect": effect, "test": f"{row['is']} {margin}", "n": number}
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return the table of verdicts as Markdown, with a link to each notebook."""
+    """Return the table of verdicts as Markdown, with a link to each notebook.
+
+    Args:
+        table: Of `claims.report`, one row a claim.
+    """
     lines = [
         "| claim | statement | effect (95 % interval) | is | n | verdict | notebook |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows(table):
-        link = f"[{row['notebook']}]({row['notebook']}.ipynb)"
-        verdict = f"**{row['verdict']}**" + (f" ({row['note']})" if row["note"] else "")
-        effect = f"{row['effect']} {row['unit']}".strip()
-        cells = (row["claim"], row["statement"], effect, row["test"], row["n"], verdict, link)
+        verdict = f"**{row['verdict']}**"
+        if row["note"]:
+            verdict += f" ({row['note']})"
+        cells = [
+            row["claim"],
+            row["statement"],
+            f"{row['effect']} {row['unit']}".strip(),
+            row["test"],
+            row["n"],
+            verdict,
+            f"[{row['notebook']}]({row['notebook']}.ipynb)",
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Count the verdicts in one sentence."""
+    """Count the verdicts in one sentence.
+
+    Args:
+        table: Of `claims.report`, one row a claim.
+    """
     count = Counter(table.verdict)
     parts = [f"{count[word]} {word}" for word in WORDS if count[word]]
     return f"Of {len(table)} statements, {', '.join(parts)}."
 
 
 def other_load(tables: Path) -> float | None:
-    """Return what other work took of the machine while `09_time` measured, in percent; None when that is not known."""
+    """Return what other work took of the machine while `09_time` measured, in percent.
+
+    Args:
+        tables: Folder of our tables.
+
+    Returns:
+        The largest share; None when it is not known.
+    """
     path = tables / "09_verdicts.csv"
-    column = pd.read_csv(path).get("other load (%)") if path.exists() else None
-    return None if column is None else float(column.max())
+    if not path.exists():
+        return None
+    column = pd.read_csv(path).get("other load (%)")
+    if column is None:
+        return None
+    return float(column.max())
 
 
 def others(tables: Path) -> pd.DataFrame:
-    """Return verdicts of notebooks that judge outside the register, from tables ``NN_verdict``: one row each."""
-    parts = [
-        pd.read_csv(path).assign(notebook=path.stem[:2])
-        for path in sorted(tables.glob("[0-9][0-9]_verdict.csv"))
-    ]
-    known = ["notebook", "claim", "effect", "low", "high", "margin", "verdict"]
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=known)
-    return frame.rename(columns={"word": "verdict"}).reindex(columns=known)
+    """Return verdicts of notebooks that judge outside the register, one row each.
+
+    Args:
+        tables: Folder of our tables; those named ``NN_verdict`` are read.
+    """
+    parts = []
+    for path in sorted(tables.glob("[0-9][0-9]_verdict.csv")):
+        part = pd.read_csv(path)
+        parts.append(part.assign(notebook=path.stem[:2]))
+    if not parts:
+        return pd.DataFrame(columns=OTHERS)
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.rename(columns={"word": "verdict"}).reindex(columns=OTHERS)

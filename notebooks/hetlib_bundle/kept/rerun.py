@@ -1,9 +1,10 @@
 """A recorded run, found by its fingerprint, run again and compared."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,17 @@ import pandas as pd
 import hetlib
 from hetlib.training.records import RunRecord
 from hetlib_bundle import paths
-from hetlib_bundle.kept import keeper as recorded
+from hetlib_bundle.kept.lines import record_lines
 
-TOLERANCE = 1e-6  # of scores under another version of torch
+# Of scores under another version of torch.
+TOLERANCE = 1e-6
 
 
 def find(fingerprint: str) -> RunRecord:
     """Return the run of ``data/recorded`` or the results whose fingerprint begins so.
+
+    Args:
+        fingerprint: Its first characters.
 
     Raises:
         FileNotFoundError: There is none.
@@ -29,36 +34,42 @@ def find(fingerprint: str) -> RunRecord:
             run = RunRecord(**json.loads(line))
             found.setdefault(run.fingerprint, run)
     if not found:
-        where = f"{recorded.RECORDED} and {paths.RESULTS}"
+        where = f"{paths.RECORDED} and {paths.RESULTS}"
         raise FileNotFoundError(
             f"no run {fingerprint!r} in {where}; the JSON file beside a table names its runs."
         )
     if len(found) > 1:
         raise ValueError(
-            f"`fingerprint` is {fingerprint!r}, with which begin {sorted(found)}; give more characters."
+            f"`fingerprint` is {fingerprint!r}, with which begin {sorted(found)}; "
+            "give more characters."
         )
     return next(iter(found.values()))
 
 
 def _lines() -> Iterator[str]:
     """Yield the run records of the clone, then those of the results, as JSON."""
-    kept = [*recorded.RECORDED.glob("*/*.jsonl"), *paths.RESULTS.glob("*/kept/*.jsonl")]
-    for path in kept:
-        # after what made them, and the value
-        yield from path.read_text(encoding="utf-8").splitlines()[2:]
+    for path in paths.RECORDED.glob("*/*.jsonl"):
+        yield from record_lines(path)
+    for path in paths.RESULTS.glob("*/kept/*.jsonl"):
+        yield from record_lines(path)
     for path in paths.RESULTS.glob("*/runs/*.json"):
         yield path.read_text(encoding="utf-8")
 
 
 def again(record: RunRecord) -> RunRecord:
-    """Run a record's experiment on its platform, in processes or virtual, with the shares and speeds that it had."""
-    experiment, platform = (
-        hetlib.Experiment(**record.experiment),
-        hetlib.Platform.from_list(record.platform),
-    )
+    """Run a record's experiment on its platform, with the shares and speeds that it had.
+
+    Args:
+        record: Of a run in processes, or of a virtual one.
+
+    Returns:
+        The record of the new run.
+    """
+    experiment = hetlib.Experiment(**record.experiment)
+    platform = hetlib.Platform.from_list(record.platform)
     if experiment.rebalance:  # by the log of its plans, since the clock would give others
         plans = tuple((step, tuple(shares)) for step, shares in record.plans)
-        experiment = replace(experiment, rebalance=False, plans=plans)
+        experiment = dataclasses.replace(experiment, rebalance=False, plans=plans)
     plan = _plan(record, experiment, platform.nominal_speeds)
     if record.mode == "virtual":
         return hetlib.train(experiment, hetlib.VirtualReplicas(platform), plan_with=plan)
@@ -69,44 +80,80 @@ def again(record: RunRecord) -> RunRecord:
 def _plan(
     record: RunRecord, experiment: hetlib.Experiment, nominal: tuple[float, ...]
 ) -> hetlib.Partition | None:
-    """Return a plan with the shares and speeds of a record, or None where the experiment itself says both."""
-    planned = hetlib.STRATEGIES[experiment.strategy].shares == "speed" and experiment.shares is None
+    """Return a plan with the shares and speeds of a record.
+
+    None where the experiment itself says both.
+    """
+    by_speed = hetlib.STRATEGIES[experiment.strategy].shares == "speed"
+    planned = by_speed and experiment.shares is None
     measured = tuple(record.speeds) != nominal
     if not planned and not measured:
         return None
-    shares = tuple(record.shares) if planned else (1,) * len(nominal)
-    times = [
-        _time(n, speed) if measured else 0.0 for n, speed in zip(shares, record.speeds, strict=True)
-    ]
-    return hetlib.Partition(shares, tuple(times), 0.0, None, None, ("",) * len(shares))
+
+    replicas = len(nominal)
+    shares = (1,) * replicas
+    if planned:
+        shares = tuple(record.shares)
+    times = [0.0] * replicas
+    if measured:
+        pairs = zip(shares, record.speeds, strict=True)
+        times = [_time(samples, speed) for samples, speed in pairs]
+    return hetlib.Partition(shares, tuple(times), 0.0, None, None, ("",) * replicas)
 
 
 def _time(samples: int, speed: float) -> float:
-    """Return the seconds for which samples / seconds is the speed, to the last bit where such a number exists."""
+    """Return the seconds for which samples / seconds is the speed.
+
+    To the last bit, where there is such a number: the quotient or one of its neighbours.
+    """
     near = samples / speed
-    tried = (near, math.nextafter(near, 0), math.nextafter(near, math.inf))
-    return next((seconds for seconds in tried if samples / seconds == speed), near)
+    for seconds in (near, math.nextafter(near, 0), math.nextafter(near, math.inf)):
+        if samples / seconds == speed:
+            return seconds
+    return near
 
 
-def compare(known: RunRecord, found: RunRecord) -> tuple[pd.DataFrame, str, bool]:
-    """Return both runs' scores and measured step times side by side, the rule for the scores, and whether it holds.
+class Comparison(NamedTuple):
+    """A recorded run beside the same run of now."""
+
+    # Scores and measured step times of both.
+    table: pd.DataFrame
+
+    # For the scores, in words.
+    rule: str
+
+    # The rule holds.
+    same: bool
+
+
+def compare(known: RunRecord, found: RunRecord) -> Comparison:
+    """Compare a recorded run with the same run of now.
 
     Under the version of torch that the record names, scores must be equal; under another one within
     `TOLERANCE`.
+
+    Args:
+        known: The record.
+        found: What `again` returned.
     """
-    versions = [run.environment["torch"] for run in (known, found)]
-    exact = versions[0] == versions[1]
-    allowed = "scores must be equal" if exact else f"scores must be within {TOLERANCE:g}"
+    before = known.environment["torch"]
+    now = found.environment["torch"]
+    if before == now:
+        allowed = 0.0
+        rule = "scores must be equal"
+    else:
+        allowed = TOLERANCE
+        rule = f"scores must be within {TOLERANCE:g}"
     apart = max(abs(known.scores[name] - found.scores[name]) for name in known.scores)
     table = pd.DataFrame({"recorded": _row(known), "new": _row(found)})
-    return (
-        table,
-        f"torch {versions[0]}, now {versions[1]}: {allowed}",
-        apart <= (0.0 if exact else TOLERANCE),
-    )
+    return Comparison(table, f"torch {before}, now {now}: {rule}", apart <= allowed)
 
 
 def _row(run: RunRecord) -> dict[str, object]:
+    """Return a run's fingerprint, its scores and, where measured, its median step."""
     row: dict[str, object] = {"run": run.fingerprint}
-    row |= {name if name == "kappa" else name.upper(): value for name, value in run.scores.items()}
-    return row | ({"step (ms)": 1e3 * float(np.median(run.step_seconds[1:]))} if run.steps else {})
+    for name, value in run.scores.items():
+        row[name if name == "kappa" else name.upper()] = value
+    if run.steps:
+        row["step (ms)"] = 1e3 * float(np.median(run.step_seconds[1:]))
+    return row

@@ -1,14 +1,21 @@
-"""Where the values of a notebook come from: computed here, or recorded before; and the folder that results go to."""
+"""Where the values of a notebook come from: computed here, or recorded before.
+
+And the name of the folder that its results go to.
+"""
 
 import os
 from collections.abc import Sequence
 
-# with the profile that is taken where none is given
+# With the profile that is taken where none is given.
 SOURCES = {"computed": "quick", "recorded": "standard"}
 
 
 def resolve(profile: str, source: str) -> tuple[str, str]:
     """Return profile and source, by ``HETLIB_SOURCE`` and `SOURCES` where they are empty.
+
+    Args:
+        profile: Size, or empty.
+        source: "computed" or "recorded", or empty.
 
     Raises:
         ValueError: A source that is not in `SOURCES`.
@@ -20,5 +27,16 @@ def resolve(profile: str, source: str) -> tuple[str, str]:
 
 
 def results_folder(profile: str, source: str, asked: Sequence[str] = ()) -> str:
-    """Return the name of the folder of results: what is drawn from records never overwrites what was computed."""
-    return "-".join([profile, *([source] if source != "computed" else []), *asked])
+    """Return the name of the folder of results.
+
+    What is drawn from records never overwrites what was computed.
+
+    Args:
+        profile: Size.
+        source: "computed" or "recorded".
+        asked: Further words, of a notebook that ran with its own parameters.
+    """
+    words = [profile]
+    if source != "computed":
+        words.append(source)
+    return "-".join([*words, *asked])

@@ -1,0 +1,82 @@
+"""Values are computed and kept, or read; captions say which."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hetlib.training.records import RunRecord
+from hetlib_bundle.kept import products
+from hetlib_bundle.kept.keeper import keeper
+from hetlib_bundle.kept.source import resolve
+from tests.bundle.kept.made import publish_all
+
+
+def computed() -> None:
+    pytest.fail("computed")
+
+
+def test_what_is_read_is_what_the_computing_notebook_had(folders: Path, virtual: RunRecord) -> None:
+    noisy = dataclasses.replace(virtual, steps={"compute": [[1 / 3]]}, times="measured")
+    first = keeper("07", "quick", "computed", lrs=[0.1])
+    had = first("runs", lambda: {"runs": [virtual, noisy], "third": 1 / 3})
+    kept = folders / "results" / "quick" / "kept" / "07_runs.jsonl"
+    records = [json.loads(line) for line in kept.read_text().splitlines()[2:]]
+    assert [record["fingerprint"] for record in records] == [virtual.fingerprint] * 2
+    assert records[0] == json.loads(json.dumps(dataclasses.asdict(virtual)))
+
+    publish_all(folders)
+    second = keeper("07", "quick", "recorded", lrs=[0.1])
+    assert second("runs", computed) == had
+    assert had["runs"][1].steps == {"compute": [[0.3333333]]}  # as `RunRecord.save` rounds
+    saved = folders / "results" / "quick-recorded" / "runs" / f"{virtual.fingerprint}.json"
+    assert saved.exists()
+
+    other = keeper("07", "quick", "recorded", lrs=[0.2])
+    message = r"`lrs` is \[0.2\], and 07_runs.jsonl was recorded with \[0.1\]; .*computed"
+    with pytest.raises(ValueError, match=message):
+        other("runs", list)
+    message = r'no record .*07_trials.jsonl; .*source="computed"'
+    with pytest.raises(FileNotFoundError, match=message):
+        second("trials", computed)
+
+
+def test_captions_and_the_environment_say_what_is_recorded(folders: Path) -> None:
+    made = keeper("03", "quick", "computed")
+    made("table", lambda: 1)
+    kept = folders / "results" / "quick" / "kept" / "03_table.jsonl"
+    head = json.loads(kept.read_text().splitlines()[0])
+    publish_all(folders)
+    drawn = keeper("03", "quick", "recorded")
+
+    machine = head["environment"]
+    note = f"Recorded {head['date'][:10]}, {machine['processor']}, torch {machine['torch']}."
+    for keep, caption in ((made, "Some."), (drawn, f"Some. {note}")):
+        products.save_table(pd.DataFrame({"a": [1]}), "03_some", caption="Some.", keep=keep)
+        told = folders / "results" / keep.folder / "tables" / "03_some.json"
+        assert json.loads(told.read_text())["caption"] == caption
+    assert made.folder == "quick"
+    assert drawn.folder == "quick-recorded"
+
+    assert list(made.environment()) == ["what", "found"]
+    beside = drawn.environment()[["what", "recorded"]]
+    assert dict(beside.to_numpy()) == machine
+    assert keeper("*", "quick", "recorded").note == f" {note}"
+    assert keeper("02", "quick", "recorded").note == ""
+
+
+def test_source_and_profile_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HETLIB_SOURCE", raising=False)
+    assert resolve("", "") == ("quick", "computed")
+    assert resolve("full", "recorded") == ("full", "recorded")
+    monkeypatch.setenv("HETLIB_SOURCE", "recorded")
+    assert resolve("", "") == ("standard", "recorded")
+    assert resolve("", "computed") == ("quick", "computed")
+
+    message = r"`source` \(or HETLIB_SOURCE\) is 'both'; allowed are \['computed', 'recorded'"
+    with pytest.raises(ValueError, match=message):
+        keeper("07", "quick", "both")
+    with pytest.raises(ValueError, match="`profile` is 'tiny'; allowed are"):
+        keeper("07", "tiny")
