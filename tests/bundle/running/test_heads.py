@@ -1,0 +1,33 @@
+"""What a notebook's first cell says about it."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from hetlib_bundle.running import heads
+
+
+def write_head(folder: Path, text: str) -> None:
+    cell = nbformat.v4.new_markdown_cell(text)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "03_models.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("C1, C2.", ("C1", "C2")),
+        ("an overview of C1 to C5.", ("C1", "C2", "C3", "C4", "C5")),
+        ("C4 (gradient).\n\nC9 is another paragraph.", ("C4",)),
+        ("none; the data behind C3 to C5.", ()),
+    ],
+)
+def test_claims_of_a_head(text: str, named: tuple[str, ...], tmp_path: Path) -> None:
+    write_head(tmp_path, f"# 03 Models: some\n\n**Products:** none. **Claims:** {text}")
+    assert heads.read_heads(tmp_path) == [heads.Head("03_models", "Models: some", named)]
+
+
+def test_a_notebook_without_a_head_is_named(tmp_path: Path) -> None:
+    write_head(tmp_path, "# 03 Models: some\n\nNo word on claims.")
+    with pytest.raises(ValueError, match=r"03_models.ipynb begins with .* its first cell needs"):
+        heads.read_heads(tmp_path)
