@@ -1,0 +1,249 @@
+"""The README's results, made from the tables and records in the clone."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from hetlib.training.records import RunRecord
+from hetlib_bundle.claims.summary import WORDS
+from hetlib_bundle.claims.verdict import interval
+from hetlib_bundle.kept.lines import read
+from hetlib_bundle.paths import RECORDED
+from hetlib_bundle.profiles import get_profile
+from hetlib_bundle.studies.settings import SETTINGS
+
+# What is shown: of each folder of results, files that are taken into the folder of that name in
+# data/recorded.
+KEPT = {
+    "quick": ["bundle.json", "tables/99_report.csv"],
+    "standard": [
+        "bundle.json",
+        "tables/99_report.csv",
+        "tables/07_accuracy_table.csv",
+        "tables/09_time.csv",
+        "figures/09_timeline.png",
+        "tables/14_differences.csv",
+        "tables/14_own_rate.csv",
+    ],
+    "standard-eurosat": ["tables/07_accuracy_table.csv"],
+    "standard-brandenburg-smallcnn-24": ["tables/07_accuracy_table.csv"],
+}
+RIVALS = ("balanced", "uneven-plain", "uneven-plain-retuned", "speed-weighted")
+
+# Folders with the accuracy of runs, in the order of the table's rows.
+ACCURACY = [folder for folder in KEPT if folder != "quick"]
+
+# The strategies whose differences are shown for each setting.
+VARIED = ("balanced", "uneven-plain")
+
+# Learning rates of a search, times its seeds.
+SEARCHED = 3 * 2
+
+# Samples of a global batch, over which the fixed part of a step is spread.
+BATCH = 128
+
+MILLISECONDS_OF_AN_HOUR = 3.6e6
+
+# Seconds of `07_accuracy` below which its runs must have been there from before.
+FROM_BEFORE = 600
+
+
+def bundle(profile: str) -> dict[str, Any]:
+    """Return what a recorded run of all notebooks says of itself."""
+    summary: dict[str, Any] = json.loads((RECORDED / profile / "bundle.json").read_text())
+    return summary
+
+
+def _frame(folder: str, name: str) -> pd.DataFrame:
+    return pd.read_csv(RECORDED / folder / f"{name}.csv")
+
+
+def _runs(folder: str) -> list[RunRecord]:
+    return read(RECORDED / folder / "07_runs.jsonl").runs
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
+    rule = ["---"] * len(head)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
+
+
+def results_text() -> str:
+    """Return accuracy, time and verdicts at the standard profile, and what the runs took."""
+    parts = [
+        *_accuracy_text(),
+        *_settings_text(),
+        *_time_text(),
+        f"Verdicts at the standard profile: {_verdicts('standard')}. "
+        f"At the quick profile: {_verdicts('quick')}.",
+        _cost_text(),
+        _full_text(),
+    ]
+    return "\n\n".join(parts)
+
+
+def _accuracy_text() -> list[str]:
+    rows = []
+    for folder in ACCURACY:
+        epochs = _runs(folder)[0].experiment["epochs"]
+        accuracy = _frame(folder, "07_accuracy_table")
+        for (dataset, model), part in accuracy.groupby(["dataset", "model"], sort=False):
+            rows.append([f"{dataset}, {model}", str(epochs), *_differences(part)])
+
+    first = _runs("standard")[0].experiment
+    shares = "/".join(map(str, first["shares"]))
+    text = (
+        f"Accuracy (`07_accuracy`: virtual replicas with shares {shares}, the same weights and "
+        f"sample order for every strategy, {_seeds()} seeds, learning rate chosen on validation "
+        "data): test OA of `single`, one process with the whole batch (%), and paired differences "
+        "to it in points, with 95 % intervals. EuroSAT is a part of its RGB images, which is not "
+        "in the clone (`-p datasets eurosat`). The last row trains longer: `papermill "
+        "notebooks/07_accuracy.ipynb out.ipynb -p profile standard -p datasets brandenburg "
+        "-p models smallcnn -p epochs 24`."
+    )
+    return [text, table(["data set, CNN", "epochs", "single", *RIVALS], rows)]
+
+
+def _seeds() -> int:
+    return len({run.experiment["seed"] for run in _runs("standard")})
+
+
+def _differences(accuracy: pd.DataFrame) -> list[str]:
+    """Return OA of single, and the rivals' differences to it."""
+    by = accuracy.set_index("strategy")
+    single = by.loc["single"]
+    cells = [f"{100 * single['oa']:.1f} ± {100 * single['oa ±']:.1f}"]
+    for name in RIVALS:
+        rival = by.loc[name]
+        cells.append(f"{rival['OA - single']:+.1f} ({rival['low']:+.1f} to {rival['high']:+.1f})")
+    return cells
+
+
+def _settings_text() -> list[str]:
+    text = (
+        f"Other settings (`14_settings`: one thing changed at a time from the first row, {_seeds()}"
+        " seeds), differences to `single` in the same way; *own rate*: the plain mean's learning "
+        "rate is searched for itself:"
+    )
+    own = _frame("standard", "14_own_rate").assign(setting="base, own rate")
+    differences = pd.concat([_frame("standard", "14_differences"), own])
+    rows = []
+    for setting, part in differences.groupby("setting", sort=False):
+        cells = [_mean_difference(part[part.strategy == name]) for name in VARIED]
+        rows.append([str(setting).replace("-", " "), *cells])
+    return [text, table(["setting", *VARIED], rows)]
+
+
+def _mean_difference(differences: pd.DataFrame) -> str:
+    """Return the mean difference to single with its interval; empty where there is none."""
+    if not len(differences):
+        return ""
+    mean, half = interval(differences["OA - single"])
+    return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
+
+
+def _time_text() -> list[str]:
+    rows = []
+    for row in _frame("standard", "09_time").to_dict("records"):
+        cells = [
+            row["model"],
+            row["strategy"],
+            row["shares"],
+            f"{row['step (ms)']:.1f} ± {row['step ±']:.1f}",
+            f"{row['epoch (s)']:.2f} ± {row['epoch ±']:.2f}",
+            f"{row['fastest replica idle (%)']:.0f}",
+            f"{row['speedup']:.2f}",
+        ]
+        rows.append(cells)
+    head = [
+        "CNN",
+        "strategy",
+        "shares",
+        "step (ms)",
+        "epoch (s)",
+        "fastest replica idle (%)",
+        "speedup over equal",
+    ]
+    text = (
+        "Time (`09_time`: measured on two real processes, one slowed down four times; mean and "
+        "95 % interval over repeats):"
+    )
+    return [text, table(head, rows)]
+
+
+def _verdicts(profile: str) -> str:
+    report = _frame(profile, "99_report")
+    words = []
+    for word in WORDS:
+        rows = report[report.verdict == word]
+        if len(rows):
+            words.append(f"{len(rows)} {word} ({', '.join(rows.claim)})")
+    return f"of the {len(report)} statements of `data/claims.yaml`, {'; '.join(words)}"
+
+
+def _cost_text() -> str:
+    """Say what the runs took."""
+    quick = bundle("quick")
+    standard = bundle("standard")
+    python = quick["versions"]["python"]
+    torch = quick["versions"]["torch"]
+    return (
+        f"On {quick['cores']} cores the quick profile took {quick['seconds'] / 60:.1f} minutes and "
+        f"at most {quick['peak_pss_mb']:.0f} MB in all processes together, the standard profile "
+        f"{standard['seconds'] / 60:.0f} minutes{_reservations(standard)} and "
+        f"{standard['peak_pss_mb']:.0f} MB (Python {python}, torch {torch}). "
+        "The strategies are explained in `hetlib/experiment.py`."
+    )
+
+
+def _reservations(bundle: dict[str, Any]) -> str:
+    """Say why the minutes are not those of one run from the beginning to the end."""
+    seconds = {entry["name"]: entry["seconds"] for entry in bundle["notebooks"]}
+    text = ""
+    if seconds["07_accuracy"] <= FROM_BEFORE:
+        text += " (with the runs of `07_accuracy` there from before)"
+    # see `hetlib_bundle.running.ledger`
+    if abs(bundle["seconds"] - sum(seconds.values())) < 1:
+        text += " (notebooks run at different times, added up)"
+    return text
+
+
+def _full_text() -> str:
+    """Say what the profile full would take, which has not been run."""
+    full = get_profile("full")
+    classes = {run.experiment["dataset"]: len(run.confusion) for run in _runs("standard")}
+    seeds = len(full.seeds)
+
+    strategies = 2 + len(RIVALS)
+    runs = SEARCHED + strategies * seeds
+    accuracy = 0.0
+    for dataset in full.datasets:
+        for model in full.models:
+            accuracy += _hours(model, runs, classes[dataset])
+
+    each = SEARCHED + 3 * seeds
+    settings = _hours("smallcnn", each * len(SETTINGS), classes["brandenburg"])
+    for model in full.other_models:
+        settings += _hours(model, each, classes["brandenburg"])
+
+    return (
+        "The profile `full` (`make reproduce PROFILE=full`) is for a GPU and has not been run. By "
+        "the step times of `03_models`, training alone would take at most "
+        f"{accuracy:,.0f} hours of one core in `07_accuracy` and {settings:,.0f} in `14_settings`; "
+        "what a GPU needs was not measured."
+    )
+
+
+def _hours(model: str, runs: int, classes: int) -> float:
+    """Return hours of training on one core at profile full, at 16 x 16 pixels.
+
+    By the step times in the record of 03. Nothing but training is counted, and every class has as
+    many samples as the profile admits.
+    """
+    full = get_profile("full")
+    measured = read(RECORDED / "standard" / "03_costs.jsonl").value[0]
+    costs = measured.set_index("model").loc[model]
+    samples = runs * full.epochs * classes * full.per_class
+    milliseconds = samples * (costs["per sample (ms)"] + costs["fixed (ms)"] / BATCH)
+    return milliseconds / MILLISECONDS_OF_AN_HOUR
