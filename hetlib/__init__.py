@@ -8,8 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
     from hetlib.balanced.batches import collate
+    from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
     from hetlib.balanced.checks import check_weights
     from hetlib.balanced.sampler import BalancedSampler
     from hetlib.balanced.weights import effective_batch, noise_scale

@@ -18,13 +18,15 @@ CONDA_ONLY = {"python", "pip", "setuptools"}
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 # Extras whose packages the tests use, and not the library or the bundle.
 FOR_TESTS = ("test", "bench")
+# Those that bring a part of the library each.
+FOR_USERS = ("data", "vision", "cli")
+LOCKS = ("requirements.lock", "requirements-bench.lock", "requirements-core.lock")
 
 # How the code names a package, where not as the package itself; a stub file is used with what it
 # describes.
 NAMED = {
     "ipykernel": "ipykernel_launcher",
     "jupyter-repo2docker": "repo2docker",
-    "lazy-loader": "lazy_loader",
     "pandas-stubs": "pandas",
     "pillow": "PIL",
     "pytest-timeout": "timeout",
@@ -34,7 +36,7 @@ NAMED = {
     "types-tqdm": "tqdm",
 }
 # What stands before the name where it is used.
-WAYS = r'(import |from |-m |"-m", "|lazy\.load\("|require\("|run_module\("|pytest\.mark\.)'
+WAYS = r'(import |from |-m |"-m", "|require\("|run_module\("|pytest\.mark\.)'
 
 
 def requirements(*extras: str) -> list[Requirement]:
@@ -65,13 +67,13 @@ def normal(name: str) -> str:
 
 
 def test_conda_environment_names_what_the_package_needs() -> None:
-    names = {CONDA_NAMES.get(r.name, r.name) for r in requirements()}
+    names = {CONDA_NAMES.get(r.name, r.name) for r in requirements("notebooks")}
     assert set(conda()) - CONDA_ONLY == names
 
 
 def test_conda_ranges_are_those_of_the_package() -> None:
     specs = conda()
-    for r in requirements():
+    for r in requirements("notebooks"):
         spec = specs[CONDA_NAMES.get(r.name, r.name)]
         if spec and not spec.endswith("cpu_*"):
             assert set(spec.split(",")) == set(str(r.specifier).split(",")), r.name
@@ -148,15 +150,20 @@ def test_binder_recipe_renders() -> None:
     assert "binder/start" in recipe
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-bench.lock"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_lock_holds_versions_and_hashes_and_no_address(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text
-    assert text.count("--hash=sha256:") >= len(locked(name)) > 50
+    assert text.count("--hash=sha256:") >= len(locked(name)) > 10
 
 
 @pytest.mark.parametrize(
-    ("name", "extras"), [("requirements.lock", ("test",)), ("requirements-bench.lock", ("bench",))]
+    ("name", "extras"),
+    [
+        ("requirements.lock", ("notebooks", "test")),
+        ("requirements-bench.lock", ("notebooks", "bench")),
+        ("requirements-core.lock", ()),
+    ],
 )
 def test_lock_satisfies_the_package(name: str, extras: tuple[str, ...]) -> None:
     pins = {normal(key): version for key, version in locked(name).items()}
@@ -165,8 +172,24 @@ def test_lock_satisfies_the_package(name: str, extras: tuple[str, ...]) -> None:
         assert r.specifier.contains(pin), f"{r} is locked at {pin}"
 
 
-def test_locks_agree() -> None:
+@pytest.mark.parametrize("name", LOCKS)
+def test_locks_agree(name: str) -> None:
     main = locked("requirements.lock")
-    bench = locked("requirements-bench.lock")
-    shared = main.keys() & bench
-    assert {name: main[name] for name in shared} == {name: bench[name] for name in shared}
+    other = locked(name)
+    shared = main.keys() & other
+    assert {name: main[name] for name in shared} == {name: other[name] for name in shared}
+
+
+def test_the_extra_for_all_names_what_the_others_do() -> None:
+    every = {line for extra in FOR_USERS for line in EXTRAS[extra]}
+    assert every <= set(EXTRAS["notebooks"])
+
+
+def test_an_error_names_an_extra_that_brings_the_package() -> None:
+    code = text_of("hetlib/**/*.py")
+    asked = re.findall(r"""require\(\s*"([\w.]+)",\s*"(\w+)"\s*\)""", code)
+    assert len(asked) > 5
+    for module, extra in asked:
+        brought = {normal(Requirement(line).name) for line in EXTRAS[extra]}
+        names = {NAMED.get(name, name) for name in brought}
+        assert module.partition(".")[0] in names, (module, extra)

@@ -126,7 +126,7 @@ def is_typing(node: ast.stmt) -> bool:
 @pytest.mark.parametrize("module", [*LIBRARY, *BUNDLE])
 def test_no_private_name_crosses_a_wall(module: str) -> None:
     tree = LIBRARY[module] if module in LIBRARY else BUNDLE[module]
-    package = module.split(".")[0]
+    package = module.split(".", maxsplit=1)[0]
     for target, name in imports(tree):
         ours = target.startswith(("hetlib.", "hetlib_bundle."))
         same = target.startswith(f"{package}.") and part_of(target) == part_of(module)
