@@ -1,64 +1,195 @@
-"""The search behind a partition: bisection over the step time, exact sums where bounds are in the way."""
+"""The search behind a partition: bisection over the step time, exact sums where bounds need them.
 
-from typing import Any
+In T seconds replica r can take at most the share at which its step lasts T. The batch can be dealt
+in T if the largest shares of those that take part add up to it, or more. More time never admits
+less, so the smallest T is found by halving an interval.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from hetlib.planning.limits import Bounds
 from hetlib.planning.speed import Curves
 
+# Relative width at which the interval of step times is narrow enough; float64 tells 2e-16 apart.
+_CLOSE = 1e-11
 
-def fastest(
-    curves: Curves, batch: int, bounds: Any, active: Any, limit: float = np.inf
-) -> np.ndarray | None:
-    """Return the shares with the smallest largest time, at most ``limit``; ``None`` where there are none."""
-    (tops, lows, units), (fewest, most) = bounds, active
-    alike = bool((units == units[0]).all()) and batch % units[0] == 0
 
-    def choose(seconds: float) -> np.ndarray | None:
-        """Return what this time admits and can be lowered to the batch within the bounds, or ``None``."""
-        upper = curves.largest(seconds, tops) // units * units
-        upper[upper < lows] = 0
-        used = np.flatnonzero(upper)
-        if most < len(used):
-            used = used[np.argsort(-upper[used], kind="stable")]
-        if upper[used[:most]].sum() < batch or len(used) < fewest:
-            return None
-        if not alike or lows[used[:most]].sum() > batch:
-            return _exact(batch, upper, lows, units, range(fewest, min(most, len(used)) + 1))
-        upper[used[most:]] = 0
-        return upper
+@dataclass(frozen=True)
+class Problem:
+    """A global batch that is to be dealt so that the longest step is short.
 
-    low, high = 0.0, min(float(curves.time(tops).max()), limit)
-    if (upper := choose(high)) is None:
+    Attributes:
+        curves: Step models of the replicas.
+        batch: Samples to be dealt, all of them.
+        bounds: Of the local batches.
+        fewest: Replicas that take part at least.
+        most: Replicas that take part at most.
+    """
+
+    curves: Curves
+    batch: int
+    bounds: Bounds
+    fewest: int
+    most: int
+
+    @cached_property
+    def in_steps(self) -> bool:
+        """Whether lowering shares by one unit at a time meets the batch: all have the same unit."""
+        units = self.bounds.units
+        same = bool((units == units[0]).all())
+        return same and self.batch % int(units[0]) == 0
+
+    def reach(self, seconds: float) -> np.ndarray:
+        """Return the largest multiples of the units that fit into a time, ``(replicas,)``."""
+        tops, _, units = self.bounds
+        largest = self.curves.largest(seconds, tops)
+        multiples: np.ndarray = largest // units * units
+        return multiples
+
+
+def fastest(problem: Problem, limit: float = np.inf) -> np.ndarray | None:
+    """Find the shares with the smallest largest time.
+
+    Args:
+        problem: What is dealt to whom.
+        limit: Seconds that the largest time may be at most.
+
+    Returns:
+        Samples of each replica, ``(replicas,)``, or ``None`` where none are within the bounds.
+    """
+    longest = problem.curves.time(problem.bounds.tops).max()
+    low = 0.0
+    high = min(float(longest), limit)
+    upper = _admitted(problem, high)
+    if upper is None:
         return None
-    while high - low > 1e-11 * high:
-        found = choose(middle := (low + high) / 2)
-        low, high, upper = (middle, high, upper) if found is None else (low, middle, found)
-    shares = np.where(upper > 0, lows, 0)
-    # the slowest are lowered
-    for reach in (np.minimum(curves.largest(low, tops) // units * units, upper), upper):
+    while high - low > _CLOSE * high:
+        middle = (low + high) / 2
+        found = _admitted(problem, middle)
+        if found is None:
+            low = middle
+        else:
+            high = middle
+            upper = found
+    return _lowered(problem, upper, low)
+
+
+def _admitted(problem: Problem, seconds: float) -> np.ndarray | None:
+    """Return what each replica may take in a time, or ``None`` where the batch takes longer.
+
+    The shares returned can be lowered to the batch within the bounds.
+    """
+    lows = problem.bounds.lows
+    upper = problem.reach(seconds)
+    upper[upper < lows] = 0
+    able = np.flatnonzero(upper)
+    if problem.most < len(able):
+        order = np.argsort(-upper[able], kind="stable")
+        able = able[order]
+    used = able[: problem.most]
+    if upper[used].sum() < problem.batch or len(able) < problem.fewest:
+        return None
+    if not problem.in_steps or lows[used].sum() > problem.batch:
+        return _exact(problem, upper)
+    upper[able[problem.most :]] = 0
+    return upper
+
+
+def _lowered(problem: Problem, upper: np.ndarray, seconds: float) -> np.ndarray:
+    """Return shares that add up to the batch, between the floors and ``upper``.
+
+    They are filled up from the floors in the order of the ranks, first to what fits into the given
+    ``seconds``, which are just too few for the batch, then to ``upper``. So what ``upper`` has too
+    much comes off those whose step would be the longest.
+    """
+    shares = np.where(upper > 0, problem.bounds.lows, 0)
+    sooner = np.minimum(problem.reach(seconds), upper)
+    for reach in (sooner, upper):
         room = np.maximum(reach - shares, 0)
-        shares = shares + np.clip(batch - shares.sum() - (np.cumsum(room) - room), 0, room)
+        missing = problem.batch - shares.sum()
+        before = np.cumsum(room) - room  # room of the ranks before each
+        shares = shares + np.clip(missing - before, 0, room)
     return shares
 
 
-def _exact(
-    batch: int, upper: np.ndarray, lows: np.ndarray, units: np.ndarray, counts: range
-) -> np.ndarray | None:
-    """Return shares with exactly the sum ``batch``, where floors are in the way or multiples differ."""
-    width, used = int(upper.sum()) + 1, np.flatnonzero(upper)
-    reach = [1]  # bit k * width + n: k of the replicas so far can take n samples together
+def _exact(problem: Problem, upper: np.ndarray) -> np.ndarray | None:
+    """Return shares with exactly the sum that is asked for, where floors or multiples hinder it.
+
+    A whole number is a set of sums here: bit n is 1 where n samples can be taken. A shift by s adds
+    s to each sum of the set, ``|`` unites two sets. With replica A, which takes 2 or 4, and replica
+    B, which takes 3, either of them or nothing:
+
+        nobody          {0}                     0b1
+        A takes part    {2, 4}                  0b10100     = 0b1 << 2 | 0b1 << 4
+        or not          {0, 2, 4}               0b10101
+        B takes part    {3, 5, 7}               0b10101000  = 0b10101 << 3
+        or not          {0, 2, 3, 4, 5, 7}      0b10111101
+
+    So 6 samples cannot be dealt and 5 can. Who takes what is found backwards: 5 is no sum without
+    B, so B takes the smallest share that leaves a sum of the others, here 3, and A the 2 that are
+    left.
+
+    How many take part is kept in the same number, as the digit above: bit ``k * width + n`` stands
+    for k replicas with n samples together, and ``width`` is beyond all sums, so nothing is carried.
+    """
+    width = _width(upper)
+    used = np.flatnonzero(upper).tolist()
+    most = min(problem.most, len(used))
+    sets = [1]
     for r in used:
-        sums, more = reach[-1] << width + int(lows[r]), int((upper[r] - lows[r]) // units[r])
-        # shifts of half of what is missing, rounded up, add up to every number of units
-        while more:
-            sums, more = sums | sums << (more + 1) // 2 * int(units[r]), more // 2
-        reach.append(reach[-1] | sums)
-    at = next((at for k in counts if reach[-1] >> (at := k * width + batch) & 1), 0)
+        sums = _with_replica(problem, upper, sets[-1], r)
+        sets.append(sets[-1] | sums)
+
+    for k in range(problem.fewest, most + 1):
+        at = k * width + problem.batch
+        if _holds(sets[-1], at):
+            return _traced(problem, upper, sets, at)
+    return None
+
+
+def _width(upper: np.ndarray) -> int:
+    """Return the bits of a number of replicas: one for each sum that they can have."""
+    return int(upper.sum()) + 1
+
+
+def _holds(sums: int, at: int) -> bool:
+    """Return whether a set of sums holds one."""
+    return bool(sums >> at & 1)
+
+
+def _with_replica(problem: Problem, upper: np.ndarray, sums: int, r: int) -> int:
+    """Return the sums that a replica makes of those of the replicas before it by taking part.
+
+    Shifts of half of the units that are missing, rounded up, add up to every number of units: with
+    5 of them the shifts are 3, 1 and 1, which make 0 to 5.
+    """
+    low = int(problem.bounds.lows[r])
+    unit = int(problem.bounds.units[r])
+    sums = sums << (_width(upper) + low)
+    more = int(upper[r] - low) // unit
+    while more:
+        half = (more + 1) // 2
+        sums = sums | sums << (half * unit)
+        more = more // 2
+    return sums
+
+
+def _traced(problem: Problem, upper: np.ndarray, sets: list[int], at: int) -> np.ndarray:
+    """Return the shares behind the sum ``at`` of the last set, found from the last replica on."""
+    width = _width(upper)
+    used = np.flatnonzero(upper).tolist()
     shares = np.zeros_like(upper)
-    for r, before in zip(used[::-1], reach[-2::-1], strict=True) if at else ():
-        if not before >> at & 1:
-            fitting = range(width + int(lows[r]), width + int(upper[r]) + 1, int(units[r]))
-            taken = next(n for n in fitting if n <= at and before >> at - n & 1)
-            at, shares[r] = at - taken, taken - width
-    return shares if shares.any() else None
+    for r, before in zip(used[::-1], sets[-2::-1], strict=True):
+        if _holds(before, at):
+            continue  # the others have this sum without it
+        at -= width
+        share = int(problem.bounds.lows[r])
+        unit = int(problem.bounds.units[r])
+        while not _holds(before, at - share):
+            share += unit
+        shares[r] = share
+        at -= share
+    return shares

@@ -3,8 +3,18 @@
 import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+
+# No step is shorter, in seconds: a line through noisy points may go below 0 where it is extended.
+_SHORTEST = 1e-9
+# Samples that rounding may hide when the largest share is cut to a whole number.
+_HIDDEN = 1e-9
+# Standard error of a median over its median absolute deviation, times the root of the number:
+# 1.4826 turns that deviation into a normal one's standard deviation, 1.2533 that of a mean into a
+# median's.
+_MEDIAN_ERROR = 1.86
 
 
 @dataclass(frozen=True)
@@ -13,97 +23,246 @@ class SpeedModel:
 
     Below the first and above the last point the nearest line goes on. A falling measurement (noise)
     is replaced by the mean of the largest time before it and the smallest one after it.
+
+    Attributes:
+        batches: Local batches that were timed, rising, in samples.
+        seconds: Their step times, never falling: what was given, without its noise.
+        spread: Relative standard error of the times, 0 where they were not measured.
+
+    Raises:
+        ValueError: The batches do not rise, or there is not one time above 0 for each.
+
+    Example:
+        >>> SpeedModel((4, 8, 16), (1.0, 0.8, 2.0)).seconds
+        (0.9, 0.9, 2.0)
     """
 
-    batches: tuple[int, ...]  # local batches that were timed, rising, in samples
-    seconds: tuple[float, ...]  # their step times
-    spread: float = 0.0  # relative standard error of the times, 0 where they were not measured
+    batches: tuple[int, ...]
+    seconds: tuple[float, ...]
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
-        rising = self.batches and [0, *self.batches] == sorted({0, *self.batches})
-        if not rising or len(self.batches) != len(self.seconds) or min(self.seconds) <= 0:
-            got = f"`batches` is {self.batches} and `seconds` {self.seconds}"
-            raise ValueError(
-                f"{got}; allowed: batches that rise and are >= 1, and one time > 0 for each."
-            )
+        """Check the points, and make falling times rise."""
+        _check_points(self.batches, self.seconds)
         if sorted(self.seconds) != list(self.seconds):
-            above, below = (
-                np.maximum.accumulate(self.seconds),
-                np.minimum.accumulate(self.seconds[::-1])[::-1],
-            )
-            object.__setattr__(self, "seconds", tuple(((above + below) / 2).tolist()))
+            rising = _without_falls(self.seconds)
+            object.__setattr__(self, "seconds", rising)
 
     @classmethod
     def constant(cls, samples_per_second: float, overhead: float = 0.0) -> "SpeedModel":
-        """Return ``t(n) = overhead + n / samples_per_second``."""
-        return cls((1, 2), (overhead + 1 / samples_per_second, overhead + 2 / samples_per_second))
+        """Return ``t(n) = overhead + n / samples_per_second``.
+
+        Args:
+            samples_per_second: Speed of the replica.
+            overhead: Seconds of a step on any number of samples.
+        """
+        one = overhead + 1 / samples_per_second
+        two = overhead + 2 / samples_per_second
+        return cls(batches=(1, 2), seconds=(one, two))
 
     @classmethod
     def measured(cls, taken: Mapping[int, Sequence[float]]) -> "SpeedModel":
-        """Return the model through the median of the seconds taken by each batch."""
-        medians = {batch: float(np.median(taken[batch])) for batch in sorted(taken)}
-        return cls(tuple(medians), tuple(medians.values()), max(map(spread, taken.values())))
+        """Return the model through the median of the seconds taken by each batch.
+
+        Args:
+            taken: Seconds of the steps timed, by local batch.
+        """
+        batches = sorted(taken)
+        medians = [np.median(taken[batch]) for batch in batches]
+        seconds = [float(median) for median in medians]
+        widest = max(spread(times) for times in taken.values())
+        return cls(tuple(batches), tuple(seconds), widest)
 
     def time(self, batch: float) -> float:
-        """Return the seconds of a step on ``batch`` samples; none take no time."""
+        """Return the seconds of a step; no samples take no time.
+
+        Args:
+            batch: Samples of the step, or of a pass on average.
+        """
         if batch <= 0:
             return 0.0
         if len(self.batches) == 1:
             return self.seconds[0] * batch / self.batches[0]
-        i = min(max(bisect.bisect_left(self.batches, batch), 1), len(self.batches) - 1)
-        (n0, n1), (t0, t1) = self.batches[i - 1 : i + 1], self.seconds[i - 1 : i + 1]
-        return max(t0 + (t1 - t0) * (batch - n0) / (n1 - n0), 1e-9)
+        i = bisect.bisect_left(self.batches, batch)
+        i = min(max(i, 1), len(self.batches) - 1)
+        n0 = self.batches[i - 1]
+        t0 = self.seconds[i - 1]
+        width = self.batches[i] - n0
+        rise = self.seconds[i] - t0
+        seconds = t0 + rise * (batch - n0) / width
+        return max(seconds, _SHORTEST)
 
     def slowed(self, factor: float) -> "SpeedModel":
-        """Return the model of a device that needs ``factor`` times as long."""
-        return replace(self, seconds=tuple(factor * t for t in self.seconds))
+        """Return the model of a slower device.
+
+        Args:
+            factor: How many times as long it needs.
+        """
+        slower = [factor * t for t in self.seconds]
+        return replace(self, seconds=tuple(slower))
 
     def repeated(self, most: int, until: int) -> "SpeedModel":
-        """Return the model of steps on up to ``until`` samples in as few equal passes of at most ``most`` as do."""
+        """Return the model of steps in passes: no pass is larger than what fits, and all are equal.
+
+        A step on n samples takes ``k * time(n / k)`` in k passes, as few as do. The model has the
+        bends of every number of passes, and both ends of each, where it jumps.
+
+        Args:
+            most: Samples of a pass that fit.
+            until: Samples of a step up to which the model is asked for.
+        """
         points = {1: self.time(1)}
-        for k in range(1, -(-until // most) + 1):  # k passes
-            inner = {k * n for n in self.batches if (k - 1) * most < k * n < k * most}
-            points |= {
-                n: k * self.time(n / k) for n in sorted({(k - 1) * most + 1, *inner, k * most})
-            }
-        return replace(self, batches=tuple(points), seconds=tuple(points.values()))
+        passes_at_most = -(-until // most)
+        for passes in range(1, passes_at_most + 1):
+            fewer = (passes - 1) * most  # go through in a pass less
+            last = passes * most
+            bends = [passes * n for n in self.batches]
+            inner = [n for n in bends if fewer < n < last]
+            ends = {fewer + 1, last}
+            for samples in sorted(ends.union(inner)):
+                points[samples] = passes * self.time(samples / passes)
+        batches = tuple(points)
+        seconds = tuple(points.values())
+        return replace(self, batches=batches, seconds=seconds)
+
+
+def _check_points(batches: Sequence[int], seconds: Sequence[float]) -> None:
+    """Refuse points that are no curve."""
+    rising = batches and [0, *batches] == sorted({0, *batches})
+    if rising and len(batches) == len(seconds) and min(seconds) > 0:
+        return
+    got = f"`batches` is {batches} and `seconds` {seconds}"
+    allowed = "batches that rise and are >= 1, and one time > 0 for each"
+    raise ValueError(f"{got}; allowed: {allowed}.")
+
+
+def _without_falls(seconds: Sequence[float]) -> tuple[float, ...]:
+    """Return the mean of the largest time up to each point and the smallest one from it on."""
+    above = np.maximum.accumulate(seconds)
+    backwards = np.minimum.accumulate(seconds[::-1])
+    below = backwards[::-1]
+    means = (above + below) / 2
+    return tuple(means.tolist())
+
+
+class _Pieces(NamedTuple):
+    """Straight pieces of step models, ``(pieces,)`` each.
+
+    Attributes:
+        batch: Where a piece begins, in samples.
+        seconds: The step time there.
+        width: Samples from there to its end.
+        rise: Seconds from there to its end.
+    """
+
+    batch: np.ndarray
+    seconds: np.ndarray
+    width: np.ndarray
+    rise: np.ndarray
+
+
+class _Points(NamedTuple):
+    """The points of one model: samples and seconds."""
+
+    batches: tuple[int, ...]
+    seconds: tuple[float, ...]
+
+
+def _padded(model: SpeedModel, points: int) -> _Points:
+    """Return the points of a model, and more of its last line up to a number of them."""
+    first = model.batches[-1] + 1
+    missing = points - len(model.batches)
+    more = range(first, first + missing)
+    seconds = map(model.time, more)
+    return _Points((*model.batches, *more), (*model.seconds, *seconds))
 
 
 class Curves:
-    """The models of all replicas as arrays ``(replicas, points)``: 100,000 of them are looked up at once."""
+    """The models of all replicas as arrays: 100,000 of them are looked up at once.
+
+    Each model is cut into as many straight pieces as the one with most points has. The piece that a
+    share or a time lies on is the number of bends before it, so a look-up is a comparison with all
+    bends and one indexed read.
+
+    Args:
+        models: Step model of each replica, one at least.
+    """
 
     def __init__(self, models: Sequence[SpeedModel]) -> None:
-        most = max(2, *(len(model.batches) for model in models))
-        ends = [range(m.batches[-1] + 1, m.batches[-1] + 1 + most - len(m.batches)) for m in models]
-        batches = np.array(
-            [(*m.batches, *end) for m, end in zip(models, ends, strict=True)], dtype=np.float64
+        """Lay the pieces of all models one after the other."""
+        points = max(len(model.batches) for model in models)
+        points = max(points, 2)
+        padded = [_padded(model, points) for model in models]
+        batches = np.array([model.batches for model in padded], dtype=np.float64)
+        seconds = np.array([model.seconds for model in padded])
+
+        self._bend_batches = batches[:, 1:-1]
+        self._bend_seconds = seconds[:, 1:-1]
+        pieces = _Pieces(
+            batch=batches[:, :-1],
+            seconds=seconds[:, :-1],
+            width=np.diff(batches),
+            rise=np.diff(seconds),
         )
-        seconds = np.array(
-            [(*m.seconds, *map(m.time, end)) for m, end in zip(models, ends, strict=True)]
-        )
-        self.inner = batches[:, 1:-1], seconds[:, 1:-1]
-        self.pieces = np.stack(
-            [batches[:, :-1], seconds[:, :-1], np.diff(batches), np.diff(seconds)]
-        ).reshape(4, -1)
-        self.row = (most - 1) * np.arange(len(models))
+        # One array: a single read fetches all four numbers of a piece.
+        stacked = np.stack(pieces)  # (4, replicas, pieces)
+        self._pieces = stacked.reshape(4, -1)
+        self._first = (points - 1) * np.arange(len(models))  # piece of each replica
+
+    def _after(self, bends: np.ndarray) -> _Pieces:
+        """Return the piece of each replica that begins after so many of its bends."""
+        places = self._first + bends
+        found = self._pieces.take(places, axis=1)  # (4, replicas)
+        return _Pieces(*found)
 
     def time(self, shares: np.ndarray) -> np.ndarray:
-        """Return `SpeedModel.time` of each replica's share."""
-        n, t, dn, dt = self.pieces.take(self.row + (self.inner[0] < shares[:, None]).sum(1), axis=1)
-        return np.where(shares > 0, np.maximum(t + dt * (shares - n) / dn, 1e-9), 0.0)
+        """Return `SpeedModel.time` of each replica's share.
+
+        Args:
+            shares: Samples of each replica, ``(replicas,)``.
+
+        Returns:
+            Seconds, ``(replicas,)``.
+        """
+        passed = self._bend_batches < shares[:, None]
+        piece = self._after(passed.sum(1))
+        beyond = shares - piece.batch
+        seconds = piece.seconds + piece.rise * beyond / piece.width
+        seconds = np.maximum(seconds, _SHORTEST)
+        return np.where(shares > 0, seconds, 0.0)
 
     def largest(self, seconds: float, tops: np.ndarray) -> np.ndarray:
-        """Return the largest share in 0..top of each replica whose step takes at most ``seconds``."""
-        n, t, dn, dt = self.pieces.take(self.row + (self.inner[1] <= seconds).sum(1), axis=1)
+        """Return the largest share of each replica whose step takes at most ``seconds``.
+
+        Args:
+            seconds: Time that a step may take.
+            tops: Most samples of each replica, ``(replicas,)``.
+
+        Returns:
+            Whole numbers in 0..top, ``(replicas,)``.
+        """
+        passed = self._bend_seconds <= seconds
+        piece = self._after(passed.sum(1))
+        left = seconds - piece.seconds
         # a flat end: any share (0 / 0 too), or none
         with np.errstate(divide="ignore", invalid="ignore"):
-            shares = np.floor(n + dn * (seconds - t) / dt + 1e-9)  # what rounding hides
-        return np.where(np.isnan(shares), tops, np.clip(shares, 0, tops)).astype(np.int64)
+            reached = piece.batch + piece.width * left / piece.rise
+            whole = np.floor(reached + _HIDDEN)
+        inside = np.clip(whole, 0, tops)
+        largest = np.where(np.isnan(whole), tops, inside)
+        return largest.astype(np.int64)
 
 
 def spread(times: Sequence[float] | np.ndarray) -> float:
-    """Return the relative standard error of the median of ``times``, from their median absolute deviation."""
+    """Return the relative standard error of the median of times.
+
+    It is taken from the median absolute deviation, which a few long steps do not move.
+
+    Args:
+        times: Seconds of steps on one batch, ``(steps,)``.
+    """
     middle = np.median(times)
-    return float(
-        1.86 * np.median(np.abs(np.asarray(times) - middle)) / np.sqrt(len(times)) / middle
-    )
+    distances = np.abs(np.asarray(times) - middle)
+    deviation = np.median(distances)
+    error = _MEDIAN_ERROR * deviation / np.sqrt(len(times))
+    return float(error / middle)
