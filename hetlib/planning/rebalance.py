@@ -7,122 +7,284 @@ a window is sat out. The later half gives the new shares and has to confirm half
 decides on going back to the plan before, once, at a quarter of the cost.
 """
 
-from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import mul, truediv
-from typing import Any
+from typing import NamedTuple
 
-import torch
 import torch.distributed as dist
 
 from hetlib.balanced.sampler import deal
+from hetlib.planning.exchange import MESSAGE, Exchange, Shares
 from hetlib.planning.partition import partition
 from hetlib.planning.speed import SpeedModel
 
-# steps that the replicas tell each other about at a time; steps that are judged
-MESSAGE, WINDOWS = 5, (10, 40, 160)
+WINDOWS = (10, 40, 160)  # steps that are judged
 
 
-@dataclass
 class Rebalancer:
-    """Decides every five steps whether other shares are worth a change; every replica has one and all decide alike."""
+    """Decides every five steps whether other shares are worth a change.
 
-    models: Sequence[SpeedModel]  # step model of each replica
-    shares: tuple[int, ...]  # local batches, each >= 1
-    caps: Sequence[int | None] | None = None  # most samples of each replica
-    # loss a step not worth a change, in compute phases of the best plan at the usual speeds
-    band: float = 0.05
-    cost: float = 10.0  # of a change, in such phases; a quarter of it to go back to the plan before
+    Every replica has one, and all decide alike, since all see the same times.
 
-    def __post_init__(self) -> None:
-        if len(self.models) != len(self.shares) or min(self.shares, default=0) < 1:
-            raise ValueError(
-                f"`shares` is {self.shares}; allowed is one >= 1 for each of {len(self.models)} models."
-            )
-        # Lists, one buffer, and nothing asked twice: in caches that a step left cold, ten calls of
-        # numpy take 0.2 ms.
-        self._time = lru_cache(
-            lambda shares: [m.time(max(n, 1)) for m, n in zip(self.models, shares, strict=True)]
-        )
-        self._rank, self._backend = lru_cache(dist.get_rank), lru_cache(dist.get_backend)
-        self._buffer = array("d", [0.0] * MESSAGE * len(self.shares))
-        self._shared = torch.frombuffer(self._buffer, dtype=torch.float64).view(MESSAGE, -1)
-        self._speeds = [
-            1 / seconds for seconds in self._time((sum(self.shares),) * len(self.shares))
-        ]
-        self._best([1.0] * len(self.shares))
-        self._own, self._sent, self._before = list[Any](), tuple[Any, ...](), tuple[int, ...]()
-        self._ratios = list[list[float]]()  # observed / modelled seconds, (steps, replicas)
+    Args:
+        models: Step model of each replica.
+        shares: Local batches, each >= 1.
+        caps: Most samples of each replica; ``None`` is no cap.
+        band: Loss a step that is not worth a change, in compute phases of the best plan at the
+            usual speeds.
+        cost: Of a change, in such phases; a quarter of it to go back to the plan before.
 
-    def observe(self, counts: Sequence[tuple[int, ...]], seconds: Any) -> tuple[int, ...] | None:
-        """Take in a message, samples and compute seconds ``(steps, replicas)``; return new shares where they pay."""
-        if len(self._ratios) >= 2 * WINDOWS[-1]:
-            del self._ratios[: -WINDOWS[-1]]
-        self._ratios += [
-            [*map(truediv, row, self._time(n))] for n, row in zip(counts, seconds, strict=True)
-        ]
-        phase = self._ideal(self._median(seen := len(self._ratios), MESSAGE))
-        for window in (w for w in WINDOWS if seen >= w and seen % (w // 2) == 0):
-            whole, least, cost = self._median(window), self.band * phase, self.cost * phase / window
-            lost = self._step(whole, self.shares) - self._ideal(whole) > least + cost
-            late = self._median(window // 2) if lost or self._before else ()
-            if (
-                self._before
-                and self._step(late, self.shares) - self._step(late, self._before)
-                > least + cost / 4
-            ):
-                return self._begin(self._before, ())
-            if lost:
-                shares = self._best(late)
-                if self._step(late, self.shares) - self._step(late, shares) > least + cost / 2:
-                    return self._begin(shares, self.shares)
-        return None
+    Raises:
+        ValueError: There is not one share >= 1 for each model.
 
-    def _begin(self, shares: tuple[int, ...], before: tuple[int, ...]) -> tuple[int, ...]:
-        self.shares, self._before, self._ratios = shares, before, []
-        return shares
+    Example:
+        >>> rebalancer = Rebalancer(models, plan.shares)  # on every replica
+        >>> changed = rebalancer.exchange(counts, seconds)  # after each backward pass
+        >>> if changed:
+        ...     sampler.replan(changed)
+    """
 
-    def _median(self, steps: int, every: int = 1) -> list[float]:
-        return [
-            sorted(ratios)[len(ratios) // 2]
-            for ratios in zip(*self._ratios[-steps::every], strict=True)
-        ]
+    def __init__(
+        self,
+        models: Sequence[SpeedModel],
+        shares: Shares,
+        caps: Sequence[int | None] | None = None,
+        band: float = 0.05,
+        cost: float = 10.0,
+    ) -> None:
+        """Plan for the models as they are, without a plan to go back to."""
+        if len(models) != len(shares) or min(shares, default=0) < 1:
+            allowed = f"allowed is one >= 1 for each of {len(models)} models"
+            raise ValueError(f"`shares` is {shares}; {allowed}.")
+        self.models = models
+        self.caps = caps
+        self.band = band
+        self.cost = cost
+        self._fleet = Fleet(models, sum(shares), caps)
+        self._history = History()
+        self._exchange = Exchange(len(shares))
+        best = self._fleet.best([1.0] * len(shares))
+        self._plan = Plan(shares=shares, before=(), work=best.work)
 
-    def _step(self, factors: Sequence[float], shares: tuple[int, ...]) -> float:
-        return max(map(mul, factors, self._time(shares)))
-
-    def _ideal(self, factors: Sequence[float]) -> float:
-        return self._work / sum(map(truediv, self._speeds, factors))
-
-    def _best(self, factors: Sequence[float]) -> tuple[int, ...]:
-        plan = partition(
-            [*map(SpeedModel.slowed, self.models, factors)], sum(self.shares), caps=self.caps
-        )
-        self._work = plan.step * sum(map(truediv, self._speeds, factors))
-        # no work would show no recovery
-        return deal(plan.global_batch, [max(n, 1) for n in plan.shares])
+    @property
+    def shares(self) -> Shares:
+        """Local batches of the plan that holds now."""
+        return self._plan.shares
 
     def exchange(
-        self, counts: Sequence[int], seconds: float, group: Any = None
-    ) -> tuple[int, ...] | None:
-        """After a backward pass: note the seconds computed, send them every fifth time, `observe` all the next time."""
-        self._own.append((tuple(counts), seconds))
-        if len(self._own) == 1 and self._sent:
-            self._sent[2].wait()
-            return self.observe(self._sent[0], self._sent[1].tolist())
-        if len(self._own) == MESSAGE:
-            (steps, own), rank, ranks = (
-                zip(*self._own, strict=True),
-                self._rank(group),
-                range(len(counts)),
-            )
-            self._buffer[:] = array(
-                "d", [value if r == rank else 0.0 for value in own for r in ranks]
-            )
-            sent = self._shared.to({"nccl": "cuda"}.get(self._backend(group), "cpu"))
-            # called directly: dist.all_reduce takes longer
-            everyone: Any = group or dist.group.WORLD
-            self._sent, self._own = (steps, sent, everyone.allreduce([sent])), []
-        return None
+        self, counts: Sequence[int], seconds: float, group: dist.ProcessGroup | None = None
+    ) -> Shares | None:
+        """Tell the others this replica's compute time and learn theirs; call it every step.
+
+        Args:
+            counts: Samples of each replica in this step.
+            seconds: That this replica computed for, up to the end of its backward pass.
+            group: Processes that train; ``None`` is all.
+
+        Returns:
+            New shares where they pay, else ``None``. All replicas get them in the same step: the
+            one after each fifth.
+        """
+        message = self._exchange.step(tuple(counts), seconds, group)
+        if message is None:
+            return None
+        return self.observe(message.counts, message.seconds)
+
+    def observe(
+        self, counts: Sequence[Shares], seconds: Sequence[Sequence[float]]
+    ) -> Shares | None:
+        """Take in a message, and decide.
+
+        Args:
+            counts: Samples of each replica, ``(steps, replicas)``.
+            seconds: That it computed for, ``(steps, replicas)``.
+
+        Returns:
+            New shares where they pay, else ``None``.
+        """
+        ratios = []
+        for samples, observed in zip(counts, seconds, strict=True):
+            modelled = self._fleet.times(samples)
+            ratios.append([*map(truediv, observed, modelled)])
+        self._history.add(ratios)
+
+        before = self._plan.shares
+        self._plan = decide(
+            plan=self._plan,
+            fleet=self._fleet,
+            history=self._history,
+            band=self.band,
+            cost=self.cost,
+        )
+        if self._plan.shares == before:
+            return None
+        self._history.clear()
+        return self._plan.shares
+
+
+class Plan(NamedTuple):
+    """What a decision starts from, and ends with.
+
+    Attributes:
+        shares: Local batches that hold.
+        before: Those of the plan before; () where there is no way back.
+        work: Of the best plan that was looked for last, see `Fleet.ideal`.
+    """
+
+    shares: Shares
+    before: Shares
+    work: float
+
+
+class Best(NamedTuple):
+    """The best plan at some speeds: its local batches, and its work, see `Fleet.ideal`."""
+
+    shares: Shares
+    work: float
+
+
+class History:
+    """Observed over modelled compute time of each replica, in the steps since the plan changed."""
+
+    def __init__(self) -> None:
+        """Begin without a step."""
+        self._ratios: list[list[float]] = []  # (steps, replicas)
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return len(self._ratios)
+
+    def add(self, ratios: Sequence[list[float]]) -> None:
+        """Append steps, ``(steps, replicas)``; those before the longest window go now and then."""
+        longest = WINDOWS[-1]
+        if len(self._ratios) >= 2 * longest:
+            del self._ratios[:-longest]
+        self._ratios += ratios
+
+    def clear(self) -> None:
+        """Forget all steps: they ran by another plan."""
+        self._ratios = []
+
+    def medians(self, steps: int, every: int = 1) -> list[float]:
+        """Return the median of each replica over the last steps, of which each n-th counts."""
+        latest = self._ratios[-steps::every]
+        middle = len(latest) // 2
+        return [sorted(ratios)[middle] for ratios in zip(*latest, strict=True)]
+
+
+class Fleet:
+    """The replicas as they were measured, and what they would do if each were slower by a factor.
+
+    Args:
+        models: Step model of each replica.
+        batch: Samples a step over all replicas.
+        caps: Most samples of each replica.
+    """
+
+    def __init__(
+        self, models: Sequence[SpeedModel], batch: int, caps: Sequence[int | None] | None
+    ) -> None:
+        """Model the speed of each replica with the whole batch."""
+        self.models = models
+        self.batch = batch
+        self.caps = caps
+        # A step asks for the same few shares again: nothing is computed twice.
+        self.times = lru_cache(partial(modelled_times, models))
+        whole = (batch,) * len(models)
+        self.speeds = [1 / seconds for seconds in self.times(whole)]
+
+    def step(self, factors: Sequence[float], shares: Shares) -> float:
+        """Return the compute phase of a step with these shares, in seconds."""
+        seconds: float = max(map(mul, factors, self.times(shares)))
+        return seconds
+
+    def ideal(self, factors: Sequence[float], work: float) -> float:
+        """Return the compute phase of the best plan, in seconds, without looking for it.
+
+        It is the work over the sum of the speeds, where a plan's work is its step times the sum of
+        the speeds that it was made for.
+        """
+        return work / self._speed(factors)
+
+    def best(self, factors: Sequence[float]) -> Best:
+        """Return the best plan; each replica keeps a sample, as no work would show no recovery."""
+        slowed = [*map(SpeedModel.slowed, self.models, factors)]
+        plan = partition(slowed, self.batch, caps=self.caps)
+        work = plan.step * self._speed(factors)
+        wanted = [max(n, 1) for n in plan.shares]
+        return Best(deal(plan.global_batch, wanted), work)
+
+    def _speed(self, factors: Sequence[float]) -> float:
+        """Return the sum of the replicas' speeds."""
+        total: float = sum(map(truediv, self.speeds, factors))
+        return total
+
+
+def modelled_times(models: Sequence[SpeedModel], shares: Shares) -> list[float]:
+    """Return the compute time of each replica with its share, in seconds.
+
+    A replica without samples in a short step is taken to have one: its time is divided by this.
+    """
+    return [model.time(max(n, 1)) for model, n in zip(models, shares, strict=True)]
+
+
+def decide(*, plan: Plan, fleet: Fleet, history: History, band: float, cost: float) -> Plan:
+    """Return the plan for the next steps: one with other shares where they pay.
+
+    Args:
+        plan: What holds.
+        fleet: The replicas.
+        history: Of the steps by this plan.
+        band: Loss a step that is not worth a change, in usual compute phases of the best plan.
+        cost: Of a change, in such phases.
+    """
+    seen = len(history)
+    usual = fleet.ideal(history.medians(seen, MESSAGE), plan.work)
+    for window in WINDOWS:
+        if seen < window or seen % (window // 2):
+            continue
+        found = judge(
+            plan=plan,
+            fleet=fleet,
+            history=history,
+            window=window,
+            least=band * usual,
+            cost=cost * usual / window,
+        )
+        if found.shares != plan.shares:
+            return found
+        plan = found
+    return plan
+
+
+def judge(
+    *, plan: Plan, fleet: Fleet, history: History, window: int, least: float, cost: float
+) -> Plan:
+    """Return the plan that the last steps ask for, or the one that holds.
+
+    Args:
+        plan: What holds.
+        fleet: The replicas.
+        history: Of the steps by this plan.
+        window: Number of steps that are judged.
+        least: Loss a step that is not worth a change, in seconds.
+        cost: Of a change, in seconds for each step of the window.
+    """
+    whole = history.medians(window)
+    lost = fleet.step(whole, plan.shares) - fleet.ideal(whole, plan.work)
+    pays = lost > least + cost
+    if not pays and not plan.before:
+        return plan
+
+    late = history.medians(window // 2)
+    now = fleet.step(late, plan.shares)
+    if plan.before and now - fleet.step(late, plan.before) > least + cost / 4:
+        return Plan(shares=plan.before, before=(), work=plan.work)
+    if not pays:
+        return plan
+
+    best = fleet.best(late)
+    if now - fleet.step(late, best.shares) > least + cost / 2:
+        return Plan(shares=best.shares, before=plan.shares, work=best.work)
+    return plan._replace(work=best.work)
