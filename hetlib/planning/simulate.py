@@ -13,10 +13,26 @@ import numpy as np
 
 from hetlib.planning.speed import SpeedModel
 
+_DRAWS = 2**20  # at a time: some MB, however many steps and replicas there are
+
 
 def ring_all_reduce(size: float, bandwidth: float, latency: float = 0.0) -> Callable[[int], float]:
-    """Return seconds as a function of k: 2 (k - 1) (size / k / bandwidth + latency), of bytes, bytes/s and seconds."""
-    return lambda k: 2 * (k - 1) * (size / k / bandwidth + latency)
+    """Return the time of a ring all-reduce: 2 (k - 1) (size / k / bandwidth + latency).
+
+    Args:
+        size: Bytes that are summed over all replicas.
+        bandwidth: Bytes per second of each link.
+        latency: Seconds of a message without content.
+
+    Returns:
+        A function of the number of replicas k, in seconds.
+    """
+
+    def seconds(replicas: int) -> float:
+        messages = 2 * (replicas - 1)
+        return messages * (size / replicas / bandwidth + latency)
+
+    return seconds
 
 
 def simulate(
@@ -29,28 +45,49 @@ def simulate(
     communication: Callable[[int], float] | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Return the modelled seconds of each step, ``(steps,)``, of replicas with these step models and samples.
+    """Model the seconds of each step of replicas with these step models and samples.
 
-    ``straggler`` is the mean delay over the compute time (shifted exponential: Lee et al., arXiv
-    1512.02673).
+    Args:
+        models: Step model of each replica.
+        shares: Samples of each replica; one without any neither computes nor communicates.
+        steps: How many are drawn.
+        overlap: Fraction of the compute phase, at its end, beside which communication is hidden.
+        straggler: Mean delay over the compute time (shifted exponential: Lee et al., arXiv
+            1512.02673).
+        communication: Seconds that k active replicas communicate for.
+        seed: Of the draws.
+
+    Returns:
+        Seconds of each step, ``(steps,)``.
+
+    Raises:
+        ValueError: There is not one share for each model or none above 0, or a number is out of
+            range.
     """
-    if (
-        len(models) != len(shares)
-        or max(shares, default=0) <= 0
-        or steps < 1
-        or not 0 <= overlap <= 1
-        or straggler < 0
-    ):
+    unlike = len(models) != len(shares) or max(shares, default=0) <= 0
+    if unlike or _out_of_range(steps, overlap, straggler):
         got = f"{len(models)} models, {len(shares)} `shares`, {steps=}, {overlap=}, {straggler=}"
-        raise ValueError(
-            f"got {got}; allowed: a share for each model, not all 0; >= 1, 0..1, >= 0."
-        )
-    times = np.array([model.time(n) for model, n in zip(models, shares, strict=True) if n > 0])
-    cost = communication(len(times)) if communication and len(times) > 1 else 0.0
-    rng, compute = np.random.default_rng(seed), np.empty(steps)
-    # views of some MB of draws each
-    for part in np.array_split(compute, min(steps, 1 + steps * len(times) // 2**20)):
-        part[:] = (times * (1 + straggler * rng.standard_exponential((len(part), len(times))))).max(
-            axis=1
-        )
-    return compute + np.maximum(cost - overlap * compute, 0)
+        allowed = "a share for each model, not all 0; >= 1, 0..1, >= 0"
+        raise ValueError(f"got {got}; allowed: {allowed}.")
+
+    seconds = [model.time(n) for model, n in zip(models, shares, strict=True) if n > 0]
+    times = np.array(seconds)
+    replicas = len(times)
+    cost = 0.0
+    if communication and replicas > 1:
+        cost = communication(replicas)
+
+    rng = np.random.default_rng(seed)
+    compute = np.empty(steps)
+    parts = 1 + steps * replicas // _DRAWS
+    for part in np.array_split(compute, min(steps, parts)):  # views
+        drawn = rng.standard_exponential((len(part), replicas))
+        delayed = times * (1 + straggler * drawn)
+        part[:] = delayed.max(axis=1)
+    visible = np.maximum(cost - overlap * compute, 0)
+    return compute + visible
+
+
+def _out_of_range(steps: int, overlap: float, straggler: float) -> bool:
+    """Return whether a number is none that can be simulated."""
+    return steps < 1 or not 0 <= overlap <= 1 or straggler < 0
