@@ -11,12 +11,14 @@ from torch.nn.parallel import DistributedDataParallel
 import hetlib
 from tests.workers import flat_gradient, make_data, make_model
 
+Shares = tuple[int, ...]
+
 
 def gradients_with_replans(
     rank: int,
     samples: int,
-    shares: tuple[int, ...],
-    replans: dict[int, tuple[int, ...]],
+    shares: Shares,
+    replans: dict[int, Shares],
     ahead: int,
 ) -> tuple[list[np.ndarray], list[int]]:
     """Train an epoch, replanning after given numbers of steps; return gradients and local batches.
@@ -26,16 +28,23 @@ def gradients_with_replans(
     """
     images, labels = make_data(samples, 0)
     sampler = hetlib.BalancedSampler(samples, shares, seed=0)
-    model = hetlib.balance(DistributedDataParallel(make_model(0)), sampler)
-    reader, read = iter(sampler), deque[list[int]]()
+    wrapped = DistributedDataParallel(make_model(0))
+    model = hetlib.balance(wrapped, sampler)
+    reader = iter(sampler)
+    read = deque[list[int]]()
     gradients: list[np.ndarray] = []
     sizes: list[int] = []
     while len(gradients) < len(sampler):
-        while len(read) <= ahead and (indices := next(reader, None)) is not None:
+        while len(read) <= ahead:
+            indices = next(reader, None)
+            if indices is None:
+                break
             read.append(indices)
         batch = read.popleft()
-        F.cross_entropy(model(images[batch]), labels[batch]).backward()
-        gradients.append(flat_gradient(model.module).numpy().copy())
+        loss = F.cross_entropy(model(images[batch]), labels[batch])
+        loss.backward()
+        gradient = flat_gradient(model.module)
+        gradients.append(gradient.numpy().copy())
         sizes.append(len(batch))
         model.zero_grad()
         if len(gradients) in replans:
@@ -43,18 +52,28 @@ def gradients_with_replans(
     return gradients, sizes
 
 
+class Watched(hetlib.Rebalancer):
+    """Keeps what it observes."""
+
+    def __init__(self, shares: Shares) -> None:
+        models = [hetlib.SpeedModel.constant(1000.0)] * len(shares)
+        super().__init__(models, shares)
+        self.seen: list[list[float]] = []
+
+    def observe(self, counts, seconds):
+        self.seen.extend(seconds)
+        return super().observe(counts, seconds)
+
+
 def exchanged(
-    rank: int, seconds: list[list[float]], shares: tuple[int, ...]
-) -> tuple[list, list[list[float]]]:
-    """Feed this replica's own column of ``seconds``; return what it decided and what it observed."""
-    models = [hetlib.SpeedModel.constant(1000.0)] * len(shares)
-    rebalancer = hetlib.Rebalancer(models, shares)
-    seen: list[list[float]] = []
-    observe = rebalancer.observe
-    rebalancer.observe = lambda counts, values: (seen.extend(values), observe(counts, values))[1]  # type: ignore[method-assign]
+    rank: int, seconds: list[list[float]], shares: Shares
+) -> tuple[list[Shares | None], list[list[float]]]:
+    """Feed this replica's own column of seconds; return what it decided and observed."""
+    rebalancer = Watched(shares)
     decided = []
     for row in seconds:
-        decided.append(rebalancer.exchange(rebalancer.shares, row[rank]))
+        changed = rebalancer.exchange(rebalancer.shares, row[rank])
+        decided.append(changed)
         time.sleep(0.001 * rank)
     torch.distributed.barrier()
-    return decided, seen
+    return decided, rebalancer.seen

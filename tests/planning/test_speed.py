@@ -1,0 +1,106 @@
+"""Step models: what they make of measured times, and many of them at once."""
+
+import numpy as np
+import pytest
+
+from hetlib.planning.speed import Curves, SpeedModel, spread
+from hetlib.planning.timing import batches_to_time, time_step
+from tests.planning.models import random_model
+
+
+def test_a_share_beyond_a_cap_goes_through_in_several_passes():
+    rng = np.random.default_rng(3)
+    compared = 0
+    for _ in range(50):
+        model = random_model(rng)
+        most = int(rng.integers(1, 12))
+        samples = range(1, 61)
+        passes = [-(-n // most) for n in samples]
+        direct = [k * model.time(n / k) for n, k in zip(samples, passes, strict=True)]
+        # else it is smoothed, as every step model
+        if direct == sorted(direct) and model.time(1) > 1e-8:
+            repeated = model.repeated(most, 60)
+            found = [repeated.time(n) for n in samples]
+            assert found == pytest.approx(direct, rel=1e-12)
+            compared += 1
+    assert compared > 15
+
+
+def test_curves_are_the_models_at_once():
+    rng = np.random.default_rng(1)
+    models = [random_model(rng) for _ in range(40)]
+    models.append(SpeedModel((4,), (0.5,)))
+    shares = rng.integers(0, 40, len(models))
+    times = [m.time(n) for m, n in zip(models, shares, strict=True)]
+    curves = Curves(models)
+    assert np.allclose(curves.time(shares), times, rtol=1e-12)
+    tops = np.full(len(models), 30)
+    for seconds in (1e-3, 0.5, 2.0, 4.0):
+        expected = [largest(model, seconds, 30) for model in models]
+        assert curves.largest(seconds, tops).tolist() == expected
+
+
+def largest(model, seconds, top):
+    limit = seconds * (1 + 1e-12)
+    return max(n for n in range(top + 1) if model.time(n) <= limit)
+
+
+def test_speed_model_is_monotone_and_extends_its_ends():
+    model = SpeedModel((4, 8, 16), (1.0, 0.8, 2.0))
+    assert model.seconds == (0.9, 0.9, 2.0)
+    assert model.time(0) == 0
+    assert model.time(24) == pytest.approx(3.1)
+    one_point = SpeedModel((1,), (0.5,))
+    assert one_point.time(3) == 1.5  # in proportion
+    measured = SpeedModel.measured({8: [3.0, 2.0, 2.5], 4: [1.0]})
+    assert measured == SpeedModel((4, 8), (1.0, 2.5), spread([3.0, 2.0, 2.5]))
+
+
+@pytest.mark.parametrize("samples", [0, -1, 1])
+def test_the_ends_of_a_model_are_never_below_nothing(samples):
+    steep = SpeedModel((8, 9), (1.0, 2.0))  # its first line is below 0 up to 7 samples
+    expected = 0.0
+    if samples > 0:
+        expected = 1e-9
+    found = Curves([steep]).time(np.array([samples]))
+    assert found.tolist() == [expected]
+    assert steep.time(samples) == expected
+
+
+def test_the_spread_is_a_small_part_of_the_median():
+    assert spread([1.0, 1.0, 1.0]) == 0
+    assert 0 < spread([1.0, 1.1, 0.9, 1.2]) < 0.15
+
+
+def test_wrong_speed_models_are_refused():
+    wrong = [
+        ((), ()),
+        ((4, 8), (1.0,)),
+        ((4, 4), (1.0, 1.0)),
+        ((1, 2), (0.0, 1.0)),
+    ]
+    for batches, seconds in wrong:
+        with pytest.raises(ValueError, match=r"batches|times|one time"):
+            SpeedModel(batches, seconds)
+
+
+def test_time_step_returns_a_time_for_every_batch():
+    calls = []
+
+    def step(batch):
+        calls.append(batch)
+        return batch / 100
+
+    times = {}
+    time_step(step, (2, 4, 8), 0.1, times)
+    # a turn on 8 is beyond the budget
+    assert times.keys() == {2, 4}
+    assert set(times[2]) == {0.02}
+    assert set(times[4]) == {0.04}
+    assert calls[:4] == [2, 2, 4, 4]
+    assert calls[4:8] == [2] * 4
+    assert calls[8:12] == [4] * 4
+    assert batches_to_time(128, 2) == [8, 16, 32, 64, 128]
+    assert batches_to_time(128, 2, 50) == [12, 25, 50]
+    assert batches_to_time(1, 2) == [1]
+    assert batches_to_time(128, 2, 1) == [1]
