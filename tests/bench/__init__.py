@@ -11,12 +11,22 @@ __all__ = ["Row"]
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure: the median ``value`` of ``runs`` runs and its interval ``low``..``high``."""
+    """One measured figure: the median of some runs and its interval.
+
+    Attributes:
+        name: What was measured.
+        value: The median.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        runs: How many there were.
+        goal: In words, e.g. "<= 0.75"; empty where there is none.
+        holds: Whether the median meets it; ``None`` where there is none.
+    """
 
     name: str
     value: float
     low: float
     high: float
     runs: int
-    goal: str = ""  # in words, e.g. "<= 0.75"; empty where there is none
+    goal: str = ""
     holds: bool | None = None

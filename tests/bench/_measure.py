@@ -1,16 +1,28 @@
 """What the benchmark groups share: medians of paired runs and their intervals."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from tests.bench import Row
 
 __all__ = ["row"]
 
+# Half of the 95 % interval of a binomial(n, 1/2), over the root of n: 1.96 standard deviations.
+_REACH = 0.98
+
 
 def row(
-    name: str, values: list[float], *, at_most: float | None = None, within: float | None = None
+    name: str,
+    values: Sequence[float],
+    *,
+    at_most: float | None = None,
+    within: float | None = None,
 ) -> Row:
-    """Return the median of paired ratios with a 95 % interval of the median (binomial, from order statistics).
+    """Return the median of paired ratios with a 95 % interval of the median.
+
+    The interval is binomial, from order statistics.
 
     Args:
         name: What was measured.
@@ -19,16 +31,22 @@ def row(
         within: Goal for the median's distance from 1.
     """
     ordered = np.sort(values)
-    n = len(ordered)
-    reach = 0.98 * np.sqrt(n)  # 1.96 standard deviations of a binomial(n, 1/2)
-    low, high = (
-        ordered[max(int(np.floor(n / 2 - reach)), 0)],
-        ordered[min(int(np.ceil(n / 2 + reach)), n - 1)],
-    )
+    runs = len(ordered)
+    middle = runs / 2
+    reach = _REACH * np.sqrt(runs)
+    first = max(int(np.floor(middle - reach)), 0)
+    last = min(int(np.ceil(middle + reach)), runs - 1)
     median = float(np.median(ordered))
-    goal, holds = "", None
+    found = Row(
+        name=name,
+        value=median,
+        low=float(ordered[first]),
+        high=float(ordered[last]),
+        runs=runs,
+    )
     if at_most is not None:
-        goal, holds = f"<= {at_most:g}", median <= at_most
+        found = replace(found, goal=f"<= {at_most:g}", holds=median <= at_most)
     if within is not None:
-        goal, holds = f"1 +- {within:g}", abs(median - 1) <= within
-    return Row(name, median, float(low), float(high), n, goal, holds)
+        close = abs(median - 1) <= within
+        found = replace(found, goal=f"1 +- {within:g}", holds=close)
+    return found

@@ -23,7 +23,8 @@ ROUNDS = 6
 
 def all_reduce(rank: int, numbers: int) -> float:
     """Return the median seconds of an all-reduce of float32 numbers."""
-    data, taken = torch.zeros(numbers), []
+    data = torch.zeros(numbers)
+    taken = []
     for _ in range(40):
         dist.barrier()
         begin = time.perf_counter()
@@ -32,24 +33,41 @@ def all_reduce(rank: int, numbers: int) -> float:
     return float(np.median(taken[5:]))
 
 
+def parameters_of(model: str) -> int:
+    """Return the numbers that an all-reduce of the gradients sums."""
+    network = build_model(model, bands=13, classes=8, size=16)
+    return sum(p.numel() for p in network.parameters())
+
+
+def modelled_step(models: list[hetlib.SpeedModel], record: hetlib.RunRecord, cost: float) -> float:
+    """Return the seconds of the one step that a simulation without stragglers has."""
+    steps = simulate(models, record.shares, 1, communication=lambda _: cost)
+    return float(steps[0])
+
+
 def run() -> list[Row]:
     """Return simulated over measured median step times, for equal shares and for balanced ones."""
-    options = {"per_class": 300, "split_by": "blocks"}
     experiment = hetlib.Experiment(
-        max_steps=60, epochs=40, evaluate_every=0, dataset_options=options
+        max_steps=60,
+        epochs=40,
+        evaluate_every=0,
+        dataset_options={"per_class": 300, "split_by": "blocks"},
     )
-    sent = sum(
-        p.numel() for p in build_model(experiment.model, bands=13, classes=8, size=16).parameters()
-    )
+    sent = parameters_of(experiment.model)
     ratios: dict[str, list[float]] = {"equal": [], "balanced": []}
-    with hetlib.Replicas(hetlib.Platform.emulated(SLOWDOWNS)) as replicas:
+    platform = hetlib.Platform.emulated(SLOWDOWNS)
+    with hetlib.Replicas(platform) as replicas:
         for _ in range(ROUNDS):
             models = hetlib.measure(experiment, replicas)
             plan = hetlib.partition(models, experiment.global_batch)
             cost = max(replicas.run(all_reduce, sent))
-            for name, found in ratios.items():
-                record = hetlib.train(replace(experiment, strategy=name), replicas, plan_with=plan)
-                steps = simulate(models, record.shares, 1, communication=lambda _, cost=cost: cost)
-                found.append(float(steps[0] / np.median(record.step_seconds[5:])))
-    title = "two replicas, slow-down 4, simulated / measured step"
-    return [row(f"{title}: {name}", found, within=0.15) for name, found in ratios.items()]
+            for strategy, found in ratios.items():
+                chosen = replace(experiment, strategy=strategy)
+                record = hetlib.train(chosen, replicas, plan_with=plan)
+                measured = np.median(record.step_seconds[5:])
+                found.append(float(modelled_step(models, record, cost) / measured))
+    rows = []
+    for strategy, found in ratios.items():
+        title = f"two replicas, slow-down 4, simulated / measured step: {strategy}"
+        rows.append(row(title, found, within=0.15))
+    return rows

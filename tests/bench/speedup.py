@@ -1,4 +1,4 @@
-"""Is the plan as fast as the best of a sweep of splits, and never slower than the fast replica alone?
+"""Is the plan as fast as the best of a sweep of splits, and never slower than the fast one alone?
 
 Two emulated replicas. All splits in steps of B/32, from the fast replica alone to half as much
 again for the slow one as its speed calls for, are trained in turns, and then two more around the
@@ -9,6 +9,7 @@ and that one are then trained in turns again, and those runs alone give their ra
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,101 +18,137 @@ from tests.bench import Row
 from tests.bench._measure import row
 from tests.bench.prediction import experiment, step_of
 
-CASES = (("smallcnn", 16, 4, 16), ("resnet18", 16, 2, 7))  # model, pixels, turns, steps of each
+Shares: TypeAlias = tuple[int, ...]
+Train: TypeAlias = Callable[[Shares], float]
+Splits: TypeAlias = Mapping[str, Shares]
+Times: TypeAlias = Mapping[str, np.ndarray]
+
+
+class Case(NamedTuple):
+    """What is trained: a model, its pixels, the turns of the sweep, and the steps of each."""
+
+    model: str
+    size: int
+    turns: int
+    steps: int
+
+
+CASES = (
+    Case("smallcnn", 16, 4, 16),
+    Case("resnet18", 16, 2, 7),
+)
 SLOWDOWNS = (2, 4, 8, 50)
+STEEPEST = 50  # with the first case alone
 BATCH = 128
 STEP = BATCH // 32  # samples of the slow replica from one split of the sweep to the next
 PAIRS = 8  # turns of the plan and the best other split
 
 
-def splits_of(chosen: tuple[int, ...], slowdown: float) -> dict[str, tuple[int, ...]]:
-    """Return the plan's split, equal shares, and those of the sweep that are others, by the slow replica's samples."""
+def splits_of(chosen: Shares, slowdown: float) -> dict[str, Shares]:
+    """Return the plan's split, equal shares, and those of the sweep that are others.
+
+    Those of the sweep go by the slow replica's samples.
+    """
     most = 1.5 * BATCH / (1 + slowdown) + STEP
-    swept = {
-        f"{slow}": (BATCH - slow, slow)
-        for slow in range(0, int(most) + 1, STEP)
-        if BATCH - slow != chosen[0]
-    }
-    return {"plan": chosen, "equal": (BATCH // 2, BATCH // 2)} | swept
+    splits = {"plan": chosen, "equal": (BATCH // 2, BATCH // 2)}
+    for slow in range(0, int(most) + 1, STEP):
+        fast = BATCH - slow
+        if fast != chosen[0]:
+            splits[str(slow)] = (fast, slow)
+    return splits
 
 
-def step_with(
-    replicas: hetlib.Replicas, model: str, size: int, each: int, shares: tuple[int, ...]
-) -> float:
+def step_with(replicas: hetlib.Replicas, case: Case, shares: Shares) -> float:
     """Return the median step of one run, in seconds."""
-    return step_of(
-        hetlib.train(experiment(model, size, BATCH, shares=shares, max_steps=each), replicas)
+    settings = experiment(
+        case.model,
+        case.size,
+        BATCH,
+        shares=shares,
+        max_steps=case.steps,
     )
+    record = hetlib.train(settings, replicas)
+    return step_of(record)
 
 
-def in_turns(
-    train: Callable[[tuple[int, ...]], float], splits: Mapping[str, tuple[int, ...]], turns: int
-) -> dict[str, np.ndarray]:
+def in_turns(train: Train, splits: Splits, turns: int) -> dict[str, np.ndarray]:
     """Return the median steps of each turn, by split; every other turn goes backwards."""
     found: dict[str, list[float]] = {name: [] for name in splits}
     for turn in range(turns):
-        for name in list(splits)[:: -1 if turn % 2 else 1]:
+        order = list(splits)
+        if turn % 2:
+            order.reverse()
+        for name in order:
             found[name].append(train(splits[name]))
     return {name: np.array(times) for name, times in found.items()}
 
 
-def best_of(splits: Mapping[str, tuple[int, ...]], times: Mapping[str, np.ndarray]) -> str:
+def best_of(splits: Splits, times: Times) -> str:
     """Return the name of the fastest split beside the plan."""
-    return min(splits.keys() - {"plan", "equal"}, key=lambda name: np.median(times[name]))
+    others = splits.keys() - {"plan", "equal"}
+    return min(others, key=lambda name: np.median(times[name]))
 
 
-def over_best(
-    train: Callable[[tuple[int, ...]], float],
-    splits: Mapping[str, tuple[int, ...]],
-    times: Mapping[str, np.ndarray],
-) -> tuple[str, list[float]]:
-    """Return the best split beside the plan, and the plan's step over its own in runs of their own."""
+def over_best(train: Train, splits: Splits, times: Times) -> tuple[str, list[float]]:
+    """Return the best split beside the plan, and the plan's step over its own in fresh runs."""
     best = best_of(splits, times)
-    again = in_turns(train, {"plan": splits["plan"], best: splits[best]}, PAIRS)
-    return best, list(again["plan"] / again[best])
+    pair = {"plan": splits["plan"], best: splits[best]}
+    again = in_turns(train, pair, PAIRS)
+    ratios = again["plan"] / again[best]
+    return best, list(ratios)
 
 
 def refined(
-    train: Callable[[tuple[int, ...]], float],
-    splits: Mapping[str, tuple[int, ...]],
-    times: Mapping[str, np.ndarray],
-    turns: int,
-) -> tuple[dict[str, tuple[int, ...]], dict[str, np.ndarray]]:
-    """Return the splits and times with those half a step around the best, which is timed again beside them."""
-    best = best_of(splits, times)
-    near = {
-        slow: (BATCH - slow, slow) for n in (-1, 0, 1) if (slow := int(best) + n * STEP // 2) >= 0
-    }
-    finer = {f"{slow}": shares for slow, shares in near.items() if shares != splits["plan"]}
-    return {**splits, **finer}, {**times, **in_turns(train, finer, turns)}
+    train: Train, splits: Splits, times: Times, turns: int
+) -> tuple[dict[str, Shares], dict[str, np.ndarray]]:
+    """Return the splits and times with those half a step around the best.
+
+    The best is timed again beside them.
+    """
+    best = int(best_of(splits, times))
+    finer = {}
+    for slow in (best - STEP // 2, best, best + STEP // 2):
+        shares = (BATCH - slow, slow)
+        if slow >= 0 and shares != splits["plan"]:
+            finer[str(slow)] = shares
+    again = in_turns(train, finer, turns)
+    return {**splits, **finer}, {**times, **again}
+
+
+def rows_of(replicas: hetlib.Replicas, case: Case, slowdown: float) -> list[Row]:
+    """Return the plan over the best of the sweep, over the fast one alone, and equal shares."""
+    settings = experiment(case.model, case.size, BATCH)
+    plan = hetlib.plan_experiment(settings, replicas)
+    splits = splits_of(plan.shares, slowdown)
+    train = partial(step_with, replicas, case)
+    times = in_turns(train, splits, case.turns)
+    more_splits, more_times = refined(train, splits, times, case.turns)
+    best, over_sweep = over_best(train, more_splits, more_times)
+
+    own = times["plan"]
+    alone = times.get("0", own)  # the plan may be to leave the slow one out
+    ideal = (1 + 1 / slowdown) * slowdown / 2
+    split = "/".join(map(str, plan.shares))
+    title = f"{case.model}, slow-down {slowdown}, plan {split}"
+    return [
+        row(f"{title}: step / best of the sweep ({best})", over_sweep, at_most=1.03),
+        row(f"{title}: step / alone", list(own / alone), at_most=1.02),
+        row(
+            f"{title}: equal / step; proportional ideal {ideal:.2f}",
+            list(times["equal"] / own),
+        ),
+    ]
 
 
 def run() -> list[Row]:
-    """Return plan over best of the sweep, over equal shares and over alone, for each model and slow-down."""
+    """Return what the plan is over other splits, for each model and slow-down."""
     rows = []
     for slowdown in SLOWDOWNS:
-        with hetlib.Replicas(hetlib.Platform.emulated([1, slowdown])) as replicas:
-            for model, size, turns, each in CASES if slowdown < 50 else CASES[:1]:
-                plan = hetlib.plan_experiment(experiment(model, size, BATCH), replicas)
-                splits, train = (
-                    splits_of(plan.shares, slowdown),
-                    partial(step_with, replicas, model, size, each),
-                )
-                times = in_turns(train, splits, turns)
-                split, own = "/".join(map(str, plan.shares)), times["plan"]
-                best, ratios = over_best(train, *refined(train, splits, times, turns))
-                title = f"{model}, slow-down {slowdown}, plan {split}"
-                rows.append(
-                    row(f"{title}: step / best of the sweep ({best})", ratios, at_most=1.03)
-                )
-                rows.append(
-                    row(f"{title}: step / alone", list(own / times.get("0", own)), at_most=1.02)
-                )
-                ideal = (1 + 1 / slowdown) * slowdown / 2
-                rows.append(
-                    row(
-                        f"{title}: equal / step; proportional ideal {ideal:.2f}",
-                        list(times["equal"] / own),
-                    )
-                )
+        cases = CASES
+        if slowdown >= STEEPEST:
+            cases = CASES[:1]
+        platform = hetlib.Platform.emulated([1, slowdown])
+        with hetlib.Replicas(platform) as replicas:
+            for case in cases:
+                rows += rows_of(replicas, case, slowdown)
     return rows
