@@ -3,7 +3,6 @@
 import os
 import resource
 import time
-from unittest import mock
 
 import numpy as np
 import torch
@@ -12,10 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
-from hetlib.datasets.images import ImageDataset
 from hetlib.models.registry import build_model
-from hetlib.training.loop import train_replica
-from hetlib.training.setup import Job
 
 
 def make_data(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,15 +102,6 @@ def fail(rank: int, victim: int) -> None:
 
 def square(rank: int, number: int) -> int:
     return rank + number**2
-
-
-def pass_sizes(rank: int, job: Job) -> list[int]:
-    """Train, and return how many samples went through this replica at a time."""
-    with mock.patch.object(
-        ImageDataset, "gather", autospec=True, side_effect=ImageDataset.gather
-    ) as gather:
-        train_replica(rank, job)
-    return [len(call.args[1]) for call in gather.call_args_list if call.args[0].split == "train"]
 
 
 def page_faults(rank: int) -> int:

@@ -1,176 +1,263 @@
-"""The training loop on one page, for every strategy, in processes or with virtual replicas."""
+r"""The training loop on one page, for every strategy, in processes or with virtual replicas.
+
+With the mean loss :math:`L_r` of n_r samples, the gradient :math:`\sum_r w_r \nabla L_r` is that of
+a sum over samples with the weights w_r / n_r. So one loop serves every strategy: a process sums
+over its own samples (times P, as DDP divides by P), the virtual replicas over those of all.
+"""
 
 import contextlib
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from hetlib.balanced.accumulation import micro_batches
-from hetlib.balanced.batchnorm import (
-    convert_batchnorm,
-    pool_batchnorm,
-    pool_segments,
-    segment_batchnorm,
-)
-from hetlib.balanced.normalize import ALONE
-from hetlib.balanced.sampler import BalancedSampler
-from hetlib.balanced.weights import replica_weights
-from hetlib.datasets.catalog import load_dataset
-from hetlib.planning.rebalance import Rebalancer
-from hetlib.replicas.emulation import SlowDown, Stopwatch
+from hetlib.balanced.batchnorm import pool_batchnorm, pool_segments
+from hetlib.replicas.emulation import Stopwatch
 from hetlib.replicas.worker import report
 from hetlib.training.evaluation import evaluate, scores
-from hetlib.training.setup import DDP_OPTIONS, Job, build_network, build_optimizer, build_schedule
-from hetlib.training.strategies import STRATEGIES, learning_rate
+from hetlib.training.history import History, result_of, weights_of
+from hetlib.training.place import take_place
+from hetlib.training.setup import Job
+from hetlib.training.strategies import STRATEGIES
+from hetlib.training.trainee import Trainee, prepare
+
+
+class Step(NamedTuple):
+    """What a step leaves behind.
+
+    Attributes:
+        loss: Sum over this process's samples, on the CPU.
+        stamps: Seconds at which it began, had computed, had exchanged and had updated.
+    """
+
+    loss: torch.Tensor
+    stamps: list[float]
 
 
 def train_replica(rank: int | None, job: Job) -> dict[str, Any] | None:
-    r"""Train one replica, or with ``rank=None`` all of them in one pass over each global batch.
+    """Train one replica, or with ``rank=None`` all of them in one pass over each global batch.
 
-    With the mean loss :math:`L_r` of n_r samples, the gradient :math:`\sum_r w_r \nabla L_r` is
-    that of a sum over samples with the weights w_r / n_r. So one loop serves every strategy: a
-    process sums over its own samples (times P, as DDP divides by P), the virtual replicas over
-    those of all. Returns fields of `RunRecord`, time stamps ``(steps, 4)``, and weights if asked
-    for; ``None`` where it stays out.
+    Args:
+        rank: Number of the replica; None: all of them, virtual.
+        job: What is to be trained.
+
+    Returns:
+        Fields of `RunRecord`, time stamps ``(steps, 4)``, and weights if asked for; None where the
+        replica has no share and stays out.
     """
-    experiment = job.experiment
-    # the others stay out of the training altogether
-    active = [rank for rank, share in enumerate(job.shares) if share]
-    group: Any = dist.new_group(active) if rank is not None and len(active) > 1 else None
-    if rank is not None and rank not in active:
+    place = take_place(rank, job.assignment.active)
+    if place is None:
         return None
-    norm, team = experiment.model_options.get("norm"), ALONE if group is None else group
-    device = torch.device("cpu" if rank is None else job.platform.replicas[rank].device)
-    position = None if rank is None else active.index(rank)  # number among the active replicas
-    # DDP divides by P
-    factor, most = (1, experiment.global_batch) if rank is None else (len(active), job.most[rank])
-    dtype = getattr(torch, experiment.dtype)
-    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
-    held_out = load_dataset(
-        experiment.dataset, experiment.evaluate_split, **experiment.dataset_options
-    )
-    shares, speeds = [job.shares[r] for r in active], [job.speeds[r] for r in active]
-    sampler = BalancedSampler(
-        len(data), shares, rank=position or 0, seed=experiment.seed, shards=data.shards
-    )
-    for step, plan in experiment.plans:
-        sampler.replan([plan[r] for r in active], step)
-    caps = [job.platform.replicas[r].max_batch for r in active]
-    rebalancer = (
-        Rebalancer([job.models[r] for r in active], tuple(shares), caps)
-        if job.models and group
-        else None
-    )
+    trainee = prepare(job, place)
 
-    torch.manual_seed(experiment.seed)  # of random layers such as dropout
-    network = (
-        build_network(experiment, data).to(device, dtype).to(memory_format=torch.channels_last)
-    )
-    if norm == "balanced":
-        convert_batchnorm(network, team)
-    drift = {step: factors[rank or 0] for step, factors in experiment.drift if rank is not None}
-    drift.setdefault(0, 1.0 if rank is None else job.platform.replicas[rank].slowdown)
-    slow = SlowDown(max(drift.values()), network)
-    segments: list[int] = []
-    model: Any = (
-        segment_batchnorm(network, segments) if rank is None and len(active) > 1 else network
-    )
-    if group is not None:
-        model = DistributedDataParallel(network, process_group=group, **DDP_OPTIONS)
-    optimizer = build_optimizer(experiment, network, learning_rate(experiment, shares))
-    steps = min(experiment.max_steps or 10**9, experiment.epochs * len(sampler))
-    epochs = -(-steps // len(sampler))
-    schedule = build_schedule(experiment, optimizer, steps)
+    history = History()
+    for epoch in range(1, trainee.epochs + 1):
+        loss_sum = train_epoch(trainee, history)
+        if is_evaluated(trainee, epoch):
+            assess(trainee, history, epoch, loss_sum)
 
-    stamps: list[list[float]] = []
-    evaluations: list[dict[str, Any]] = []
-    for epoch in range(1, epochs + 1):
-        network.train()
-        loss_sum = torch.zeros((), dtype=torch.float64)
-        for counts, indices in islice(sampler.steps(), steps - len(stamps)):
-            watch = Stopwatch(slow, device)
-            watch.stamp()
-            own = (
-                slice(None)
-                if position is None
-                else slice(sum(counts[:position]), sum(counts[: position + 1]))
-            )
-            mine = indices[own]
-            segments[:] = counts
-            slow.factor = drift.get(len(stamps), slow.factor)
-            each = replica_weights(
-                counts, STRATEGIES[experiment.strategy].weighting, speeds
-            ) / np.maximum(counts, 1)
-            scale = torch.from_numpy(np.repeat(factor * each, counts)[own])
-            *early, last = micro_batches(len(mine), most)
-            total: Any = 0.0
-            for part in (*early, last):
-                with contextlib.nullcontext() if part is last or group is None else model.no_sync():
-                    slow.start("forward", part.stop - part.start)
-                    images, labels = data.gather(mine[part])
-                    images, labels = images.to(device, dtype), labels.to(device)
-                    losses = F.cross_entropy(model(images), labels, reduction="none")
-                    loss = (losses * scale[part].to(device, dtype)).sum()
-                    total += losses.detach().sum()
-                    slow.settle()
-                    slow.start("backward", part.stop - part.start)
-                    if part is last:
-                        watch.stamp_when_computed(loss)
-                    loss.backward()
-            watch.stamp()
-            stamp = watch.stamps
-            if rebalancer and (changed := rebalancer.exchange(counts, stamp[1] - stamp[0], group)):
-                sampler.replan(changed)
-            slow.start("update", len(mine))
-            optimizer.step()
-            optimizer.zero_grad()
-            slow.settle()
-            schedule.step()
-            loss_sum += total.cpu()
-            stamps.append([*stamp, time.perf_counter()])
-        if epoch == epochs or (
-            experiment.evaluate_every and epoch % experiment.evaluate_every == 0
-        ):
-            if norm == "pooled":  # one of the two finds something to pool
-                pool_batchnorm(network, team, samples=shares[position or 0])
-                pool_segments(network, shares)
-            confusion, loss_sum = evaluate(network, held_out, loss_sum, group)
-            loss_mean, scored = float(loss_sum) / len(data), scores(confusion)
-            evaluations.append({"epoch": epoch, "step": len(stamps), "loss": loss_mean, **scored})
-            if not position:  # the first of the active replicas, or this process alone
-                name = f"{experiment.dataset} {experiment.model} {experiment.strategy} seed {experiment.seed}"
-                report(
-                    f"{name}: epoch {epoch}/{experiment.epochs}, loss {loss_mean:.3f}, OA {scored['oa']:.3f}"
-                )
-    about = {
-        "checksum": data.checksum,
-        "train": len(data),
-        experiment.evaluate_split: len(held_out),
-    }
-    about |= {"classes": list(data.classes), "bands": list(data.bands), "size": data.image_shape[1]}
-    plans = [
-        [k, np.bincount(active, plan, len(job.shares)).astype(int).tolist()]
-        for k, plan in sampler.plans
-    ]
-    del model  # a DDP object that outlives its process group can abort the process
-    if group is not None:
-        dist.barrier(group)
-        dist.destroy_process_group(group)
-    kept = {
-        "epochs": evaluations,
-        "confusion": confusion.tolist(),
-        "plans": plans,
-        "dataset": about,
-    }
-    weights = (
-        {name: value.cpu().numpy() for name, value in network.state_dict().items()}
-        if job.keep_weights
-        else None
-    )
-    return kept | {"stamps": np.asarray(stamps), "weights": weights}
+    result = result_of(trainee, history, replicas=len(job.platform))
+    result["weights"] = weights_of(trainee) if job.keep_weights else None
+    trainee.leave()
+    return result
+
+
+def train_epoch(trainee: Trainee, history: History) -> torch.Tensor:
+    """Train for one epoch, or what is left of the training.
+
+    Args:
+        trainee: What is trained.
+        history: Gets the time stamps.
+
+    Returns:
+        Sum of the losses of this process's samples, float64.
+    """
+    trainee.network.train()
+    loss_sum = torch.zeros((), dtype=torch.float64)
+    left = trainee.steps - len(history.stamps)
+    for counts, indices in islice(trainee.sampler.steps(), left):
+        step = train_step(trainee, len(history.stamps), counts, indices)
+        loss_sum += step.loss
+        history.stamps.append(step.stamps)
+    return loss_sum
+
+
+def train_step(trainee: Trainee, number: int, counts: tuple[int, ...], indices: np.ndarray) -> Step:
+    """Train on one global batch: deal, weigh, accumulate, update.
+
+    Args:
+        trainee: What is trained.
+        number: Of the step, from 0.
+        counts: Samples of each active replica.
+        indices: Of all samples of the global batch, ``(n,)``.
+
+    Returns:
+        Its loss and time stamps.
+    """
+    watch = Stopwatch(trainee.slow, trainee.device)
+    watch.stamp()
+    own = trainee.place.own(counts)
+    mine = indices[own]
+    trainee.segments[:] = counts
+    trainee.slow.factor = trainee.drift.get(number, trainee.slow.factor)
+
+    weights = sample_weights(trainee, counts)[own]
+    loss = accumulate(trainee, mine, weights, watch)
+    watch.stamp()
+    follow_speeds(trainee, counts, watch.stamps[1] - watch.stamps[0])
+
+    update(trainee, len(mine))
+    loss = loss.cpu()  # waits for a GPU
+    return Step(loss, [*watch.stamps, time.perf_counter()])
+
+
+def sample_weights(trainee: Trainee, counts: Sequence[int]) -> np.ndarray:
+    r"""Return what each sample's loss is multiplied by, :math:`w_r / n_r`, times P under DDP.
+
+    Args:
+        trainee: Whose strategy weighs.
+        counts: Samples of each active replica, n_r.
+
+    Returns:
+        Weights of all samples of the global batch, float64 ``(n,)``.
+    """
+    strategy = STRATEGIES[trainee.experiment.strategy]
+    weights = strategy.weights(counts, trainee.speeds)
+    each = weights / np.maximum(counts, 1)
+    return np.repeat(trainee.place.averaged * each, counts)
+
+
+def accumulate(
+    trainee: Trainee, mine: np.ndarray, weights: np.ndarray, watch: Stopwatch
+) -> torch.Tensor:
+    """Add up the gradient of this process's samples, in as many passes as fit.
+
+    Args:
+        trainee: What is trained.
+        mine: Indices of the samples.
+        weights: Of the samples.
+        watch: Notes the end of the computing, before the wait for the others.
+
+    Returns:
+        Sum of the samples' losses, unweighted.
+    """
+    scale = torch.from_numpy(weights)
+    *early, last = micro_batches(len(mine), trainee.most)
+    losses = []
+    for part in early:
+        with unsynchronised(trainee):
+            losses.append(backpropagate(trainee, mine[part], scale[part]))
+    losses.append(backpropagate(trainee, mine[last], scale[last], watch))
+    return sum(losses[1:], start=losses[0])
+
+
+def unsynchronised(trainee: Trainee) -> AbstractContextManager[None]:
+    """Return a context in which gradients are added up here and not exchanged."""
+    if isinstance(trainee.model, DistributedDataParallel):
+        return trainee.model.no_sync()
+    return contextlib.nullcontext()
+
+
+def backpropagate(
+    trainee: Trainee, chosen: np.ndarray, scale: torch.Tensor, watch: Stopwatch | None = None
+) -> torch.Tensor:
+    """Add the gradient of one pass.
+
+    Args:
+        trainee: What is trained.
+        chosen: Indices of the pass's samples.
+        scale: Their weights, float64.
+        watch: In the last pass, notes the end of the computing.
+
+    Returns:
+        Sum of the samples' losses, unweighted.
+    """
+    device = trainee.device
+    dtype = trainee.experiment.torch_dtype
+    trainee.slow.start("forward", len(chosen))
+    images, labels = trainee.data.gather(chosen)
+    images = images.to(device, dtype)
+    labels = labels.to(device)
+    losses = F.cross_entropy(trainee.model(images), labels, reduction="none")
+    loss = (losses * scale.to(device, dtype)).sum()
+    loss_sum = losses.detach().sum()
+    trainee.slow.settle()
+
+    trainee.slow.start("backward", len(chosen))
+    if watch is not None:
+        watch.stamp_when_computed(loss)
+    loss.backward()
+    return loss_sum
+
+
+def follow_speeds(trainee: Trainee, counts: tuple[int, ...], seconds: float) -> None:
+    """Let the rebalancer, where there is one, see a step and move the shares.
+
+    Args:
+        trainee: What is trained.
+        counts: Samples of each active replica.
+        seconds: That this replica computed.
+    """
+    if trainee.rebalancer is None:
+        return
+    changed = trainee.rebalancer.exchange(counts, seconds, trainee.place.group)
+    if changed:
+        trainee.sampler.replan(changed)
+
+
+def update(trainee: Trainee, samples: int) -> None:
+    """Update the network and move the learning rate.
+
+    Args:
+        trainee: What is trained.
+        samples: Of this process in the step, by which the emulation keeps its clocks.
+    """
+    trainee.slow.start("update", samples)
+    trainee.optimizer.step()
+    trainee.optimizer.zero_grad()
+    trainee.slow.settle()
+    trainee.schedule.step()
+
+
+def is_evaluated(trainee: Trainee, epoch: int) -> bool:
+    """Say whether an epoch ends with an evaluation; the last one does."""
+    every = trainee.experiment.evaluate_every
+    if epoch == trainee.epochs:
+        return True
+    return every > 0 and epoch % every == 0
+
+
+def assess(trainee: Trainee, history: History, epoch: int, loss_sum: torch.Tensor) -> None:
+    """Evaluate the network, note and report its scores.
+
+    Args:
+        trainee: What is trained.
+        history: Gets the evaluation.
+        epoch: Number of the epoch, from 1.
+        loss_sum: Of this process's samples in the epoch.
+    """
+    experiment = trainee.experiment
+    place = trainee.place
+    if experiment.norm == "pooled":  # one of the two finds something to pool
+        pool_batchnorm(trainee.network, place.team, samples=trainee.shares[place.position or 0])
+        pool_segments(trainee.network, trainee.shares)
+    confusion, loss_of_all = evaluate(trainee.network, trainee.held_out, loss_sum, place.group)
+    loss_mean = float(loss_of_all) / len(trainee.data)
+    scored = scores(confusion)
+
+    step = len(history.stamps)
+    history.confusion = confusion
+    history.evaluations.append({"epoch": epoch, "step": step, "loss": loss_mean, **scored})
+    if place.leads:
+        about = f"{experiment.dataset} {experiment.model} {experiment.strategy}"
+        report(
+            f"{about} seed {experiment.seed}: epoch {epoch}/{experiment.epochs}, "
+            f"loss {loss_mean:.3f}, OA {scored['oa']:.3f}"
+        )

@@ -1,42 +1,66 @@
 """Run records with their provenance."""
 
-import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+from hetlib.errors import require
+from hetlib.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PHASES = ("compute", "wait", "communicate", "update")
+
+_DECIMALS = 7  # of seconds in a file: tenths of a microsecond, far below the noise of a step
 
 
 @dataclass
 class RunRecord:
-    """Everything that one run leaves behind."""
+    """Everything that one run leaves behind.
 
-    fingerprint: str  # names the run by all that decides its result
+    Attributes:
+        fingerprint: Names the run by all that decides its result.
+        experiment: The settings.
+        platform: The replicas, in the order of their ranks.
+        mode: "processes" or "virtual".
+        times: "measured" (a clock said so) or "modelled" (computed); "" without times.
+        shares: Local batch of each replica.
+        lr: Peak learning rate used.
+        speeds: Of each replica, as the strategy saw them: samples/s or relative.
+        epochs: One mapping an evaluation: epoch, step, loss, oa, aa, kappa.
+        confusion: ``(true, predicted)`` counts of the last evaluation.
+        steps: For each phase seconds, ``(steps, replicas)``.
+        plans: ``[step, shares]``: which shares hold from which step on.
+        started: Seconds from the call to the end of the first step.
+        dataset: Checksum and sizes.
+        environment: Versions, machine and threads.
+        plan: Fields of the `Partition` that shares or speeds came from; None without one.
+        weights: Of the trained network, by name, if they were asked for; not saved.
+    """
+
+    fingerprint: str
     experiment: dict[str, Any]
-    platform: list[dict[str, Any]]  # the replicas, in the order of their ranks
-    mode: str  # "processes" or "virtual"
-    times: str  # "measured" (a clock said so) or "modelled" (computed); "" without times
-    shares: list[int]  # local batch of each replica
-    lr: float  # peak learning rate used
-    speeds: list[float]  # of each replica, as the strategy saw them: samples/s or relative
-    epochs: list[dict[str, Any]]  # one mapping an evaluation: epoch, step, loss, oa, aa, kappa
-    confusion: list[list[int]]  # (true, predicted) counts of the last evaluation
-    # for each phase seconds, (steps, replicas)
+    platform: list[dict[str, Any]]
+    mode: str
+    times: str
+    shares: list[int]
+    lr: float
+    speeds: list[float]
+    epochs: list[dict[str, Any]]
+    confusion: list[list[int]]
     steps: dict[str, list[list[float]]] = field(default_factory=dict)
-    # [step, shares]: which shares hold from which step on
     plans: list[list[Any]] = field(default_factory=list)
-    # seconds from the call to the end of the first step
     started: dict[str, float] = field(default_factory=dict)
-    dataset: dict[str, Any] = field(default_factory=dict)  # checksum and sizes
-    environment: dict[str, Any] = field(default_factory=dict)  # versions, machine and threads
+    dataset: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] | None = None
+    weights: dict[str, np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -45,56 +69,108 @@ class RunRecord:
 
     @property
     def step_seconds(self) -> np.ndarray:
-        """Seconds of each step, ``(steps,)``: the slowest replica's compute, wait, communication and update."""
-        return np.sum([np.asarray(self.steps[phase]) for phase in PHASES], axis=0).max(axis=1)
+        """Seconds of each step, ``(steps,)``.
+
+        The slowest replica's compute, wait, communication and update.
+        """
+        seconds = np.sum([np.asarray(self.steps[phase]) for phase in PHASES], axis=0)
+        return seconds.max(axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is saved; ``RunRecord(**values)`` reads it back.
+
+        Returns:
+            All fields but the weights.
+        """
+        values = dataclasses.asdict(dataclasses.replace(self, weights=None))
+        del values["weights"]
+        return values
 
     def save(self, folder: Path) -> Path:
-        """Write ``<fingerprint>.json`` in one move, so that a kill leaves no half file."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.fingerprint}.json"
-        rounded = dataclasses.replace(
-            self, steps={k: np.round(v, 7).tolist() for k, v in self.steps.items()}
-        )
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(
-            json.dumps(dataclasses.asdict(rounded), separators=(",", ":"), sort_keys=True)
-        )
-        temporary.replace(path)
-        return path
+        """Write ``<fingerprint>.json``.
+
+        Args:
+            folder: Where to; it is made if it is missing.
+
+        Returns:
+            The file.
+        """
+        values = self.to_dict()
+        for phase, seconds in self.steps.items():
+            values["steps"][phase] = np.round(seconds, _DECIMALS).tolist()
+        text = json.dumps(values, separators=(",", ":"), sort_keys=True)
+        return write_text(folder / f"{self.fingerprint}.json", text)
 
     @classmethod
     def load(cls, path: Path) -> "RunRecord | None":
-        """Read a record; ``None`` when there is none, or not one of this version."""
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError, TypeError):
-            return cls(**json.loads(path.read_text()))
-        return None
+        """Read a record.
+
+        Args:
+            path: Its file.
+
+        Returns:
+            The record; None when there is none, or not one of this version.
+        """
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError):
+            return None
 
 
 def phases(stamps: np.ndarray, shares: Sequence[int]) -> dict[str, list[list[float]]]:
-    """Turn the active replicas' time stamps into phases; all read one clock."""
+    """Turn time stamps into phases.
+
+    Args:
+        stamps: When each step of each active replica began, had computed, had exchanged and had
+            updated, by one clock in seconds, ``(active, steps, 4)``.
+        shares: Local batches of all replicas.
+
+    Returns:
+        For each phase of `PHASES` seconds, ``(steps, replicas)``; 0 for replicas without a share.
+    """
     begin, computed, reduced, updated = np.moveaxis(stamps, 2, 0)  # each (active, steps)
     last = np.minimum(computed.max(axis=0), reduced)
+    lengths = np.stack([computed - begin, last - computed, reduced - last, updated - reduced])
+
     seconds = np.zeros((len(PHASES), stamps.shape[1], len(shares)))
-    phases = np.stack([computed - begin, last - computed, reduced - last, updated - reduced])
-    seconds[..., np.flatnonzero(shares)] = np.maximum(phases, 0).swapaxes(1, 2)
+    seconds[..., np.flatnonzero(shares)] = np.maximum(lengths, 0).swapaxes(1, 2)
     return dict(zip(PHASES, seconds.tolist(), strict=True))
 
 
-def runs_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return one row a run: its settings, its last scores and, where measured, its median step in seconds."""
-    rows = []
-    for record in records:
-        step = float(np.median(record.step_seconds[1:])) if record.steps else float("nan")
-        experiment = record.experiment
-        names = ("dataset", "model", "strategy", "global_batch", "optimizer", "seed")
-        about = {name: experiment[name] for name in names} | {
-            "norm": experiment["model_options"].get("norm", "")
-        }
-        about |= {
-            "replicas": len(record.platform),
-            "shares": "/".join(map(str, record.shares)),
-            "mode": record.mode,
-        }
-        about |= {"run": record.fingerprint, "lr": record.lr, "step_s": step, "times": record.times}
-        rows.append(about | record.scores)
-    return pd.DataFrame(rows)
+def runs_frame(records: Iterable[RunRecord]) -> "pd.DataFrame":
+    """Return runs as a table.
+
+    Args:
+        records: The runs.
+
+    Returns:
+        One row a run: its settings, its last scores and, where measured, its median step in
+        seconds.
+
+    Raises:
+        MissingDependencyError: pandas is not installed.
+    """
+    pandas = require("pandas", "cli")
+    return pandas.DataFrame([_row(record) for record in records])
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    """Return a run as columns, in their order."""
+    settings = ("dataset", "model", "strategy", "global_batch", "optimizer", "seed")
+    row: dict[str, Any] = {name: record.experiment[name] for name in settings}
+    row["norm"] = record.experiment["model_options"].get("norm", "")
+    row["replicas"] = len(record.platform)
+    row["shares"] = "/".join(map(str, record.shares))
+    row["mode"] = record.mode
+    row["run"] = record.fingerprint
+    row["lr"] = record.lr
+    row["step_s"] = _median_step(record)
+    row["times"] = record.times
+    return row | record.scores
+
+
+def _median_step(record: RunRecord) -> float:
+    """Return the median step in seconds, NaN without times; the first one warms up."""
+    if not record.steps:
+        return float("nan")
+    return float(np.median(record.step_seconds[1:]))

@@ -12,12 +12,17 @@ from hetlib.environment import environment
 from hetlib.files import fingerprint
 from hetlib.planning.partition import Partition
 from hetlib.replicas.team import Team
-from hetlib.training.experiment import RESULTS_VERSION, Experiment, check_accumulation
+from hetlib.training.assignment import Assignment, assign
+from hetlib.training.experiment import RESULTS_VERSION, Experiment
 from hetlib.training.loop import train_replica
 from hetlib.training.planning import measure, plan_experiment
 from hetlib.training.records import RunRecord, phases
 from hetlib.training.setup import Job
-from hetlib.training.strategies import STRATEGIES, learning_rate, shares_for
+from hetlib.training.strategies import STRATEGIES
+
+# Hexadecimal digits of a run's name: 64 bits, with which two of a million runs share a name with a
+# chance of 3e-8.
+_DIGITS = 16
 
 
 def train(
@@ -29,93 +34,201 @@ def train(
     keep_weights: bool = False,
     seconds: float = 10,
 ) -> RunRecord:
-    """Run an experiment, or return its record when the folder ``store`` holds one of the same fingerprint.
+    """Run an experiment, or return its record from a folder of finished runs.
 
-    ``plan_with`` is a measured plan for shares by speed; without it and without
-    ``experiment.shares`` processes are measured now, in ``seconds``, and virtual replicas are taken
-    at their nominal speeds. ``keep_weights`` leaves the trained weights of the first active replica
-    in ``record.weights``.
+    Args:
+        experiment: The settings.
+        replicas: Who trains: processes of this machine or of a job, or virtual replicas.
+        store: Folder of records; one of the same fingerprint is returned instead of a new run.
+        plan_with: A measured plan for shares by speed. Without it and without
+            ``experiment.shares`` processes are measured now, and virtual replicas are taken at
+            their nominal speeds.
+        keep_weights: Whether ``record.weights`` holds the trained weights of the first active
+            replica; the run is then made in any case.
+        seconds: For the measurement.
+
+    Returns:
+        What the run left behind.
+
+    Raises:
+        ValueError: The experiment does not fit the replicas.
     """
     asked = time.perf_counter()
-    if store and replicas.rank is not None:
-        # Ranks that find other records there would wait for each other.
+    check_store(store, replicas)
+    check_fit(experiment, replicas)
+    plan = resolve_plan(experiment, replicas, plan_with, seconds)
+    assignment = assign(experiment, replicas.platform, plan)
+
+    # The data set is opened here first: bad input is an error before any worker starts, and the
+    # cache exists.
+    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
+    name = identify(experiment, replicas, assignment, data.checksum)
+    if store is not None and not keep_weights:
+        found = RunRecord.load(store / f"{name}.json")
+        if found is not None:
+            return found
+
+    models = None
+    if experiment.rebalance:
+        models = measure(experiment, replicas, seconds=seconds)
+    job = Job(experiment, replicas.platform, assignment, keep_weights, models)
+    results = replicas.run(train_replica, job)
+    record = assemble(name, job, replicas, results, asked)
+    if store is not None:
+        record.save(store)
+    return record
+
+
+def check_store(store: Path | None, replicas: Team) -> None:
+    """Refuse a folder of records where every replica would look into one of its own.
+
+    Args:
+        store: Folder of records, if any.
+        replicas: Who trains.
+
+    Raises:
+        ValueError: Each replica of a job calls this. Ranks that find other records there would
+            wait for each other.
+    """
+    if store is not None and replicas.rank is not None:
         raise ValueError(
             f"`store` is {store!r}; let rank 0 of a job keep the record: record.save(folder)."
         )
-    platform, strategy = replicas.platform, STRATEGIES[experiment.strategy]
-    settings, machines, virtual = (
-        experiment.to_dict(),
-        platform.to_list(),
-        not replicas.timed,
-    )
-    if any(
-        len(values) != len(platform) or min(values) < 0
-        for _, values in (*experiment.plans, *experiment.drift)
-    ):
-        raise ValueError(
-            f"`plans` and `drift` need one number >= 0 for each of the {len(platform)} replicas."
-        )
+
+
+def check_fit(experiment: Experiment, replicas: Team) -> None:
+    """Refuse settings that these replicas cannot follow.
+
+    Args:
+        experiment: The settings.
+        replicas: Who trains.
+
+    Raises:
+        ValueError: A plan or a drift has not one number >= 0 for each replica, or virtual replicas
+            are to follow their speeds.
+    """
+    count = len(replicas.platform)
+    for _, values in (*experiment.plans, *experiment.drift):
+        if len(values) != count or min(values) < 0:
+            raise ValueError(
+                f"`plans` and `drift` need one number >= 0 for each of the {count} replicas."
+            )
     if experiment.rebalance and not replicas.timed:
         raise ValueError(
             "`rebalance` needs step times, and virtual replicas have none; use a record's `plans`."
         )
-    if strategy.shares == "speed" and experiment.shares is None and plan_with is None:
-        plan_with = plan_experiment(experiment, replicas, seconds=seconds)
-    speeds = platform.nominal_speeds
-    if plan_with and all(plan_with.compute):
-        speeds = tuple(n / t for n, t in zip(plan_with.shares, plan_with.compute, strict=True))
-    shares = shares_for(experiment, speeds, plan_with.shares if plan_with else None)
-    passes = (
-        plan_with.passes
-        if plan_with and plan_with.passes and plan_with.shares == shares
-        else (1,) * len(shares)
-    )
-    parts = [
-        -(-n // k) if k > 1 else experiment.global_batch
-        for n, k in zip(shares, passes, strict=True)
-    ]
-    most = tuple(r.max_batch or part for r, part in zip(platform.replicas, parts, strict=True))
-    if np.greater([shares, *(later for _, later in experiment.plans)], most).any():
-        check_accumulation(experiment)
-    # The data set is opened here first: bad input is an error before any worker starts, and the
-    # cache exists.
-    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
-    mode, weighting_speeds = (
-        "virtual" if virtual else "processes",
-        speeds if strategy.weighting == "speed" else (),
-    )
+
+
+def resolve_plan(
+    experiment: Experiment, replicas: Team, plan: Partition | None, seconds: float
+) -> Partition | None:
+    """Return the plan that a run goes by, made now where there is none and it needs one.
+
+    Args:
+        experiment: The settings.
+        replicas: Who trains.
+        plan: The plan given, if any.
+        seconds: For the measurement.
+
+    Returns:
+        The plan; None where the experiment and the platform say all.
+    """
+    if plan is not None or experiment.shares is not None:
+        return plan
+    if not STRATEGIES[experiment.strategy].planned:
+        return None
+    return plan_experiment(experiment, replicas, seconds=seconds)
+
+
+def identify(experiment: Experiment, replicas: Team, assignment: Assignment, checksum: str) -> str:
+    """Return a run's fingerprint: it names the run by all that decides its result.
+
+    Args:
+        experiment: The settings.
+        replicas: Who trains.
+        assignment: Who takes how much; speeds count where the weights depend on them.
+        checksum: Of the data.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    speeds: tuple[float, ...] = ()
+    if STRATEGIES[experiment.strategy].weighs_speeds:
+        speeds = assignment.speeds
     decisive = (
-        settings,
-        machines,
-        mode,
-        shares,
-        weighting_speeds,
-        data.checksum,
+        RESULTS_VERSION,
+        experiment.to_dict(),
+        replicas.platform.to_list(),
+        mode_of(replicas),
+        assignment.shares,
+        speeds,
+        checksum,
         torch.__version__,
     )
-    name = fingerprint((RESULTS_VERSION, *decisive))[:16]
-    if store is not None and not keep_weights and (found := RunRecord.load(store / f"{name}.json")):
-        return found
-    models = measure(experiment, replicas, seconds=seconds) if experiment.rebalance else None  # type: ignore[arg-type]
-    job = Job(experiment, platform, shares, speeds, most, keep_weights, models)
-    results = [result for result in replicas.run(train_replica, job) if result is not None]
-    stamps, weights = (
-        np.stack([result.pop("stamps") for result in results]),
-        results[0].pop("weights"),
+    return fingerprint(decisive)[:_DIGITS]
+
+
+def mode_of(replicas: Team) -> str:
+    """Return how a record calls these replicas: "processes" or "virtual"."""
+    return "processes" if replicas.timed else "virtual"
+
+
+def assemble(
+    name: str, job: Job, replicas: Team, results: list[dict[str, Any] | None], asked: float
+) -> RunRecord:
+    """Make the record of a run.
+
+    Args:
+        name: Its fingerprint.
+        job: What was trained.
+        replicas: Who trained.
+        results: What `train_replica` returned for each replica.
+        asked: When the run was asked for, in seconds of this process's clock.
+
+    Returns:
+        The record.
+    """
+    trained = [result for result in results if result is not None]
+    stamps = np.stack([result.pop("stamps") for result in trained])
+    weights = trained[0].pop("weights")
+    experiment = job.experiment
+    assignment = job.assignment
+    shares = assignment.shares
+    record = RunRecord(
+        fingerprint=name,
+        experiment=experiment.to_dict(),
+        platform=job.platform.to_list(),
+        mode=mode_of(replicas),
+        times="",
+        shares=list(shares),
+        lr=experiment.peak_rate([n for n in shares if n]),
+        speeds=list(assignment.speeds),
+        environment=environment() | replicas.about(),
+        started=started(replicas, assignment, stamps, asked),
+        plan=assignment.plan_values(),
+        weights=weights,
+        **trained[0],
     )
-    known: Any = {"fingerprint": name, "experiment": settings, "platform": machines, "mode": mode}
-    known |= {
-        "shares": list(shares),
-        "lr": learning_rate(experiment, [n for n in shares if n]),
-        "speeds": list(speeds),
-    }
-    known |= {"environment": environment() | replicas.about()}
-    times, steps = ("", {}) if virtual else ("measured", phases(stamps, shares))
-    started = {"first_step": float(stamps[:, 0, 3].max() - asked)}
-    if replicas.rank is not None and not shares[replicas.rank]:
-        started = {}  # measured from this process's call, on a clock that it may not share
-    record = RunRecord(**known, times=times, steps=steps, started=started, **results[0])
-    if store is not None:
-        record.save(store)
-    record.weights = weights  # type: ignore[attr-defined]
+    if replicas.timed:
+        record.times = "measured"
+        record.steps = phases(stamps, shares)
     return record
+
+
+def started(
+    replicas: Team, assignment: Assignment, stamps: np.ndarray, asked: float
+) -> dict[str, float]:
+    """Return the seconds from the call to the end of the first step.
+
+    Args:
+        replicas: Who trained.
+        assignment: Who took how much.
+        stamps: Time stamps, ``(active, steps, 4)``.
+        asked: When the run was asked for, in seconds of this process's clock.
+
+    Returns:
+        The seconds as ``first_step``; nothing in a process without a share.
+    """
+    if replicas.rank is not None and not assignment.shares[replicas.rank]:
+        return {}  # measured from this process's call, on a clock that it may not share
+    return {"first_step": float(stamps[:, 0, 3].max() - asked)}

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hetlib.balanced.weights import LR_RULES, effective_batch, noise_scale, replica_weights
-from hetlib.training.experiment import Experiment
 from hetlib.training.strategies import learning_rate
 
 
@@ -92,7 +91,11 @@ def test_learning_rate_rules():
     shares = [24, 8]
     ratio = 0.75
     for optimizer, expected in (("SGD", ratio), ("Adam", ratio**0.5)):
-        experiment = Experiment(
-            strategy="uneven-plain-retuned", global_batch=32, optimizer=optimizer, lr=1.0
+        rate = learning_rate(
+            strategy="uneven-plain-retuned",
+            optimizer=optimizer,
+            lr=1.0,
+            global_batch=32,
+            shares=shares,
         )
-        assert learning_rate(experiment, shares) == pytest.approx(expected)
+        assert rate == pytest.approx(expected)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import hetlib
-import hetlib.training.loop
+import hetlib.training.setup
 from hetlib.planning.rebalance import MESSAGE, Rebalancer
 from hetlib.training.loop import train_replica
 from hetlib.training.setup import Job
@@ -53,11 +53,11 @@ class _Timed(Rebalancer):
 def timed(rank: int, job: Job) -> list[float]:
     """Train; return this replica's seconds in the exchange over those of its steps, by message."""
     _Timed.spent = []
-    hetlib.training.loop.Rebalancer = _Timed  # type: ignore[misc]
+    hetlib.training.setup.Rebalancer = _Timed  # type: ignore[misc]
     try:
         result = train_replica(rank, job)
     finally:
-        hetlib.training.loop.Rebalancer = Rebalancer  # type: ignore[misc]
+        hetlib.training.setup.Rebalancer = Rebalancer  # type: ignore[misc]
     assert result is not None
     steps = np.diff(result["stamps"][:, 3])
     spent = np.array(_Timed.spent[1:])

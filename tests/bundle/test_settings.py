@@ -41,7 +41,7 @@ def test_a_setting_changes_what_it_says() -> None:
         BASE, shares=(64, 32, 16, 16), evaluate_every=0
     )
     assert CASES["fixed-shards"].dataset_options == {"per_class": 16, "shards": True}
-    assert CASES["Adam"].optimizer_options == {}  # not SGD's momentum
+    assert CASES["Adam"].used_optimizer_options == {}  # not SGD's momentum
     assert len({case.global_batch for case in CASES.values()}) == 1
     assert settings.changed(BASE, {"shares": (3, 1)}).global_batch == 4
 

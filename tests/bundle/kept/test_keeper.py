@@ -25,7 +25,7 @@ def test_what_is_read_is_what_the_computing_notebook_had(folders: Path, virtual:
     kept = folders / "results" / "quick" / "kept" / "07_runs.jsonl"
     records = [json.loads(line) for line in kept.read_text().splitlines()[2:]]
     assert [record["fingerprint"] for record in records] == [virtual.fingerprint] * 2
-    assert records[0] == json.loads(json.dumps(dataclasses.asdict(virtual)))
+    assert records[0] == json.loads(json.dumps(virtual.to_dict()))
 
     publish_all(folders)
     second = keeper("07", "quick", "recorded", lrs=[0.1])

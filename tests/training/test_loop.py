@@ -1,0 +1,154 @@
+"""One loop for all: processes, virtual replicas and one process agree in float64."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import hetlib
+from hetlib.datasets.catalog import load_dataset
+from hetlib.training.assignment import Assignment
+from hetlib.training.setup import Job
+from tests.training import workers
+from tests.training.common import (
+    PLATFORM,
+    SETTINGS,
+    changed,
+    difference,
+    limited,
+    trained,
+    virtual,
+)
+
+
+@pytest.fixture
+def pool(team):
+    return team(1, 1, 1)
+
+
+STRATEGY_AND_NORM = [
+    *itertools.product(["balanced", "uneven-plain"], ["group", "batch", "balanced", "pooled"]),
+    ("equal", "batch"),
+    ("speed-weighted", "group"),
+]
+
+
+@pytest.mark.parametrize(("strategy", "norm"), STRATEGY_AND_NORM)
+def test_virtual_replicas_equal_processes_after_20_steps(pool, strategy, norm):
+    experiment = changed(strategy=strategy, model_options={"norm": norm})
+    real = trained(experiment, pool)
+    one_pass = virtual(experiment)
+    assert difference(one_pass, real) < 1e-10
+    assert one_pass.confusion == real.confusion
+    assert one_pass.epochs[-1]["loss"] == pytest.approx(real.epochs[-1]["loss"], rel=1e-9)
+    assert [epoch["epoch"] for epoch in real.epochs] == [3, 6, 7]
+    assert real.epochs[-1]["step"] == 20
+
+
+def test_balanced_equals_one_process_and_plain_does_not(pool):
+    single = trained(changed(strategy="single"), pool)
+    balanced = trained(SETTINGS, pool)
+    plain = trained(changed(strategy="uneven-plain"), pool)
+    assert single.shares == [64, 0, 0]
+    assert difference(balanced, single) < 1e-10
+    assert balanced.confusion == single.confusion
+    assert difference(plain, single) > 0.01
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "uneven-plain"])
+def test_shares_beyond_what_fits_are_accumulated(pool, strategy, monkeypatch):
+    """Uneven numbers of passes: 45 samples in five, 13 in two, 6 in one."""
+    experiment = changed(strategy=strategy)
+    whole = virtual(experiment)
+    monkeypatch.setattr(pool, "platform", limited(10, 7, 10))
+    real = trained(experiment, pool)
+    assert difference(whole, real) < 1e-10
+    assert real.epochs[-1]["loss"] == pytest.approx(whole.epochs[-1]["loss"], rel=1e-9)
+
+    assignment = Assignment(shares=(45, 13, 6), speeds=(1, 1, 1), most=(10, 7, 10))
+    job = Job(dataclasses.replace(experiment, max_steps=1), pool.platform, assignment)
+    assert pool.run(workers.pass_sizes, job) == [[9] * 5, [7, 6], [6]]
+
+
+UNEVEN = (
+    {},
+    {"shares": (64, 0, 0), "max_steps": 4},
+    {"global_batch": 159, "shares": (100, 58, 1), "epochs": 2},
+)
+
+
+def test_balanced_statistics_make_batchnorm_equal_one_process(pool):
+    """With 160 samples in steps of 159 the last leaves two of three replicas without a sample."""
+    for changes in UNEVEN:
+        experiment = changed(model_options={"norm": "balanced"}, **changes)
+        single = virtual(dataclasses.replace(experiment, strategy="single"))
+        assert difference(trained(experiment, pool), single) < 1e-10
+    local = changed(model_options={"norm": "batch"})
+    single = dataclasses.replace(local, strategy="single")
+    assert difference(trained(local, pool), trained(single, pool)) > 0.01
+
+
+def test_replicas_with_strips_of_the_scene(pool):
+    """Processes and virtual replicas agree; it is another run than with samples from anywhere."""
+    options = {"per_class": 20, "shards": True}
+    strips = changed(dataset_options=options, strategy="uneven-plain")
+    one_pass = virtual(strips)
+    assert difference(one_pass, trained(strips, pool)) < 1e-10
+    anywhere = dataclasses.replace(strips, dataset_options={"per_class": 20})
+    assert difference(one_pass, trained(anywhere, pool)) > 0.01
+    columns = load_dataset("brandenburg", per_class=20, shards=True)
+    assert (np.diff(columns.centres[columns.shards, 1]) >= 0).all()
+    with pytest.raises(TypeError, match="shards"):  # class folders have no places
+        load_dataset("ucmerced", root=".", shards=True)
+
+
+def test_a_replica_without_share_stays_out(pool):
+    experiment = changed(shares=(50, 0, 14), max_steps=4)
+    left_out = trained(experiment, pool)
+    assert left_out.shares == [50, 0, 14]
+    assert np.asarray(left_out.steps["compute"])[:, 1].max() == 0
+    single = trained(dataclasses.replace(experiment, strategy="single"), pool)
+    assert difference(left_out, single) < 1e-10
+
+
+def test_an_empty_share_in_the_last_step(pool):
+    # 160 samples in steps of 159: the last step has one sample, so two of three replicas have none.
+    experiment = changed(global_batch=159, shares=(100, 58, 1), epochs=2, max_steps=None)
+    real = trained(experiment, pool)
+    single = virtual(dataclasses.replace(experiment, strategy="single"))
+    assert difference(real, single) < 1e-10
+
+
+def test_the_same_run_twice_is_the_same_to_the_bit(pool):
+    experiment = changed(dtype="float32", max_steps=6)
+    first = trained(experiment, pool)
+    second = trained(experiment, pool)
+    assert difference(first, second) == 0
+    assert first.fingerprint == second.fingerprint
+    assert first.epochs == second.epochs
+
+
+def test_random_layers_follow_the_seed_and_leave_the_callers_generator_alone():
+    experiment = changed(model="mobilenet_v3_small", dtype="float32", max_steps=2)
+    before = torch.get_rng_state()
+    first = virtual(experiment)
+    second = virtual(experiment)
+    assert difference(first, second) == 0
+    assert before.equal(torch.get_rng_state())
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "RMSprop"])
+def test_any_torch_optimizer_and_schedule(pool, optimizer):
+    experiment = changed(optimizer=optimizer, lr=1e-3, schedule="cosine", max_steps=3)
+    assert np.isfinite(hetlib.train(experiment, pool).epochs[-1]["loss"])
+
+
+@pytest.mark.parametrize(("steps", "evaluated"), [(1, [1]), (4, [1, 2]), (6, [1, 2])])
+def test_a_training_ends_after_its_steps_and_is_evaluated_then(steps, evaluated):
+    """Steps of 64, 64 and 32 samples an epoch; the last epoch may be a part of one."""
+    experiment = changed(max_steps=steps, evaluate_every=1)
+    record = hetlib.train(experiment, hetlib.VirtualReplicas(PLATFORM))
+    assert [epoch["epoch"] for epoch in record.epochs] == evaluated
+    assert record.epochs[-1]["step"] == steps
