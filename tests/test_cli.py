@@ -1,7 +1,9 @@
-"""The commands ``hetlib train`` and ``hetlib plan``, with real processes and as little work as there is."""
+"""The commands ``hetlib train`` and ``hetlib plan``, with real processes and little work."""
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,14 +30,11 @@ def hetlib(*arguments: str, **files: object) -> Result:
 
 def test_train_in_processes() -> None:
     experiment = EXPERIMENT | {"shares": [11, 5]}
-    done = hetlib(
-        "train", "e.yaml", "--platform", "p.yaml", "--out", "kept", e=experiment, p=PLATFORM
-    )
+    arguments = ("--platform", "p.yaml", "--out", "kept")
+    done = hetlib("train", "e.yaml", *arguments, e=experiment, p=PLATFORM)
     assert done.exit_code == 0, done.output
-    assert re.search(
-        r"OA 0\.\d{4}  AA 0\.\d{4}  kappa -?0\.\d{4}  shares 11/5\nmedian step \d+\.\d ms",
-        done.output,
-    )
+    scores = r"OA 0\.\d{4}  AA 0\.\d{4}  kappa -?0\.\d{4}"
+    assert re.search(rf"{scores}  shares 11/5\nmedian step \d+\.\d ms", done.output)
     (path,) = Path("kept").glob("*.json")
     assert f"record {path}" in done.output
     record = json.loads(path.read_text())
@@ -53,29 +52,25 @@ def test_train_virtual_on_two_equal_replicas() -> None:
 
 
 def test_plan() -> None:
-    """A plan is printed and written, and a training takes its shares or says that it does not fit."""
+    """A plan is printed and written; a training takes its shares or says that it does not fit."""
     platform = {"replicas": [{}, {"slowdown": 40}]}
     arguments = ("--global-batch", "16", "--seconds", "0.1", "--out", "plan.yaml")
     done = hetlib("plan", "smallcnn", "--platform", "p.yaml", *arguments, p=platform)
     assert done.exit_code == 0, done.output
     header, *rows, step = done.output.splitlines()
-    assert re.split(" {2,}", header.strip()) == [
-        "replica",
-        "share",
-        "compute (ms), measured",
-        "idle (%)",
-        "reason",
-    ]
-    shares = [int(re.split(r"\) +", row)[1].split()[0]) for row in rows]
+    columns = ["replica", "share", "compute (ms), measured", "idle (%)", "reason"]
+    assert re.split(" {2,}", header.strip()) == columns
+    shares = []
+    for row in rows:
+        after_name = re.split(r"\) +", row)[1]
+        shares.append(int(after_name.split()[0]))
     assert shares == [16, 0]
     assert re.search(
         r"leaving replica 1 \(cpu/40\) out: with it a step takes [\d.]+ ms, without it [\d.]+ ms",
         rows[1],
     )
-    assert re.match(
-        r"step \d+\.\d ms \+- \d+ %, measured; \d+\.\d\d times as fast as equal shares \(modelled\)",
-        step,
-    )
+    times = r"\d+\.\d\d times as fast as equal shares \(modelled\)"
+    assert re.match(rf"step \d+\.\d ms \+- \d+ %, measured; {times}", step)
     done = hetlib("train", "e.yaml", "--platform", "p.yaml", "--plan", "plan.yaml", e=EXPERIMENT)
     assert "shares 16/0" in done.output
     done = hetlib(
@@ -87,17 +82,8 @@ def test_plan() -> None:
 
 def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
     platform = {"replicas": [{"max_batch": 6}, {"max_batch": 2}]}
-    done = hetlib(
-        "plan",
-        "smallcnn",
-        "--platform",
-        "p.yaml",
-        "--global-batch",
-        "8",
-        "--seconds",
-        "0.1",
-        p=platform,
-    )
+    arguments = ("--platform", "p.yaml", "--global-batch", "8", "--seconds", "0.1")
+    done = hetlib("plan", "smallcnn", *arguments, p=platform)
     assert done.output.endswith(
         "; equal shares (modelled): beyond a cap; the best alone: beyond a cap\n"
     )
@@ -156,3 +142,32 @@ def test_a_wrong_argument_is_one_line(command: str, message: str) -> None:
     assert done.output.startswith("hetlib: ")
     assert message in done.output
     assert done.output.count("\n") == 1
+
+
+# As ``python -m hetlib`` runs, with one package that cannot be imported.
+WITHOUT = """
+import runpy, sys
+sys.modules[sys.argv.pop(1)] = None
+runpy.run_module("hetlib", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("typer", "--help"),
+        ("yaml", "plan smallcnn"),
+        ("pandas", "plan smallcnn"),
+        ("yaml", "train e.yaml"),
+    ],
+)
+def test_a_missing_package_is_one_line_that_names_the_extra(package: str, command: str) -> None:
+    Path("e.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    call = [sys.executable, "-c", WITHOUT, package, *command.split()]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"hetlib: this needs the package {package}, which is not installed; "
+        "install it with: pip install 'hetlib[cli]'\n"
+    )
