@@ -1,6 +1,7 @@
 """The command ``hetlib``: plan a platform, train an experiment.
 
-Commands import what they need inside, so that ``--help`` answers at once. What is not installed is named in one sentence, with the extra of hetlib that brings it.
+Commands import what they need inside, so that ``--help`` answers at once. What is not installed is
+named in one sentence, with the extra of hetlib that brings it.
 """
 
 import contextlib

@@ -5,49 +5,102 @@ A full-speed copy and a slowed copy of one network take turns, so each pair sees
 
 import copy
 import time
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from hetlib.models.registry import build_model
 from hetlib.replicas.emulation import SlowDown
 from tests.bench import Row
 from tests.bench._measure import row
 
-# Model, bands, pixels, local batch.
-CASES = (("smallcnn", 13, 16, 8), ("smallcnn", 13, 16, 64), ("resnet18", 3, 32, 32))
+CLASSES = 8
+FACTORS = (2, 4, 8)
 WARM_UP = 12
 
 
-def ratios(
-    name: str, bands: int, size: int, batch: int, factor: float, pairs: int
-) -> tuple[list[float], list[float]]:
-    images = torch.randn(batch, bands, size, size).contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(0, 8, (batch,))
-    fast = build_model(name, bands=bands, classes=8, size=size).to(
-        memory_format=torch.channels_last
-    )
-    slow = copy.deepcopy(fast)
-    clocks = [(fast, SlowDown(1.0, fast)), (slow, SlowDown(factor, slow))]
-    forward, backward = [], []
-    for pair in range(pairs + WARM_UP):
-        times = []
-        for model, clock in clocks:
-            for _ in range(3):  # each starts with caches and a clock that its own steps have warmed
-                F.cross_entropy(model(images), labels).backward()
-            begin = time.perf_counter()
-            clock.start("forward", batch)
-            loss = F.cross_entropy(model(images), labels)
-            clock.settle()
-            middle = time.perf_counter()
-            clock.start("backward", batch)
-            loss.backward()
-            clock.settle()
-            times.append((middle - begin, time.perf_counter() - middle))
+class Case(NamedTuple):
+    """A network and its batch.
+
+    Attributes:
+        model: Name of the CNN.
+        bands: Of the images.
+        size: Of the images, in pixels.
+        batch: Local batch.
+        pairs: Of steps.
+    """
+
+    model: str
+    bands: int
+    size: int
+    batch: int
+    pairs: int
+
+
+CASES = (
+    Case("smallcnn", bands=13, size=16, batch=8, pairs=60),
+    Case("smallcnn", bands=13, size=16, batch=64, pairs=60),
+    Case("resnet18", bands=3, size=32, batch=32, pairs=30),
+)
+
+
+class Passes(NamedTuple):
+    """Seconds of a step's two passes."""
+
+    forward: float
+    backward: float
+
+
+class Training:
+    """A network on one batch, emulated as so many times slower."""
+
+    def __init__(
+        self, network: nn.Module, factor: float, images: torch.Tensor, labels: torch.Tensor
+    ) -> None:
+        self._network = network
+        self._clock = SlowDown(factor, network)
+        self._images = images
+        self._labels = labels
+
+    def step(self) -> Passes:
+        """Return the seconds of a step."""
+        for _ in range(3):  # each starts with caches and a clock that its own steps have warmed
+            self._loss().backward()
+        begin = time.perf_counter()
+        self._clock.start("forward", len(self._images))
+        loss = self._loss()
+        self._clock.settle()
+        middle = time.perf_counter()
+        self._clock.start("backward", len(self._images))
+        loss.backward()
+        self._clock.settle()
+        return Passes(forward=middle - begin, backward=time.perf_counter() - middle)
+
+    def _loss(self) -> torch.Tensor:
+        return F.cross_entropy(self._network(self._images), self._labels)
+
+
+def ratios(case: Case, factor: float) -> dict[str, list[float]]:
+    """Return the slowed passes over the others, by name."""
+    images = torch.randn(case.batch, case.bands, case.size, case.size)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, CLASSES, (case.batch,))
+    network = build_model(case.model, bands=case.bands, classes=CLASSES, size=case.size)
+    network = network.to(memory_format=torch.channels_last)
+    copied = copy.deepcopy(network)
+    fast = Training(network, 1.0, images, labels)
+    slow = Training(copied, factor, images, labels)
+
+    found: dict[str, list[float]] = {"forward": [], "backward": []}
+    for pair in range(case.pairs + WARM_UP):
+        own = fast.step()
+        slowed = slow.step()
         if pair >= WARM_UP:
-            forward.append(times[1][0] / times[0][0])
-            backward.append(times[1][1] / times[0][1])
-    return forward, backward
+            found["forward"].append(slowed.forward / own.forward)
+            found["backward"].append(slowed.backward / own.backward)
+    return found
 
 
 def run() -> list[Row]:
@@ -56,12 +109,19 @@ def run() -> list[Row]:
     torch.set_num_threads(1)
     try:
         rows = []
-        for name, *shape in CASES:
-            for factor in (2, 4, 8):
-                passes = ratios(name, *shape, factor, pairs=60 if name == "smallcnn" else 30)
-                for kind, found in zip(("forward", "backward"), passes, strict=True):
-                    title = f"{name}, {shape[2]} samples, slow-down {factor}, {kind}: factor reached / asked"
-                    rows.append(row(title, [ratio / factor for ratio in found], within=0.05))
+        for case in CASES:
+            for factor in FACTORS:
+                rows += reached(case, factor)
         return rows
     finally:
         torch.set_num_threads(threads)
+
+
+def reached(case: Case, factor: int) -> list[Row]:
+    """Return the factor reached over the factor asked for, by pass."""
+    rows = []
+    for kind, found in ratios(case, factor).items():
+        title = f"{case.model}, {case.batch} samples, slow-down {factor}, {kind}"
+        over_asked = [ratio / factor for ratio in found]
+        rows.append(row(f"{title}: factor reached / asked", over_asked, within=0.05))
+    return rows
