@@ -64,7 +64,9 @@ def train_replica(rank: int | None, job: Job) -> dict[str, Any] | None:
             assess(trainee, history, epoch, loss_sum)
 
     result = result_of(trainee, history, replicas=len(job.platform))
-    result["weights"] = weights_of(trainee) if job.keep_weights else None
+    result["weights"] = None
+    if job.keep_weights:
+        result["weights"] = weights_of(trainee)
     trainee.leave()
     return result
 
