@@ -6,7 +6,6 @@ named in one sentence, with the extra of hetlib that brings it.
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +13,11 @@ from typing import Annotated, Any
 import hetlib
 from hetlib.errors import MissingDependencyError, require
 
+require("typer", extra="cli")
+
+import typer  # noqa: E402 -- where it is missing, the error above names the extra
+
 WRONG = 2  # exit status where an argument, a file or a package is not as it should be
-
-try:
-    require("typer", extra="cli")
-except MissingDependencyError as error:
-    print(f"hetlib: {error}", file=sys.stderr)
-    sys.exit(WRONG)
-
-import typer  # noqa: E402 -- a sentence is said first where it is missing
 
 SUMMARY = "Balanced gradients for distributed training on devices of different speed."
 
