@@ -2,27 +2,23 @@
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lazy_loader as lazy
 import matplotlib.colors
 import numpy as np
 import torch
 from torch import nn
 
-from hetlib.datasets import LandCoverScene
-from hetlib.datasets.catalog import DATASETS
-from hetlib.datasets.images import ImageDataset
+from hetlib.datasets import DATASETS, ImageDataset, LandCoverScene
 from hetlib.datasets.rasters import read_labels, read_scene
 from hetlib.datasets.splits import SPLITS, zones
 from hetlib.datasets.statistics import valid_pixels
-from hetlib.training.evaluation import confusion_matrix
+from hetlib.training.evaluation import confusion_matrix, scores
 
-sns: Any = lazy.load("seaborn")
-
+Colour = tuple[int, int, int, int]  # 8-bit RGBA
 
 # Class: colour on maps. Others get one of a palette.
 COLOURS = {
@@ -41,34 +37,45 @@ COLOURS = {
     "sediment": "#BDBDBD",
 }
 
+NOTHING: Colour = (255, 255, 255, 0)  # of class 0: white, transparent
 
 BATCH = 1024  # windows that go through the network at once
+
+SHOWN = (2, 98)  # percentiles of a band that natural colour is stretched between
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene with its reference; arrays are (height, width, ...)."""
+    """A scene with its reference; arrays are (height, width, ...).
+
+    Attributes:
+        name: Of the data set.
+        pixels: (height, width, bands), in the file's own type and the data set's order of bands.
+        bands: Their names.
+        valid: (height, width, bands) bool: where a value is data.
+        zones: (height, width) int8: split that may have a window centred here, -1 for none.
+        codes: (height, width) class numbers of the reference, 0 for none.
+        classes: Names by class number, in the order of the network's outputs.
+        window: Height and width of the images, in pixels.
+        georeference: ``crs`` and ``transform``, for rasterio.
+    """
 
     name: str
-    # (height, width, bands), in the file's own type and the data set's order of bands
     pixels: np.ndarray
     bands: tuple[str, ...]
-    valid: np.ndarray  # (height, width, bands) bool: where a value is data
-    # (height, width) int8: split that may have a window centred here, -1 for none
+    valid: np.ndarray
     zones: np.ndarray
-    codes: np.ndarray  # (height, width) class numbers of the reference, 0 for none
-    classes: dict[int, str]  # by class number, in the order of the network's outputs
-    window: int  # height and width of the images, in pixels
-    georeference: dict[str, Any]  # crs and transform, for rasterio
+    codes: np.ndarray
+    classes: dict[int, str]
+    window: int
+    georeference: dict[str, Any]
 
     def rgb(self) -> np.ndarray:
         """Return the scene in natural colour, (height, width, 3) in 0..1, from the 2nd to the 98th percentile."""
         chosen = colour_bands(self.bands)
-        image, seen = (
-            self.pixels[..., chosen].astype(np.float32),
-            np.logical_and.reduce(self.valid[..., chosen], axis=2),
-        )
-        low, high = np.percentile(image[seen], (2, 98), axis=0)
+        image = self.pixels[..., chosen].astype(np.float32)
+        seen = np.logical_and.reduce(self.valid[..., chosen], axis=2)
+        low, high = np.percentile(image[seen], SHOWN, axis=0)
         stretched = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1)
         return np.where(seen[..., None], stretched, 1.0)
 
@@ -79,43 +86,68 @@ def open_scene(dataset: str, **options: Any) -> Scene:
     Args:
         dataset: Name of a `LandCoverScene` in `hetlib.datasets.DATASETS`.
         options: Options of the data set, such as ``split_by="blocks"``.
+
+    Raises:
+        ValueError: Another data set.
     """
     scenes = [name for name, (kind, _, _) in DATASETS.items() if kind is LandCoverScene]
     if dataset not in scenes:
         raise ValueError(f"`dataset` is {dataset!r}; only scenes can become maps: {scenes}.")
-    import rasterio
-
-    defaults = {name: p.default for name, p in inspect.signature(LandCoverScene).parameters.items()}
+    parameters = inspect.signature(LandCoverScene).parameters
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
     given = defaults | DATASETS[dataset][1] | options
     pixels, bands, nodata = read_scene(given["image"])
     codes, classes = read_labels(given["labels"], given["image"], given["classes"])
-    window, shape = given["window"], pixels.shape[:2]
-    zone = zones(shape, window, given["split_by"], given["fractions"], 8 * window, given["seed"])
-    with rasterio.open(given["image"]) as raster:
-        georeference = {"crs": raster.crs, "transform": raster.transform}
-    valid = valid_pixels(pixels, nodata, given["valid_range"])
-    codes = np.where(np.isin(codes, list(classes)), codes, 0)
-    return Scene(dataset, pixels, bands, valid, zone, codes, classes, window, georeference)
+    window = given["window"]
+    zone = zones(
+        pixels.shape[:2],
+        window,
+        given["split_by"],
+        given["fractions"],
+        8 * window,  # as the data set takes its blocks
+        given["seed"],
+    )
+    return Scene(
+        name=dataset,
+        pixels=pixels,
+        bands=bands,
+        valid=valid_pixels(pixels, nodata, given["valid_range"]),
+        zones=zone,
+        codes=np.where(np.isin(codes, list(classes)), codes, 0),
+        classes=classes,
+        window=window,
+        georeference=_georeference(given["image"]),
+    )
 
 
-def class_colours(classes: Mapping[int, str]) -> dict[int, tuple[int, int, int, int]]:
-    """Return an 8-bit RGBA colour for each class number, and white, transparent, for 0."""
+def _georeference(path: Path) -> dict[str, Any]:
+    """Return where a raster lies, as rasterio takes it when it writes one."""
+    import rasterio
+
+    with rasterio.open(path) as raster:
+        return {"crs": raster.crs, "transform": raster.transform}
+
+
+def class_colours(classes: Mapping[int, str]) -> dict[int, Colour]:
+    """Return a colour for each class number, and white, transparent, for 0."""
+    import seaborn as sns
+
     spare = iter(sns.color_palette("tab20", len(classes)))
-    chosen = {
-        number: COLOURS[name] if name in COLOURS else next(spare)
-        for number, name in classes.items()
-    }
-    scaled = {
-        n: np.rint(255 * np.array(matplotlib.colors.to_rgba(colour))).astype(int)
-        for n, colour in chosen.items()
-    }
-    return {0: (255, 255, 255, 0)} | {
-        n: (int(c[0]), int(c[1]), int(c[2]), 255) for n, c in scaled.items()
-    }
+    colours = {0: NOTHING}
+    for number, name in classes.items():
+        chosen = COLOURS[name] if name in COLOURS else next(spare)
+        red, green, blue = np.rint(255 * np.array(matplotlib.colors.to_rgb(chosen))).astype(int)
+        colours[number] = (int(red), int(green), int(blue), 255)
+    return colours
 
 
 def predict(
-    network: nn.Module, data: ImageDataset, scene: Scene, *, split: str = "test", stride: int = 1
+    network: nn.Module,
+    data: ImageDataset,
+    scene: Scene,
+    *,
+    split: str = "test",
+    stride: int = 1,
 ) -> np.ndarray:
     """Predict the pixels of one split of a scene.
 
@@ -132,36 +164,51 @@ def predict(
 
     Returns:
         Class numbers (height, width) uint8, 0 where nothing is predicted.
+
+    Raises:
+        ValueError: A stride below 1.
     """
     if stride < 1:
         raise ValueError(f"`stride` is {stride}; it must be 1 or more.")
     wanted = (scene.zones == SPLITS.index(split)) & scene.valid.all(2)
-    values = (scene.pixels.astype(np.float32) - data.mean) / data.std
-    values[~scene.valid] = 0
-    views = np.lib.stride_tricks.sliding_window_view(
-        values, (scene.window, scene.window), axis=(0, 1)
-    )
-    middle, half = stride // 2, scene.window // 2
-    rows, columns = (
-        middle + stride * found for found in np.nonzero(wanted[middle::stride, middle::stride])
-    )
-    numbers, found = (
-        np.array(list(scene.classes), dtype=np.uint8),
-        np.zeros(wanted.shape, dtype=np.uint8),
-    )
+    middle = stride // 2
+    picked = np.nonzero(wanted[middle::stride, middle::stride])
+    rows, columns = (middle + stride * each for each in picked)
+    numbers = np.array(list(scene.classes), dtype=np.uint8)
+    found = np.zeros(wanted.shape, dtype=np.uint8)
     network.eval()
     with torch.inference_mode():
-        for start in range(0, len(rows), BATCH):
-            r, c = rows[start : start + BATCH], columns[start : start + BATCH]
-            images = np.ascontiguousarray(views[r - half, c - half].transpose(0, 2, 3, 1))
-            # channels last in memory
-            outputs = network(torch.from_numpy(images).permute(0, 3, 1, 2))
-            found[r, c] = numbers[outputs.argmax(1).numpy()]
+        for r, c, images in _batches(data, scene, rows, columns):
+            found[r, c] = numbers[network(images).argmax(1).numpy()]
+    return np.where(wanted, _squares(found, stride), 0).astype(np.uint8)
+
+
+def _batches(
+    data: ImageDataset, scene: Scene, rows: np.ndarray, columns: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, torch.Tensor]]:
+    """Yield rows and columns of some pixels with the windows around them, (n, bands, window, window)."""
+    values = (scene.pixels.astype(np.float32) - data.mean) / data.std
+    values[~scene.valid] = 0
+    window = (scene.window, scene.window)
+    views = np.lib.stride_tricks.sliding_window_view(values, window, axis=(0, 1))
+    half = scene.window // 2
+    for start in range(0, len(rows), BATCH):
+        r = rows[start : start + BATCH]
+        c = columns[start : start + BATCH]
+        images = np.ascontiguousarray(views[r - half, c - half].transpose(0, 2, 3, 1))
+        # channels last in memory
+        yield r, c, torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def _squares(found: np.ndarray, stride: int) -> np.ndarray:
+    """Fill each square of ``stride`` pixels with its middle; what is left over at the edges is 0."""
+    middle = stride // 2
     blocks = found[middle::stride, middle::stride].repeat(stride, axis=0).repeat(stride, axis=1)
+    height = min(found.shape[0], blocks.shape[0])
+    width = min(found.shape[1], blocks.shape[1])
     filled = np.zeros_like(found)
-    height, width = min(len(found), len(blocks)), min(found.shape[1], blocks.shape[1])
     filled[:height, :width] = blocks[:height, :width]
-    return np.where(wanted, filled, 0).astype(np.uint8)
+    return filled
 
 
 def confusion(predicted: np.ndarray, scene: Scene) -> np.ndarray:
@@ -169,8 +216,32 @@ def confusion(predicted: np.ndarray, scene: Scene) -> np.ndarray:
     both = (predicted > 0) & (scene.codes > 0)
     order = np.zeros(max(scene.classes) + 1, dtype=np.int64)
     order[list(scene.classes)] = np.arange(len(scene.classes))
-    true, said = (torch.from_numpy(order[codes[both]]) for codes in (scene.codes, predicted))
+    true = torch.from_numpy(order[scene.codes[both]])
+    said = torch.from_numpy(order[predicted[both]])
     return confusion_matrix(true, said, len(scene.classes)).numpy()
+
+
+def score_row(predicted: np.ndarray, scene: Scene, windows: Mapping[str, float]) -> dict[str, Any]:
+    """Return one row of the table of scores: on the map, of the commonest class, and on the test windows.
+
+    Args:
+        predicted: Class numbers, (height, width), 0 where nothing is predicted.
+        scene: With the reference.
+        windows: Scores of the same network on the test windows.
+    """
+    counts = confusion(predicted, scene)
+    on_map = scores(counts)
+    row = {
+        "dataset": scene.name,
+        "pixels predicted": int((predicted > 0).sum()),
+        "with reference": int(counts.sum()),
+    }
+    for score in ("oa", "aa", "kappa"):
+        row[f"{score} (map)"] = on_map[score]
+    row["commonest class"] = counts.sum(1).max() / counts.sum()
+    for score in ("oa", "aa", "kappa"):
+        row[f"{score} (windows)"] = windows[score]
+    return row
 
 
 def write_map(path: Path, predicted: np.ndarray, scene: Scene, **tags: str) -> Path:
@@ -178,6 +249,15 @@ def write_map(path: Path, predicted: np.ndarray, scene: Scene, **tags: str) -> P
 
     The tags are ``CLASS_<number>``, as in the label files, so that `LandCoverScene` reads the map
     as a reference.
+
+    Args:
+        path: Of the file; its folder is made.
+        predicted: Class numbers (height, width) uint8.
+        scene: Whose grid it is.
+        tags: Further ones.
+
+    Returns:
+        The path.
     """
     import rasterio
 
@@ -189,24 +269,25 @@ def write_map(path: Path, predicted: np.ndarray, scene: Scene, **tags: str) -> P
         "width": width,
         "count": 1,
         "dtype": "uint8",
+        "nodata": 0,
+        "compress": "deflate",
+        **scene.georeference,
     }
-    with rasterio.open(
-        path, "w", nodata=0, compress="deflate", **options, **scene.georeference
-    ) as raster:
+    names = {f"CLASS_{number}": name for number, name in scene.classes.items()}
+    with rasterio.open(path, "w", **options) as raster:
         raster.write(predicted, 1)
         raster.write_colormap(1, class_colours(scene.classes))
         raster.set_band_description(1, f"land cover of {scene.name}, predicted")
-        raster.update_tags(
-            **{f"CLASS_{number}": name for number, name in scene.classes.items()}, **tags
-        )
+        raster.update_tags(**names, **tags)
     return path
 
 
 def colour_bands(names: Sequence[str]) -> list[int]:
     """Return the positions of red, green and blue (or B04, B03, B02), or three times the first band's."""
-    patterns = ("red|b04", "green|b03", "blue|b02")
-    found = [
-        [i for i, name in enumerate(names) if re.search(pattern, name.lower())]
-        for pattern in patterns
-    ]
-    return [positions[0] for positions in found] if all(found) else [0, 0, 0]
+    found = []
+    for pattern in ("red|b04", "green|b03", "blue|b02"):
+        fitting = [i for i, name in enumerate(names) if re.search(pattern, name.lower())]
+        if not fitting:
+            return [0, 0, 0]
+        found.append(fitting[0])
+    return found

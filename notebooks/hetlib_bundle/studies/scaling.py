@@ -1,7 +1,7 @@
 """Modelled platforms of many replicas, half of them fast and half slow; nothing here is measured."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,36 @@ from hetlib.planning.partition import partition
 from hetlib.planning.simulate import simulate
 from hetlib.planning.speed import SpeedModel
 
-Ring = Callable[[int], float]
+Ring = Callable[[int], float]  # seconds that the communication of so many replicas adds
+
+
+class Halves(NamedTuple):
+    """The replicas of a mixed platform.
+
+    Attributes:
+        fast: Step models of the fast half, rounded up.
+        slow: Step models of the slow half.
+    """
+
+    fast: list[SpeedModel]
+    slow: list[SpeedModel]
+
+
+def halves(model: SpeedModel, replicas: int, ratio: float) -> Halves:
+    """Return the step models of a platform of which every second replica takes ``ratio`` times as long."""
+    slow = replicas // 2
+    return Halves([model] * (replicas - slow), [model.slowed(ratio)] * slow)
 
 
 def mixed(model: SpeedModel, replicas: int, ratio: float) -> list[SpeedModel]:
     """Return step models of the fast half (rounded up), then of the slow half, which takes ``ratio`` times as long."""
-    return [model] * (replicas - replicas // 2) + [model.slowed(ratio)] * (replicas // 2)
+    fast, slow = halves(model, replicas, ratio)
+    return fast + slow
+
+
+def fixed_cost(seconds: float) -> Ring:
+    """Return a communication that takes the same for any number of replicas; one alone has none."""
+    return lambda replicas: seconds * (replicas > 1)
 
 
 def balanced_shares(models: list[SpeedModel], batch: float) -> np.ndarray:
@@ -24,8 +48,12 @@ def balanced_shares(models: list[SpeedModel], batch: float) -> np.ndarray:
     With :math:`t_r = a_r + n / s_r` all that take part end at :math:`\tau = (B + \sum s_r a_r) /
     \sum s_r`, with :math:`n_r = s_r (\tau - a_r)`; a replica with :math:`a_r \ge \tau` stays out
     (Lastovetsky and Reddy, 2007).
+
+    Args:
+        models: Step models, affine.
+        batch: Samples of a step over all replicas.
     """
-    ends = np.array([[m.time(1), m.time(2)] for m in models])
+    ends = np.array([[model.time(1), model.time(2)] for model in models])
     speed = 1 / (ends[:, 1] - ends[:, 0])
     fixed = ends[:, 0] - 1 / speed
     active = np.ones(len(models), dtype=bool)
@@ -41,58 +69,129 @@ def scaling(
     model: SpeedModel,
     replicas: int,
     ratio: float,
+    *,
     local_batch: int,
     ring: Ring,
-    *,
     steps: int = 100,
     seed: int = 0,
     overlap: float = 0.0,
     straggler: float = 0.0,
 ) -> pd.DataFrame:
-    """Return one row a strategy: modelled speedup over one fast replica with the same global batch, and efficiency.
+    """Model the speedup of a mixed platform over one fast replica with the same global batch.
 
-    The global batch grows with the replicas, ``local_batch`` each on average. ``balanced`` takes
-    the better of all replicas and the fast half alone: leaving devices out is a plan too. The ideal
-    is the sum of speeds.
+    The global batch grows with the replicas. ``balanced`` takes the better of all replicas and the
+    fast half alone: leaving devices out is a plan too.
+
+    Args:
+        model: Step model of a fast replica.
+        replicas: How many there are, half of them slow.
+        ratio: How many times longer the slow half takes.
+        local_batch: Samples of a step and replica, on average.
+        ring: What communication adds.
+        steps: Simulated steps of each strategy.
+        seed: Draws the delays.
+        overlap: Fraction of the compute phase beside which communication runs.
+        straggler: Mean random delay over the compute time.
+
+    Returns:
+        One row a strategy: ``replicas``, ``ratio``, ``communication`` (over the fast replica's
+        compute time), ``ideal`` (the sum of speeds), ``strategy``, ``speedup`` and ``efficiency``
+        (the speedup over the ideal).
     """
-    models, batch = mixed(model, replicas, ratio), local_batch * replicas
-    fast = models[: replicas - replicas // 2]
+    fast, slow = halves(model, replicas, ratio)
+    everybody = fast + slow
+    batch = local_batch * replicas
 
-    def seconds(some: list[SpeedModel], shares: np.ndarray) -> float:
-        options: dict[str, Any] = {
-            "communication": ring,
-            "overlap": overlap,
-            "straggler": straggler,
-            "seed": seed,
-        }
-        return float(simulate(some, shares.tolist(), steps, **options).mean())
+    def seconds(models: list[SpeedModel], shares: np.ndarray) -> float:
+        taken = simulate(
+            models,
+            shares.tolist(),
+            steps,
+            communication=ring,
+            overlap=overlap,
+            straggler=straggler,
+            seed=seed,
+        )
+        return float(taken.mean())
 
     alone = seconds([model], np.array([batch]))
-    best = min(seconds(some, balanced_shares(some, batch)) for some in (models, fast))
-    taken = {
-        "fastest-only": alone,
-        "equal": seconds(models, np.full(replicas, local_batch)),
-        "balanced": best,
-    }
-    ideal = len(fast) + (replicas - len(fast)) / ratio
-    rows = [
-        {"strategy": k, "speedup": alone / t, "efficiency": alone / t / ideal}
-        for k, t in taken.items()
-    ]
+    equal = seconds(everybody, np.full(replicas, local_batch))
+    best = min(seconds(some, balanced_shares(some, batch)) for some in (everybody, fast))
     about = {
         "replicas": replicas,
         "ratio": ratio,
         "communication": ring(replicas) / model.time(local_batch),
+        "ideal": len(fast) + len(slow) / ratio,
     }
-    return pd.DataFrame([about | {"ideal": ideal} | row for row in rows])
+    return _speedups(about, {"fastest-only": alone, "equal": equal, "balanced": best})
+
+
+def _speedups(about: Mapping[str, float], seconds: Mapping[str, float]) -> pd.DataFrame:
+    """Return one row a strategy: what the platform is, and the speedup over the fastest one alone."""
+    alone = seconds["fastest-only"]
+    ideal = about["ideal"]
+    rows = []
+    for name, taken in seconds.items():
+        row = {"strategy": name, "speedup": alone / taken, "efficiency": alone / taken / ideal}
+        rows.append({**about, **row})
+    return pd.DataFrame(rows)
 
 
 def adding_pays(model: SpeedModel, ratio: float, batch: int, ring: Ring) -> float:
-    """Return the modelled speedup of a device by a ``ratio`` times slower one beside it, balanced; above 1 it pays.
+    """Return the modelled speedup of a device by a slower one beside it, balanced; above 1 it pays.
 
     The second device gets at least one sample here, so that values below 1 show what it costs.
+
+    Args:
+        model: Step model of the fast device.
+        ratio: How many times longer the other one takes.
+        batch: Samples of a step over both.
+        ring: What communication adds.
     """
     pair = [model, model.slowed(ratio)]
-    shares = np.array(partition(pair, batch).shares)
-    shares = shares if shares.min() else np.array([batch - 1, 1])
-    return model.time(batch) / float(simulate(pair, shares.tolist(), 1, communication=ring)[0])
+    shares = partition(pair, batch).shares
+    if not min(shares):
+        shares = (batch - 1, 1)
+    return model.time(batch) / float(simulate(pair, shares, 1, communication=ring)[0])
+
+
+def pays_table(
+    ratios: Sequence[float],
+    bandwidths: np.ndarray,
+    gain: np.ndarray,
+    shown: Sequence[float] = (2, 4, 10, 30, 100),
+) -> pd.DataFrame:
+    """Return from which bandwidth on a slow device pays, one row a ratio of speeds.
+
+    Args:
+        ratios: Of speeds, (ratios,).
+        bandwidths: In Gb/s, rising, (bandwidths,).
+        gain: `adding_pays` of each, (bandwidths, ratios).
+        shown: Ratios to tell of; the nearest ones there are.
+    """
+    rows = []
+    for ratio in shown:
+        nearest = np.abs(np.log(np.asarray(ratios) / ratio)).argmin()
+        column = gain[:, nearest]
+        least = np.inf
+        if (column > 1).any():
+            least = bandwidths[np.argmax(column > 1)]
+        row = {
+            "ratio of speeds": ratio,
+            "least bandwidth that pays (Gb/s)": least,
+            "most gained": column.max(),
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def ideal_fraction(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the balanced rows of `scaling` with the ``fraction`` of the ideal speedup over equal shares.
+
+    With equal shares every replica is as slow as the slow half.
+    """
+    by_strategy = rows.groupby("strategy")
+    equal = by_strategy.get_group("equal").reset_index(drop=True)
+    balanced = by_strategy.get_group("balanced").reset_index(drop=True)
+    most = balanced.ideal * balanced.ratio / balanced.replicas
+    return balanced.assign(fraction=balanced.speedup / equal.speedup / most)
