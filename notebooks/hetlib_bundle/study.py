@@ -110,7 +110,7 @@ class Study:
         products.save_figure(figure, name, caption=caption, keep=self.keep, records=records)
 
     def environment(self) -> pd.DataFrame:
-        """Return what this machine and its packages are, and beside it what the records were made on."""
+        """Return this machine and its packages, and beside them what the records were made on."""
         return self.keep.environment()
 
 

@@ -1,4 +1,4 @@
-"""Scores of strategies against one process: the search for a learning rate, and the paired differences."""
+"""Scores of strategies against one process: the search for a rate, the paired differences."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,20 +6,37 @@ from typing import Any
 
 import pandas as pd
 
-import hetlib
+from hetlib.training.experiment import Experiment
 from hetlib_bundle.claims.verdict import interval
 
 SCORES = ("oa", "aa", "kappa")
 TRIALS = (100, 101)  # seeds of the search, none of which is scored afterwards
 
 
-def rate_trials(case: hetlib.Experiment, rates: Sequence[float]) -> list[hetlib.Experiment]:
-    """Return the runs of one process that choose a learning rate on the validation split, each rate with two seeds."""
-    trial = replace(case, strategy="single", evaluate_split="validation", evaluate_every=0)
-    return [replace(trial, lr=rate, seed=seed) for rate in rates for seed in TRIALS]
+def rate_trials(
+    case: Experiment,
+    rates: Sequence[float],
+    seeds: Sequence[int] = TRIALS,
+) -> list[Experiment]:
+    """Return the runs that choose a learning rate for a case, on the validation split.
+
+    Args:
+        case: What is trained.
+        rates: The learning rates to choose from.
+        seeds: Of the runs with each rate.
+    """
+    trial = replace(case, evaluate_split="validation", evaluate_every=0)
+    trials = []
+    for rate in rates:
+        trials += [replace(trial, lr=rate, seed=seed) for seed in seeds]
+    return trials
 
 
-def score_row(frame: pd.DataFrame, case: hetlib.Experiment, strategy: str) -> dict[str, Any]:
+def score_row(
+    frame: pd.DataFrame,
+    case: Experiment,
+    strategy: str,
+) -> dict[str, Any]:
     """Return one row of the table of scores.
 
     Args:
@@ -31,15 +48,17 @@ def score_row(frame: pd.DataFrame, case: hetlib.Experiment, strategy: str) -> di
         ``dataset``, ``model``, ``strategy``, ``lr``; the mean of each score and half its interval;
         and the paired difference of OA to ``single`` in percentage points with its interval.
     """
-    runs = frame.loc[(case.dataset, case.model)]
-    own = runs.loc[strategy]
+    own = frame.loc[(case.dataset, case.model, strategy), :]
+    single = frame.loc[(case.dataset, case.model, "single"), :]
     row = {
         "dataset": case.dataset,
         "model": case.model,
         "strategy": strategy,
         "lr": own.lr.iloc[0],
     }
-    return row | mean_scores(own) | paired_difference(own.oa, runs.loc["single"].oa)
+    row |= mean_scores(own)
+    row |= paired_difference(own.oa, single.oa)
+    return row
 
 
 def mean_scores(runs: pd.DataFrame) -> dict[str, float]:
@@ -51,11 +70,14 @@ def mean_scores(runs: pd.DataFrame) -> dict[str, float]:
 
 
 def paired_difference(own: pd.Series, single: pd.Series) -> dict[str, float]:
-    """Return the mean difference of OA to one process of the same seed, in percentage points, with its interval.
+    """Return the mean difference of OA to one process, paired by seed, with its 95 % interval.
 
     Args:
         own: OA by seed, a fraction.
         single: The same of one process.
+
+    Returns:
+        ``OA - single``, ``low`` and ``high``, in percentage points.
     """
     mean, half = interval(100 * (own - single))
     return {"OA - single": mean, "low": mean - half, "high": mean + half}

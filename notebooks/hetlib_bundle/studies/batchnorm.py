@@ -1,7 +1,7 @@
-"""Whose batch statistics: the cases that are compared, and how far their running statistics are off after training."""
+"""Whose batch statistics: what is compared, and how far running statistics are off afterwards."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,13 @@ from hetlib.datasets import ImageDataset
 from hetlib.training.setup import build_network
 from hetlib_bundle.claims.verdict import interval, verdict
 
+Row = dict[str, Any]  # values by name
+
 REFERENCE = "balanced"  # the kind that the others are compared with
 WITHOUT = "GroupNorm"  # the kind without running statistics
 
 
-def kinds(shares: Sequence[int]) -> dict[str, dict[str, Any]]:
+def kinds(shares: Sequence[int]) -> dict[str, Row]:
     """Return the fields of an `Experiment` that differ, by kind of statistics.
 
     Args:
@@ -41,7 +43,9 @@ def running_errors(
     weights: Mapping[str, np.ndarray],
     data: ImageDataset,
 ) -> pd.DataFrame:
-    """Compare running statistics after training with those of the whole training set under the same weights.
+    """Compare running statistics after training with those of the whole training set.
+
+    Both are taken under the trained weights.
 
     Args:
         name: Of the kind of statistics.
@@ -54,17 +58,19 @@ def running_errors(
         square over channels, in standard deviations) and of the ``variance`` (the same, relative).
     """
     network = build_network(experiment, data)
-    network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})
+    trained = {key: torch.from_numpy(value) for key, value in weights.items()}
+    network.load_state_dict(trained)
     layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    kept = [(layer.running_mean.clone(), layer.running_var.clone()) for layer in layers]
+    kept = [_statistics(layer) for layer in layers]
     _pass_everything(network, layers, data)
-    rows = []
-    for number, (layer, (mean, var)) in enumerate(zip(layers, kept, strict=True), 1):
-        off = (mean - layer.running_mean).square() / layer.running_var
-        ratio = var / layer.running_var - 1
+    rows: list[Row] = []
+    for layer, before in zip(layers, kept, strict=True):
+        mean, variance = _statistics(layer)
+        off = (before.mean - mean).square() / variance
+        ratio = before.variance / variance - 1
         row = {
             "statistics": name,
-            "layer": number,
+            "layer": len(rows) + 1,
             "mean": off.mean().sqrt().item(),
             "variance": ratio.square().mean().sqrt().item(),
         }
@@ -72,18 +78,41 @@ def running_errors(
     return pd.DataFrame(rows)
 
 
+class _Statistics(NamedTuple):
+    """Running mean and variance of a layer, (channels,)."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+
+def _statistics(layer: nn.BatchNorm2d) -> _Statistics:
+    """Return a copy of a layer's running statistics."""
+    state = layer.state_dict()
+    return _Statistics(
+        state["running_mean"].clone(),
+        state["running_var"].clone(),
+    )
+
+
 def _pass_everything(
-    network: nn.Module, layers: Sequence[nn.BatchNorm2d], data: ImageDataset
+    network: nn.Module,
+    layers: Sequence[nn.BatchNorm2d],
+    data: ImageDataset,
 ) -> None:
     """Leave the statistics of one batch of all data in the layers."""
     for layer in layers:
         layer.momentum = 1.0  # the last batch alone
+    images, _ = data.gather(range(len(data)))
     with torch.no_grad():
-        network.train()(data.gather(range(len(data)))[0])
+        network.train()(images)
 
 
-def score_rows(oa: pd.Series, names: Sequence[str], margin: float) -> list[dict[str, Any]]:
-    """Return one row a kind: its test OA, and whether it is within a margin of the balanced statistics.
+def score_rows(
+    oa: pd.Series,
+    names: Sequence[str],
+    margin: float,
+) -> list[Row]:
+    """Return one row a kind: its test OA, and whether it is within a margin of the balanced one.
 
     Args:
         oa: Test OA in percent by kind and seed.
@@ -94,13 +123,16 @@ def score_rows(oa: pd.Series, names: Sequence[str], margin: float) -> list[dict[
         ``statistics``, ``OA`` and half its interval; ``word``, ``effect``, ``low`` and ``high`` of
         the paired difference, None for the reference.
     """
-    rows = []
+    reference = oa.loc[REFERENCE]
+    rows: list[Row] = []
     for name in names:
-        mean, half = interval(oa.loc[name])
+        own = oa.loc[name]
+        mean, half = interval(own)
         row = {"statistics": name, "OA": mean, "OA ±": half}
         if name == REFERENCE:
             row |= dict.fromkeys(("word", "effect", "low", "high"))
         else:
-            row |= verdict(oa.loc[name] - oa.loc[REFERENCE], margin, "within")._asdict()
+            judged = verdict(own - reference, margin, "within")
+            row |= judged._asdict()
         rows.append(row)
     return rows

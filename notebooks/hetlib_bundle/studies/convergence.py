@@ -10,8 +10,21 @@ from hetlib.training.records import RunRecord
 
 ABOUT = ("dataset", "model", "strategy", "seed")
 
+# Columns of `reaching`; the last two are empty for a strategy that does not reach the goal.
+REACHED = [
+    "strategy",
+    "step (ms)",
+    "last loss",
+    "last OA",
+    "epochs to the level",
+    "seconds to the level",
+]
 
-def history(records: Sequence[RunRecord], step_seconds: Mapping[str, float]) -> pd.DataFrame:
+
+def history(
+    records: Sequence[RunRecord],
+    step_seconds: Mapping[str, float],
+) -> pd.DataFrame:
     """Return the evaluations of some runs over time.
 
     Args:
@@ -28,7 +41,8 @@ def history(records: Sequence[RunRecord], step_seconds: Mapping[str, float]) -> 
         about = {name: record.experiment[name] for name in ABOUT}
         rows += [about | evaluation for evaluation in record.epochs]
     frame = pd.DataFrame(rows)
-    return frame.assign(seconds=frame.step * frame.strategy.map(step_seconds).astype(float))
+    each = frame.strategy.map(step_seconds).astype(float)
+    return frame.assign(seconds=frame.step * each)
 
 
 def median_step_seconds(records: Sequence[RunRecord], first: int) -> dict[str, float]:
@@ -40,8 +54,12 @@ def median_step_seconds(records: Sequence[RunRecord], first: int) -> dict[str, f
     """
     taken: dict[str, list[np.ndarray]] = {}
     for record in records:
-        taken.setdefault(record.experiment["strategy"], []).append(record.step_seconds[first:])
-    return {name: float(np.median(np.concatenate(parts))) for name, parts in taken.items()}
+        parts = taken.setdefault(record.experiment["strategy"], [])
+        parts.append(record.step_seconds[first:])
+    medians = {}
+    for name, parts in taken.items():
+        medians[name] = float(np.median(np.concatenate(parts)))
+    return medians
 
 
 def reaching(
@@ -76,6 +94,4 @@ def reaching(
             row["epochs to the level"] = reached.index[0]
             row["seconds to the level"] = reached.seconds.iloc[0]
         rows.append(row)
-    columns = ["strategy", "step (ms)", "last loss", "last OA"]
-    columns += ["epochs to the level", "seconds to the level"]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    return pd.DataFrame(rows).reindex(columns=REACHED)

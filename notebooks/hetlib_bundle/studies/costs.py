@@ -1,4 +1,4 @@
-"""What a CNN costs: parameters, multiply-adds, all-reduced bytes, and the measured time of a training step."""
+"""What a CNN costs: parameters, multiply-adds, all-reduced bytes, and the time of a step."""
 
 import statistics
 import time
@@ -10,21 +10,30 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hetlib.models.registry import build_model
+from hetlib.models import build_model
+
+BYTES = 4  # of a float32
+ROUNDS = 3  # over the batches that are timed whatever they take
 
 _NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)
 
 
 def cost(
-    name: str, *, bands: int, classes: int, size: int, batches: Sequence[int], seconds: float
+    name: str,
+    *,
+    bands: int,
+    classes: int,
+    size: int,
+    batches: Sequence[int],
+    seconds: float,
 ) -> dict[str, object]:
-    """Count and time a CNN of `hetlib.models.MODELS` in float32, on the CPU, with the threads that torch has now.
+    """Count and time a CNN in float32, on the CPU, with the threads that torch has now.
 
     A step is forward and backward pass and an SGD update, on random images already in memory,
     channels last.
 
     Args:
-        name: The CNN, with its default norm.
+        name: Of the CNN in `hetlib.models.MODELS`, with its default norm.
         bands: Input channels.
         classes: Outputs.
         size: Height and width of the images in pixels.
@@ -37,22 +46,65 @@ def cost(
         batch (medians), and the straight line through the first and last of them: ``fixed (ms)``
         and ``per sample (ms)``.
     """
-    network = build_model(name, bands=bands, classes=classes, size=size).to(
-        memory_format=torch.channels_last
-    )
+    network = build_model(name, bands=bands, classes=classes, size=size)
+    network = network.to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(max(batches), bands, size, size, generator=generator).to(
-        memory_format=torch.channels_last
-    )
+    images = torch.randn(max(batches), bands, size, size, generator=generator)
+    images = images.to(memory_format=torch.channels_last)
     labels = torch.randint(0, classes, (max(batches),), generator=generator)
+    operations = _operations(network, images[:1])
+    medians = _step_medians(network, images, labels, batches, seconds)
+    slope = (medians[-1] - medians[0]) / (batches[-1] - batches[0])
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    found: dict[str, object] = {
+        "model": name,
+        "parameters": parameters,
+        "multiply-adds": operations // 2,
+        "norm layers": _norm_layers(network),
+        "all-reduced bytes": BYTES * parameters,
+    }
+    for n, median in zip(batches, medians, strict=True):
+        found[f"step {n} (ms)"] = median
+    found["fixed (ms)"] = medians[0] - slope * batches[0]
+    found["per sample (ms)"] = slope
+    return found
+
+
+def _operations(network: nn.Module, image: torch.Tensor) -> int:
+    """Return the multiplications and additions of one image's forward pass."""
+    network.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(images[:1])
+        network(image)
+    return counter.get_total_flops()
+
+
+def _norm_layers(network: nn.Module) -> str:
+    """Return the numbers of normalising layers by kind, as text."""
+    layers = [module for module in network.modules() if isinstance(module, _NORMS)]
+    kinds = Counter(type(layer).__name__ for layer in layers)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none"
+
+
+def _step_medians(
+    network: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    batches: Sequence[int],
+    seconds: float,
+) -> list[float]:
+    """Return the median milliseconds of a training step by local batch, timed in turns."""
     network.train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=True)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=0.01,
+        momentum=0.9,
+        fused=True,
+    )
 
     def step(n: int) -> float:
         begin = time.perf_counter()
-        F.cross_entropy(network(images[:n]), labels[:n]).backward()
+        loss = F.cross_entropy(network(images[:n]), labels[:n])
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         return time.perf_counter() - begin
@@ -60,22 +112,8 @@ def cost(
     for n in batches:  # the first step of a size is slower
         step(n)
     end = time.perf_counter() + seconds
-    taken: list[list[float]] = []
-    while len(taken) < 3 or time.perf_counter() < end:
-        taken.append([step(n) for n in batches])
-    medians = [1e3 * statistics.median(column) for column in zip(*taken, strict=True)]
-    slope = (medians[-1] - medians[0]) / (batches[-1] - batches[0])
-    kinds = Counter(
-        type(module).__name__ for module in network.modules() if isinstance(module, _NORMS)
-    )
-    parameters = sum(p.numel() for p in network.parameters())
-    return {
-        "model": name,
-        "parameters": parameters,
-        "multiply-adds": counter.get_total_flops() // 2,
-        "norm layers": ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none",
-        "all-reduced bytes": 4 * parameters,
-        **{f"step {n} (ms)": median for n, median in zip(batches, medians, strict=True)},
-        "fixed (ms)": medians[0] - slope * batches[0],
-        "per sample (ms)": slope,
-    }
+    rounds: list[list[float]] = []
+    while len(rounds) < ROUNDS or time.perf_counter() < end:
+        rounds.append([step(n) for n in batches])
+    columns = zip(*rounds, strict=True)
+    return [1e3 * statistics.median(column) for column in columns]

@@ -1,4 +1,4 @@
-"""The data sets that are looked at: their splits, how many images of each class, how far apart the splits lie."""
+"""The data sets that are looked at: splits, images of each class, how far apart splits lie."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -27,7 +27,12 @@ class Opened(NamedTuple):
     left_out: dict[str, str]
 
 
-def open_splits(names: Sequence[str], size: Profile, *, must: bool) -> Opened:
+def open_splits(
+    names: Sequence[str],
+    size: Profile,
+    *,
+    must: bool,
+) -> Opened:
     """Open all splits of some data sets.
 
     Args:
@@ -43,11 +48,13 @@ def open_splits(names: Sequence[str], size: Profile, *, must: bool) -> Opened:
     for name in names:
         options = size.dataset_options(name)
         try:
-            data[name] = {split: load_dataset(name, split, **options) for split in SPLITS}
+            splits = {split: load_dataset(name, split, **options) for split in SPLITS}
         except FileNotFoundError as error:
             if must:
                 raise
             left_out[name] = str(error)
+        else:
+            data[name] = splits
     return Opened(data, left_out)
 
 
@@ -58,7 +65,7 @@ def open_scenes(names: Iterable[str], size: Profile) -> list[Scene]:
 
 
 def described(name: str, splits: Splits) -> str:
-    """Say in one sentence what the images are, how many there are, and which source they come from."""
+    """Say in one sentence what the images are, how many there are, and from which source."""
     first = splits["train"]
     bands, height, width = first.image_shape
     shape = f"{bands} bands, {height} x {width} pixels, {len(first.classes)} classes"
@@ -71,17 +78,21 @@ def class_counts(data: Mapping[str, Splits]) -> pd.DataFrame:
     rows = []
     for name, splits in data.items():
         for label, known in enumerate(splits["train"].classes):
-            counts = {split: int((part.labels == label).sum()) for split, part in splits.items()}
-            rows.append({"dataset": name, "class": known, **counts})
+            row = {"dataset": name, "class": known}
+            for split, part in splits.items():
+                row[split] = int((part.labels == label).sum())
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
 def smallest_gap(splits: Splits) -> int:
-    """Return how many pixels the nearest windows' centres of two splits of a scene are apart, along an axis."""
+    """Return the smallest distance of windows' centres of two splits, in pixels along an axis."""
     centres = [part.centres for part in splits.values()]  # type: ignore[attr-defined]
-    return min(_nearest(one, other) for one, other in combinations(centres, 2))
+    pairs = combinations(centres, 2)
+    return min(_nearest(one, other) for one, other in pairs)
 
 
 def _nearest(one: np.ndarray, other: np.ndarray) -> int:
     """Return the smallest Chebyshev distance of two sets of pixels, (n, 2) and (m, 2)."""
-    return abs(one[:, None] - other[None]).max(2).min()
+    apart = abs(one[:, None] - other[None])  # (n, m, 2)
+    return apart.max(2).min()

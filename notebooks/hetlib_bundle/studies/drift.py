@@ -1,12 +1,7 @@
-"""Traces of replicas whose speed changes, and how plans follow them; every step time here is modelled from a trace.
-
-A trace is an array ``(steps, replicas)`` of factors: compute time over what the replica's step
-model says.
-"""
+"""How plans follow replicas whose speed changes; every step time here is modelled from a trace."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +9,24 @@ import numpy as np
 from hetlib.planning.partition import partition
 from hetlib.planning.rebalance import MESSAGE, Rebalancer
 from hetlib.planning.speed import SpeedModel
-from hetlib.training.records import RunRecord
+from hetlib_bundle.studies.traces import DISTURBED, disturbed, resample, schedule
 
 Shares = tuple[int, ...]
+Row = dict[str, Any]  # values by name
+Models = Sequence[SpeedModel]  # of the replicas
+Plans = Sequence[tuple[int, Shares]]  # which shares hold from which step on
 
-# The neighbour of replica 1 on a trace: from which step on, how often, and how much slower it makes
-# a step.
-DISTURBED = 110
-OFTEN = 0.15
-DISTURBANCE = (1.5, 3.0)
+
+class Seen(NamedTuple):
+    """One step as the replicas saw it.
+
+    Attributes:
+        shares: Samples of each replica.
+        seconds: Compute time of each replica.
+    """
+
+    shares: Shares
+    seconds: list[float]
 
 
 class Followed(NamedTuple):
@@ -37,92 +41,28 @@ class Followed(NamedTuple):
     plans: list[tuple[int, Shares]]
 
 
-def schedule(steps: int, changes: Sequence[tuple[int, Sequence[float]]]) -> np.ndarray:
-    """Return the trace that is 1 up to the first change and holds each until the next.
-
-    Args:
-        steps: Its length.
-        changes: The step, and the factor of each replica from there on.
-    """
-    trace = np.ones((steps, len(changes[0][1])))
-    for step, factors in changes:
-        trace[step:] = factors
-    return trace
+def constant_speeds(models: Models, shares: Sequence[int]) -> list[SpeedModel]:
+    """Return the models of somebody who knows one speed of each replica: that at its share."""
+    pairs = zip(step_times(models, shares), shares, strict=True)
+    return [SpeedModel.constant(share / seconds) for seconds, share in pairs]
 
 
-def noise(record: RunRecord) -> np.ndarray:
-    """Return a measured run's compute times over their median, ``(steps, active replicas)``.
-
-    Medians are taken per replica and stretch of equal plan and slow-down, so that only noise is
-    left. Dropped are the first step after each change, which allocates memory, and steps shorter
-    than the global batch.
-    """
-    compute = np.asarray(record.steps["compute"])
-    full = _full_steps(record, len(compute))
-    changes = [*record.plans, *record.experiment["drift"]]
-    starts = sorted({0, *(step for step, _ in changes)})
-    parts = []
-    for first, last in pairwise([*starts, len(compute)]):
-        part = compute[first + 1 : last][full[first + 1 : last]]
-        if len(part):
-            part = part[:, part.min(axis=0) > 0]  # those that take part
-        if len(part) > 2:
-            parts.append(part / np.median(part, axis=0))
-    return np.concatenate(parts)
-
-
-def _full_steps(record: RunRecord, steps: int) -> np.ndarray:
-    """Say which steps have a whole global batch, (steps,): the last one of an epoch may be shorter."""
-    samples = record.dataset["train"]
-    batch = record.experiment["global_batch"]
-    if samples % batch == 0:
-        return np.ones(steps, dtype=bool)
-    per_epoch = -(-samples // batch)
-    return np.arange(steps) % per_epoch < per_epoch - 1
-
-
-def resample(drawn: np.ndarray, steps: int, seed: int, block: int = 20) -> np.ndarray:
-    """Draw a trace from blocks of a measured one (block bootstrap): bursts stay together.
-
-    Args:
-        drawn: The measured one, (its steps, replicas).
-        steps: Length of the new one.
-        seed: Draws where the blocks begin.
-        block: Steps of a block, or all where there are fewer.
-    """
-    block = min(block, len(drawn))
-    blocks = -(-steps // block)
-    begins = np.random.default_rng(seed).integers(0, len(drawn) - block + 1, blocks)
-    return drawn[(begins[:, None] + np.arange(block)).ravel()[:steps]]
-
-
-def disturbed(steps: int, seed: int) -> np.ndarray:
-    """Return the trace of two replicas of which the second has a noisy neighbour from step `DISTURBED` on."""
-    rng = np.random.default_rng(seed)
-    spikes = (np.arange(steps) >= DISTURBED) & (rng.random(steps) < OFTEN)
-    neighbour = np.where(spikes, rng.uniform(*DISTURBANCE, steps), 1.0)
-    return np.stack([np.ones(steps), neighbour], axis=1)
-
-
-def constant_speeds(models: Sequence[SpeedModel], shares: Sequence[int]) -> list[SpeedModel]:
-    """Return the models of somebody who knows only one speed of each replica: the one at its share."""
-    return [SpeedModel.constant(n / model.time(n)) for model, n in zip(models, shares, strict=True)]
-
-
-def step_times(models: Sequence[SpeedModel], shares: Sequence[int]) -> list[float]:
+def step_times(models: Models, shares: Sequence[int]) -> list[float]:
     """Return the compute seconds of each replica by its model."""
-    return [model.time(n) for model, n in zip(models, shares, strict=True)]
+    pairs = zip(models, shares, strict=True)
+    return [model.time(share) for model, share in pairs]
 
 
 def follow(
-    models: Sequence[SpeedModel],
+    models: Models,
     shares: Sequence[int],
     trace: np.ndarray,
     rebalancer: Rebalancer | None = None,
 ) -> Followed:
-    """Run a trace, with times exchanged as `Rebalancer.exchange` does: a few steps at once, known one step later.
+    """Run a trace.
 
-    A change of plan costs nothing here.
+    Times are exchanged as `Rebalancer.exchange` does: a few steps at once, known one step later. A
+    change of plan costs nothing here.
 
     Args:
         models: Step models of the replicas.
@@ -133,12 +73,12 @@ def follow(
     counts = tuple(shares)
     plans = [(0, counts)]
     seconds = []
-    own: list[tuple[Shares, list[float]]] = []  # seen since the last message
-    sent: list[tuple[Shares, list[float]]] = []  # the message that everybody knows one step later
+    own: list[Seen] = []  # since the last message
+    sent: list[Seen] = []  # the message that everybody knows one step later
     for step, factors in enumerate(trace):
         times = factors * step_times(models, counts)
         seconds.append(times.max())
-        own.append((counts, times.tolist()))
+        own.append(Seen(counts, times.tolist()))
         changed = _decided(rebalancer, sent)
         if changed:
             counts = changed
@@ -151,29 +91,45 @@ def follow(
 
 
 def _decided(
-    rebalancer: Rebalancer | None, message: Sequence[tuple[Shares, list[float]]]
+    rebalancer: Rebalancer | None,
+    message: Sequence[Seen],
 ) -> Shares | None:
     """Return the shares that a message leads to; None where the plan stays."""
     if rebalancer is None or not message:
         return None
-    counts = [shares for shares, _ in message]
-    times = [seconds for _, seconds in message]
+    counts = [seen.shares for seen in message]
+    times = [seen.seconds for seen in message]
     return rebalancer.observe(counts, times)
 
 
-def optimum(models: Sequence[SpeedModel], batch: int, trace: np.ndarray) -> np.ndarray:
-    """Return the compute phase of the best plan for each step of a trace without noise, ``(steps,)``."""
+def optimum(
+    models: Models,
+    batch: int,
+    trace: np.ndarray,
+) -> np.ndarray:
+    """Return the compute phase of the best plan for each step of a trace without noise.
+
+    Args:
+        models: Step models of the replicas.
+        batch: Samples of a step over all replicas.
+        trace: Factors over the models, (steps, replicas).
+
+    Returns:
+        Seconds, (steps,).
+    """
     rows = [tuple(factors) for factors in trace.tolist()]
     known = {}
     for factors in set(rows):
-        slowed = [model.slowed(factor) for model, factor in zip(models, factors, strict=True)]
+        pairs = zip(models, factors, strict=True)
+        slowed = [model.slowed(factor) for model, factor in pairs]
         known[factors] = partition(slowed, batch).step
     return np.array([known[factors] for factors in rows])
 
 
-def in_force(plans: Sequence[tuple[int, Shares]], step: int) -> Shares:
+def in_force(plans: Plans, step: int) -> Shares:
     """Return the shares that hold at a step."""
-    return [shares for first, shares in plans if first <= step][-1]
+    begun = [shares for first, shares in plans if first <= step]
+    return begun[-1]
 
 
 @dataclass(frozen=True)
@@ -190,7 +146,7 @@ class Course:
         steps: Length of a trace.
     """
 
-    models: Sequence[SpeedModel]
+    models: Models
     shares: Shares
     noise: np.ndarray
     slower: float
@@ -200,7 +156,10 @@ class Course:
 
     def known(self) -> np.ndarray:
         """Return the trace without noise."""
-        changes = [(self.change, (self.slower, 1.0)), (self.recovery, (1.0, 1.0))]
+        changes = [
+            (self.change, (self.slower, 1.0)),
+            (self.recovery, (1.0, 1.0)),
+        ]
         return schedule(self.steps, changes)
 
     def trace(self, seed: int) -> np.ndarray:
@@ -229,7 +188,7 @@ class Course:
             found[way] = follow(self.models, self.shares, seen, rebalancer)
         return found
 
-    def scores(self, seed: int, within: int) -> list[dict[str, Any]]:
+    def scores(self, seed: int, within: int) -> list[Row]:
         """Judge the ways on one trace, by what their plans would take without noise.
 
         Args:
@@ -241,26 +200,29 @@ class Course:
             (``slow``) and after the recovery (``recovered``), the ``mean step / optimum``, and the
             ``changes of plan``, those while the neighbour disturbs apart (``changes in noise``).
         """
-        known = self.known()
         best = self.best()
+        slow = self.change + within
+        recovered = self.recovery + within
         rows = []
         for way, (_, plans) in self.followed(seed).items():
-            taken = [self._clean(in_force(plans, k), known[k]) for k in range(len(known))]
-            slow = self.change + within
-            recovered = self.recovery + within
+            taken = self._without_noise(plans)
             row = {
                 "way": way,
                 "seed": seed,
                 "slow": best[slow] / taken[slow],
                 "recovered": best[recovered] / taken[recovered],
-                "mean step / optimum": np.mean(np.divide(taken, best)),
+                "mean step / optimum": np.mean(taken / best),
                 "changes of plan": len(plans) - 1,
                 "changes in noise": sum(step > DISTURBED for step, _ in plans),
             }
             rows.append(row)
         return rows
 
-    def _clean(self, shares: Shares, factors: np.ndarray) -> float:
-        """Return the compute phase of a step without noise."""
-        times = step_times(self.models, shares)
-        return max(factor * seconds for factor, seconds in zip(factors, times, strict=True))
+    def _without_noise(self, plans: Plans) -> np.ndarray:
+        """Return the compute phase of each step as it would be without noise, (steps,)."""
+        phases = []
+        for step, factors in enumerate(self.known()):
+            shares = in_force(plans, step)
+            times = factors * step_times(self.models, shares)
+            phases.append(times.max())
+        return np.array(phases)

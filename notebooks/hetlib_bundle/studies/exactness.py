@@ -11,10 +11,24 @@ from torch import nn
 from hetlib.datasets import ImageDataset
 
 
-def gradient(network: nn.Module, data: ImageDataset, part: np.ndarray) -> torch.Tensor:
-    """Return the gradient of the mean loss of some samples, all parameters in one vector, in float64."""
+def gradient(
+    network: nn.Module,
+    data: ImageDataset,
+    part: np.ndarray,
+) -> torch.Tensor:
+    """Return the gradient of the mean loss of some samples, in one vector.
+
+    Args:
+        network: In float64.
+        data: Where the samples are from.
+        part: Their numbers.
+
+    Returns:
+        (parameters,) float64.
+    """
     images, labels = data.gather(part)
-    loss = F.cross_entropy(network(images.double()), labels)
+    outputs = network(images.double())
+    loss = F.cross_entropy(outputs, labels)
     found = torch.autograd.grad(loss, list(network.parameters()))
     return torch.cat([each.flatten() for each in found])
 
@@ -45,9 +59,15 @@ def deviations(
     for number in range(len(order) // size):
         drawn = order[number * size :][:size]
         whole = gradient(network, data, drawn)
-        parts = torch.stack([gradient(network, data, part) for part in np.split(drawn, ends)])
+        own = [gradient(network, data, part) for part in np.split(drawn, ends)]
+        parts = torch.stack(own)  # (replicas, parameters)
         for name, each in weights.items():
             combined = torch.from_numpy(each) @ parts
             deviation = (combined - whole).norm() / whole.norm()
-            rows.append({"batch": number, "strategy": name, "deviation": deviation.item()})
+            row = {
+                "batch": number,
+                "strategy": name,
+                "deviation": deviation.item(),
+            }
+            rows.append(row)
     return pd.DataFrame(rows)

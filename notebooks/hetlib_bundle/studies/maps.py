@@ -1,11 +1,11 @@
-"""A scene as a map: which pixel belongs to which split, what a network says of each, written as a GeoTIFF."""
+"""A scene as a map: the split of each pixel, what a network says of it, written as a GeoTIFF."""
 
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.colors
 import numpy as np
@@ -41,6 +41,8 @@ NOTHING: Colour = (255, 255, 255, 0)  # of class 0: white, transparent
 
 BATCH = 1024  # windows that go through the network at once
 
+SCORES = ("oa", "aa", "kappa")
+
 SHOWN = (2, 98)  # percentiles of a band that natural colour is stretched between
 
 
@@ -71,17 +73,22 @@ class Scene:
     georeference: dict[str, Any]
 
     def rgb(self) -> np.ndarray:
-        """Return the scene in natural colour, (height, width, 3) in 0..1, from the 2nd to the 98th percentile."""
+        """Return the scene in natural colour, stretched from the 2nd to the 98th percentile.
+
+        Returns:
+            (height, width, 3) in 0..1; white where a band has no data.
+        """
         chosen = colour_bands(self.bands)
         image = self.pixels[..., chosen].astype(np.float32)
         seen = np.logical_and.reduce(self.valid[..., chosen], axis=2)
         low, high = np.percentile(image[seen], SHOWN, axis=0)
-        stretched = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1)
+        spread = np.maximum(high - low, 1e-6)  # a flat band divides by no zero
+        stretched = np.clip((image - low) / spread, 0, 1)
         return np.where(seen[..., None], stretched, 1.0)
 
 
 def open_scene(dataset: str, **options: Any) -> Scene:
-    """Open the scene behind a data set of windows, with the splits that the same options give there.
+    """Open the scene behind a data set of windows, with the splits of the same options.
 
     Args:
         dataset: Name of a `LandCoverScene` in `hetlib.datasets.DATASETS`.
@@ -90,14 +97,13 @@ def open_scene(dataset: str, **options: Any) -> Scene:
     Raises:
         ValueError: Another data set.
     """
-    scenes = [name for name, (kind, _, _) in DATASETS.items() if kind is LandCoverScene]
+    scenes = [name for name, known in DATASETS.items() if known[0] is LandCoverScene]
     if dataset not in scenes:
         raise ValueError(f"`dataset` is {dataset!r}; only scenes can become maps: {scenes}.")
-    parameters = inspect.signature(LandCoverScene).parameters
-    defaults = {name: parameter.default for name, parameter in parameters.items()}
-    given = defaults | DATASETS[dataset][1] | options
+    given = _defaults() | DATASETS[dataset][1] | options
     pixels, bands, nodata = read_scene(given["image"])
     codes, classes = read_labels(given["labels"], given["image"], given["classes"])
+    known = np.isin(codes, list(classes))
     window = given["window"]
     zone = zones(
         pixels.shape[:2],
@@ -113,11 +119,17 @@ def open_scene(dataset: str, **options: Any) -> Scene:
         bands=bands,
         valid=valid_pixels(pixels, nodata, given["valid_range"]),
         zones=zone,
-        codes=np.where(np.isin(codes, list(classes)), codes, 0),
+        codes=np.where(known, codes, 0),
         classes=classes,
         window=window,
         georeference=_georeference(given["image"]),
     )
+
+
+def _defaults() -> dict[str, Any]:
+    """Return what a `LandCoverScene` takes where an option is not given."""
+    parameters = inspect.signature(LandCoverScene).parameters
+    return {name: parameter.default for name, parameter in parameters.items()}
 
 
 def _georeference(path: Path) -> dict[str, Any]:
@@ -135,10 +147,18 @@ def class_colours(classes: Mapping[int, str]) -> dict[int, Colour]:
     spare = iter(sns.color_palette("tab20", len(classes)))
     colours = {0: NOTHING}
     for number, name in classes.items():
-        chosen = COLOURS[name] if name in COLOURS else next(spare)
-        red, green, blue = np.rint(255 * np.array(matplotlib.colors.to_rgb(chosen))).astype(int)
-        colours[number] = (int(red), int(green), int(blue), 255)
+        chosen = COLOURS.get(name)
+        if chosen is None:
+            chosen = next(spare)
+        colours[number] = _eight_bits(chosen)
     return colours
+
+
+def _eight_bits(colour: Any) -> Colour:
+    """Return an opaque colour, however matplotlib writes it, in whole numbers to 255."""
+    rgb = np.array(matplotlib.colors.to_rgb(colour))
+    red, green, blue = np.rint(255 * rgb).astype(int).tolist()
+    return red, green, blue, 255
 
 
 def predict(
@@ -170,7 +190,8 @@ def predict(
     """
     if stride < 1:
         raise ValueError(f"`stride` is {stride}; it must be 1 or more.")
-    wanted = (scene.zones == SPLITS.index(split)) & scene.valid.all(2)
+    inside = scene.zones == SPLITS.index(split)
+    wanted = inside & scene.valid.all(2)
     middle = stride // 2
     picked = np.nonzero(wanted[middle::stride, middle::stride])
     rows, columns = (middle + stride * each for each in picked)
@@ -179,14 +200,33 @@ def predict(
     network.eval()
     with torch.inference_mode():
         for r, c, images in _batches(data, scene, rows, columns):
-            found[r, c] = numbers[network(images).argmax(1).numpy()]
-    return np.where(wanted, _squares(found, stride), 0).astype(np.uint8)
+            outputs = network(images).argmax(1)
+            found[r, c] = numbers[outputs.numpy()]
+    filled = _squares(found, stride)
+    return np.where(wanted, filled, 0).astype(np.uint8)
+
+
+class _Windows(NamedTuple):
+    """Some pixels and the windows around them.
+
+    Attributes:
+        rows: (n,).
+        columns: (n,).
+        images: (n, bands, window, window), channels last in memory.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    images: torch.Tensor
 
 
 def _batches(
-    data: ImageDataset, scene: Scene, rows: np.ndarray, columns: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, torch.Tensor]]:
-    """Yield rows and columns of some pixels with the windows around them, (n, bands, window, window)."""
+    data: ImageDataset,
+    scene: Scene,
+    rows: np.ndarray,
+    columns: np.ndarray,
+) -> Iterator[_Windows]:
+    """Yield some pixels in batches, with their windows as the network saw them in training."""
     values = (scene.pixels.astype(np.float32) - data.mean) / data.std
     values[~scene.valid] = 0
     window = (scene.window, scene.window)
@@ -195,15 +235,17 @@ def _batches(
     for start in range(0, len(rows), BATCH):
         r = rows[start : start + BATCH]
         c = columns[start : start + BATCH]
-        images = np.ascontiguousarray(views[r - half, c - half].transpose(0, 2, 3, 1))
-        # channels last in memory
-        yield r, c, torch.from_numpy(images).permute(0, 3, 1, 2)
+        cut = views[r - half, c - half]  # (n, bands, window, window)
+        last = np.ascontiguousarray(cut.transpose(0, 2, 3, 1))
+        images = torch.from_numpy(last).permute(0, 3, 1, 2)
+        yield _Windows(r, c, images)
 
 
 def _squares(found: np.ndarray, stride: int) -> np.ndarray:
-    """Fill each square of ``stride`` pixels with its middle; what is left over at the edges is 0."""
+    """Fill each square of ``stride`` pixels with its middle; what is left at the edges is 0."""
     middle = stride // 2
-    blocks = found[middle::stride, middle::stride].repeat(stride, axis=0).repeat(stride, axis=1)
+    middles = found[middle::stride, middle::stride]
+    blocks = middles.repeat(stride, axis=0).repeat(stride, axis=1)
     height = min(found.shape[0], blocks.shape[0])
     width = min(found.shape[1], blocks.shape[1])
     filled = np.zeros_like(found)
@@ -212,7 +254,15 @@ def _squares(found: np.ndarray, stride: int) -> np.ndarray:
 
 
 def confusion(predicted: np.ndarray, scene: Scene) -> np.ndarray:
-    """Count (true, predicted) pixels where there is both a reference and a prediction: (classes, classes)."""
+    """Count pixels that have both a reference and a prediction.
+
+    Args:
+        predicted: Class numbers, (height, width), 0 where nothing is predicted.
+        scene: With the reference.
+
+    Returns:
+        (true, predicted) counts, (classes, classes).
+    """
     both = (predicted > 0) & (scene.codes > 0)
     order = np.zeros(max(scene.classes) + 1, dtype=np.int64)
     order[list(scene.classes)] = np.arange(len(scene.classes))
@@ -221,8 +271,12 @@ def confusion(predicted: np.ndarray, scene: Scene) -> np.ndarray:
     return confusion_matrix(true, said, len(scene.classes)).numpy()
 
 
-def score_row(predicted: np.ndarray, scene: Scene, windows: Mapping[str, float]) -> dict[str, Any]:
-    """Return one row of the table of scores: on the map, of the commonest class, and on the test windows.
+def score_row(
+    predicted: np.ndarray,
+    scene: Scene,
+    windows: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return one row of the table of scores: on the map, of its commonest class, on the windows.
 
     Args:
         predicted: Class numbers, (height, width), 0 where nothing is predicted.
@@ -236,19 +290,24 @@ def score_row(predicted: np.ndarray, scene: Scene, windows: Mapping[str, float])
         "pixels predicted": int((predicted > 0).sum()),
         "with reference": int(counts.sum()),
     }
-    for score in ("oa", "aa", "kappa"):
+    for score in SCORES:
         row[f"{score} (map)"] = on_map[score]
     row["commonest class"] = counts.sum(1).max() / counts.sum()
-    for score in ("oa", "aa", "kappa"):
+    for score in SCORES:
         row[f"{score} (windows)"] = windows[score]
     return row
 
 
-def write_map(path: Path, predicted: np.ndarray, scene: Scene, **tags: str) -> Path:
-    """Write class numbers as a GeoTIFF on the scene's grid, with a colour table and the class names as tags.
+def write_map(
+    path: Path,
+    predicted: np.ndarray,
+    scene: Scene,
+    **tags: str,
+) -> Path:
+    """Write class numbers as a GeoTIFF on the scene's grid, with colours and the class names.
 
-    The tags are ``CLASS_<number>``, as in the label files, so that `LandCoverScene` reads the map
-    as a reference.
+    The names are tags ``CLASS_<number>``, as in the label files, so that `LandCoverScene` reads the
+    map as a reference.
 
     Args:
         path: Of the file; its folder is made.
@@ -283,11 +342,13 @@ def write_map(path: Path, predicted: np.ndarray, scene: Scene, **tags: str) -> P
 
 
 def colour_bands(names: Sequence[str]) -> list[int]:
-    """Return the positions of red, green and blue (or B04, B03, B02), or three times the first band's."""
+    """Return the positions of red, green and blue (or B04, B03, B02), or three times the first."""
     found = []
     for pattern in ("red|b04", "green|b03", "blue|b02"):
-        fitting = [i for i, name in enumerate(names) if re.search(pattern, name.lower())]
-        if not fitting:
+        for position, name in enumerate(names):
+            if re.search(pattern, name.lower()):
+                found.append(position)
+                break
+        else:
             return [0, 0, 0]
-        found.append(fitting[0])
     return found

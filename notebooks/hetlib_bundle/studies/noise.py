@@ -1,4 +1,4 @@
-r"""The noise of drawn gradients: the effective batch of uneven shares, and the gradient noise scale.
+r"""The noise of drawn gradients: the effective batch of uneven shares, and the noise scale.
 
 Gradients are those of the last layer, sample by sample, so that any step can be drawn and combined
 without a network: a step that picks samples i with weights w_i has the gradient
@@ -6,6 +6,7 @@ without a network: a step that picks samples i with weights w_i has the gradient
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,26 +19,32 @@ from hetlib.datasets import ImageDataset
 from hetlib.training.strategies import STRATEGIES
 
 SAMPLES = 1000  # images whose gradients are drawn from, at most
+PARTS = (2, 4, 8, 32)  # of the batch, which the slower of two replicas takes
 NORMS = ["squared gradient", "variance of one sample"]
 
 
 def sample_gradients(
     network: nn.Sequential, data: ImageDataset, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Return the gradients of the last layer's weights for samples drawn without repeats, (samples, weights).
+    """Return the gradients of the last layer's weights, sample by sample.
 
     Args:
         network: In float64; its last layer is a linear one.
-        data: At most `SAMPLES` of it are drawn.
+        data: At most `SAMPLES` of it are drawn, none twice.
         rng: Draws them.
+
+    Returns:
+        (samples, weights) float64.
     """
-    drawn = rng.choice(len(data), min(len(data), SAMPLES), replace=False)
+    count = min(len(data), SAMPLES)
+    drawn = rng.choice(len(data), count, replace=False)
     images, labels = data.gather(drawn)
     with torch.no_grad():
         features = network[:-1](images.double())  # (samples, features)
         likely = torch.softmax(network[-1](features), 1)
         error = likely - F.one_hot(labels, len(data.classes))  # (samples, classes)
-        return torch.einsum("nc,nf->ncf", error, features).flatten(1)
+        products = torch.einsum("nc,nf->ncf", error, features)
+    return products.flatten(1)
 
 
 def drawn_steps(
@@ -46,15 +53,19 @@ def drawn_steps(
     draws: int,
     rng: np.random.Generator,
 ) -> torch.Tensor:
-    """Return the gradients of steps whose samples are drawn independently, (draws, weights of the layer).
+    """Return the gradients of steps whose samples are drawn independently.
 
     Args:
         gradients: Of single samples, (samples, weights of the layer).
         weights: What each sample of a step counts, (samples of a step,).
         draws: Number of steps.
         rng: Draws the samples.
+
+    Returns:
+        (draws, weights of the layer).
     """
-    picks = torch.from_numpy(rng.integers(len(gradients), size=(draws, len(weights))))
+    size = (draws, len(weights))
+    picks = torch.from_numpy(rng.integers(len(gradients), size=size))
     counted = torch.zeros(draws, len(gradients), dtype=gradients.dtype)
     counted.scatter_add_(1, picks, weights.expand(draws, -1))
     return counted @ gradients
@@ -70,7 +81,7 @@ def effective_batches(
 
     Args:
         gradients: Of single samples, (samples, weights of the layer).
-        batch: Samples of a step, of which the slower replica takes a half, 4th, 8th and 32nd.
+        batch: Samples of a step, of which the slower replica takes one of `PARTS`.
         draws: Steps of each point.
         rng: Draws their samples.
 
@@ -80,7 +91,8 @@ def effective_batches(
     """
     centred = gradients - gradients.mean(0)
     rows = []
-    for small in (batch // 2, batch // 4, batch // 8, max(batch // 32, 1)):
+    for part in PARTS:
+        small = max(batch // part, 1)
         pair = [batch - small, small]
         for name in ("balanced", "uneven-plain"):
             weights = replica_weights(pair, STRATEGIES[name].weighting)
@@ -102,10 +114,11 @@ def _drawn_batch(
     rng: np.random.Generator,
 ) -> float:
     """Return the effective batch of drawn steps: the variance of one sample over that of a step."""
-    each = torch.from_numpy(np.repeat(weights / np.asarray(shares), shares))
-    steps = drawn_steps(centred, each, draws, rng)
-    variance = centred.square().sum(1).mean()
-    return float(variance / steps.square().sum(1).mean())
+    each = np.repeat(weights / np.asarray(shares), shares)  # (samples of a step,)
+    steps = drawn_steps(centred, torch.from_numpy(each), draws, rng)
+    one = centred.square().sum(1).mean()
+    whole = steps.square().sum(1).mean()
+    return float(one / whole)
 
 
 def noise_table(
@@ -123,19 +136,31 @@ def noise_table(
         rng: Draws their samples.
 
     Returns:
-        One row a way: ``norms`` (exact, weighted by samples, or as if the shares were equal),
+        One row a way: ``norms`` (exact, weighted by samples, or unweighted),
         ``squared gradient`` and ``variance of one sample``.
     """
-    local, total = _squared_norms(gradients, shares, draws, rng)
-    by_step = zip(local.T, total, strict=True)
-    weighted = [noise_scale(shares, replicas, whole) for replicas, whole in by_step]
+    norms = _squared_norms(gradients, shares, draws, rng)
+    by_step = zip(norms.local.T, norms.total, strict=True)
+    weighted = [noise_scale(shares, local, total) for local, total in by_step]
     estimates = {
         "exact, all samples": _exact(gradients),
         "weighted by samples": tuple(np.mean(weighted, axis=0)),
-        "unweighted": _unweighted(local, total, sum(shares)),
+        "unweighted": _unweighted(norms, sum(shares)),
     }
     table = pd.DataFrame(estimates.values(), columns=NORMS)
     return table.assign(norms=list(estimates))[["norms", *NORMS]]
+
+
+class _Norms(NamedTuple):
+    """Squared norms of the gradients of drawn steps.
+
+    Attributes:
+        local: Those of the replicas, (replicas, draws).
+        total: That of the combined gradient, (draws,).
+    """
+
+    local: np.ndarray
+    total: np.ndarray
 
 
 def _squared_norms(
@@ -143,13 +168,19 @@ def _squared_norms(
     shares: Sequence[int],
     draws: int,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return squared norms of drawn steps: the replicas' (replicas, draws), and the combined one's (draws,)."""
-    alike = [torch.full((share,), 1 / share, dtype=gradients.dtype) for share in shares]
-    means = torch.stack([drawn_steps(gradients, each, draws, rng) for each in alike])
-    weights = torch.tensor(shares, dtype=gradients.dtype) / sum(shares)
+) -> _Norms:
+    """Return the norms of steps in which each replica draws its share, all samples alike."""
+    dtype = gradients.dtype
+    parts = []
+    for share in shares:
+        alike = torch.full((share,), 1 / share, dtype=dtype)
+        parts.append(drawn_steps(gradients, alike, draws, rng))
+    means = torch.stack(parts)  # (replicas, draws, weights of the layer)
+    weights = torch.tensor(shares, dtype=dtype) / sum(shares)
     combined = torch.einsum("r,rdw->dw", weights, means)
-    return means.square().sum(2).numpy(), combined.square().sum(1).numpy()
+    local = means.square().sum(2)
+    total = combined.square().sum(1)
+    return _Norms(local.numpy(), total.numpy())
 
 
 def _exact(gradients: torch.Tensor) -> tuple[float, float]:
@@ -159,10 +190,10 @@ def _exact(gradients: torch.Tensor) -> tuple[float, float]:
     return truth.square().sum().item(), variance.item()
 
 
-def _unweighted(local: np.ndarray, total: np.ndarray, batch: int) -> tuple[float, float]:
+def _unweighted(norms: _Norms, batch: int) -> tuple[float, float]:
     """Return the same from drawn norms, as if the shares were equal."""
-    replicas = len(local)
-    plain = local.mean(0)
-    squared = (replicas * total - plain).mean() / (replicas - 1)
-    variance = batch * (plain - total).mean() / (replicas - 1)
+    replicas = len(norms.local)
+    plain = norms.local.mean(0)
+    squared = (replicas * norms.total - plain).mean() / (replicas - 1)
+    variance = batch * (plain - norms.total).mean() / (replicas - 1)
     return squared, variance

@@ -1,4 +1,4 @@
-"""Modelled platforms of many replicas, half of them fast and half slow; nothing here is measured."""
+"""Modelled platforms of many replicas, half of them fast, half slow; nothing here is measured."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -26,13 +26,21 @@ class Halves(NamedTuple):
 
 
 def halves(model: SpeedModel, replicas: int, ratio: float) -> Halves:
-    """Return the step models of a platform of which every second replica takes ``ratio`` times as long."""
-    slow = replicas // 2
-    return Halves([model] * (replicas - slow), [model.slowed(ratio)] * slow)
+    """Return the step models of a platform.
+
+    Args:
+        model: Of a fast replica.
+        replicas: In both halves; the fast one is rounded up.
+        ratio: How many times longer the slow half takes.
+    """
+    count = replicas // 2
+    slow = [model.slowed(ratio)] * count
+    fast = [model] * (replicas - count)
+    return Halves(fast, slow)
 
 
 def mixed(model: SpeedModel, replicas: int, ratio: float) -> list[SpeedModel]:
-    """Return step models of the fast half (rounded up), then of the slow half, which takes ``ratio`` times as long."""
+    """Return the step models of both `halves` in one list, the fast ones first."""
     fast, slow = halves(model, replicas, ratio)
     return fast + slow
 
@@ -53,12 +61,14 @@ def balanced_shares(models: list[SpeedModel], batch: float) -> np.ndarray:
         models: Step models, affine.
         batch: Samples of a step over all replicas.
     """
-    ends = np.array([[model.time(1), model.time(2)] for model in models])
-    speed = 1 / (ends[:, 1] - ends[:, 0])
-    fixed = ends[:, 0] - 1 / speed
+    one = np.array([model.time(1) for model in models])
+    two = np.array([model.time(2) for model in models])
+    speed = 1 / (two - one)
+    fixed = one - 1 / speed
+    owed = speed * fixed  # samples that the fixed part would have taken
     active = np.ones(len(models), dtype=bool)
     while True:
-        level = (batch + (speed * fixed)[active].sum()) / speed[active].sum()
+        level = (batch + owed[active].sum()) / speed[active].sum()
         late = active & (fixed >= level)
         if not late.any():
             return np.where(active, speed * (level - fixed), 0.0)
@@ -116,28 +126,47 @@ def scaling(
 
     alone = seconds([model], np.array([batch]))
     equal = seconds(everybody, np.full(replicas, local_batch))
-    best = min(seconds(some, balanced_shares(some, batch)) for some in (everybody, fast))
+    both = seconds(everybody, balanced_shares(everybody, batch))
+    half = seconds(fast, balanced_shares(fast, batch))
     about = {
         "replicas": replicas,
         "ratio": ratio,
         "communication": ring(replicas) / model.time(local_batch),
         "ideal": len(fast) + len(slow) / ratio,
     }
-    return _speedups(about, {"fastest-only": alone, "equal": equal, "balanced": best})
+    taken = {
+        "fastest-only": alone,
+        "equal": equal,
+        "balanced": min(both, half),
+    }
+    return _speedups(about, taken)
 
 
-def _speedups(about: Mapping[str, float], seconds: Mapping[str, float]) -> pd.DataFrame:
-    """Return one row a strategy: what the platform is, and the speedup over the fastest one alone."""
+def _speedups(
+    about: Mapping[str, float],
+    seconds: Mapping[str, float],
+) -> pd.DataFrame:
+    """Return one row a strategy: what the platform is, and the speedup over the fastest one."""
     alone = seconds["fastest-only"]
     ideal = about["ideal"]
     rows = []
     for name, taken in seconds.items():
-        row = {"strategy": name, "speedup": alone / taken, "efficiency": alone / taken / ideal}
-        rows.append({**about, **row})
+        row = {
+            **about,
+            "strategy": name,
+            "speedup": alone / taken,
+            "efficiency": alone / taken / ideal,
+        }
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def adding_pays(model: SpeedModel, ratio: float, batch: int, ring: Ring) -> float:
+def adding_pays(
+    model: SpeedModel,
+    ratio: float,
+    batch: int,
+    ring: Ring,
+) -> float:
     """Return the modelled speedup of a device by a slower one beside it, balanced; above 1 it pays.
 
     The second device gets at least one sample here, so that values below 1 show what it costs.
@@ -152,7 +181,8 @@ def adding_pays(model: SpeedModel, ratio: float, batch: int, ring: Ring) -> floa
     shares = partition(pair, batch).shares
     if not min(shares):
         shares = (batch - 1, 1)
-    return model.time(batch) / float(simulate(pair, shares, 1, communication=ring)[0])
+    taken = simulate(pair, shares, 1, communication=ring)
+    return model.time(batch) / float(taken[0])
 
 
 def pays_table(
@@ -171,8 +201,8 @@ def pays_table(
     """
     rows = []
     for ratio in shown:
-        nearest = np.abs(np.log(np.asarray(ratios) / ratio)).argmin()
-        column = gain[:, nearest]
+        off = np.abs(np.log(np.asarray(ratios) / ratio))
+        column = gain[:, off.argmin()]
         least = np.inf
         if (column > 1).any():
             least = bandwidths[np.argmax(column > 1)]
@@ -186,9 +216,10 @@ def pays_table(
 
 
 def ideal_fraction(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the balanced rows of `scaling` with the ``fraction`` of the ideal speedup over equal shares.
+    """Return the balanced rows of `scaling` with a column ``fraction``.
 
-    With equal shares every replica is as slow as the slow half.
+    It is the part of the ideal speedup over equal shares that the balanced ones reach: with equal
+    shares every replica is as slow as the slow half.
     """
     by_strategy = rows.groupby("strategy")
     equal = by_strategy.get_group("equal").reset_index(drop=True)

@@ -1,9 +1,10 @@
-"""One factor at a time around the base setting of `07_accuracy`: what is changed, and what comes of it."""
+"""One factor at a time around the base setting of `07_accuracy`: what changes, what comes of it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import hetlib
@@ -31,22 +32,33 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 # The base again, with the plain mean at a learning rate that was searched for itself.
 OWN_RATE = "base, own rate"
 
-# From the strategy to its runs or records, one a seed.
-ByStrategy = dict[str, list[Any]]
+NORMS = ("group", "balanced")  # GroupNorm, or else the global batch's BatchNorm
+RUN = ("dataset", "model", "strategy", "seed")  # what tells runs of one setting apart
+SAID = ["model", "optimizer", "norm", "shares", "lr"]  # of the runs in a row of the table
+
+Row = dict[str, Any]  # values by name
+Records = Sequence[RunRecord]
+ByStrategy = dict[str, list[Any]]  # from the strategy to its runs or records, one a seed
 
 
-def model_settings(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return a setting for each CNN: with GroupNorm or else the global batch's BatchNorm, if the network offers one."""
-    found = {}
+def model_settings(names: Sequence[str]) -> dict[str, Row]:
+    """Return a setting for each CNN, with the first of `NORMS` that the network offers."""
+    found: dict[str, Row] = {}
     for name in names:
-        norms = [norm for norm in ("group", "balanced") if norm in MODELS[name]]
-        options = {"norm": norms[0]} if norms else {}
+        offered = [norm for norm in NORMS if norm in MODELS[name]]
+        options = {"norm": offered[0]} if offered else {}
         found[name] = {"model": name, "model_options": options}
     return found
 
 
 def changed(base: Experiment, changes: Mapping[str, Any]) -> Experiment:
-    """Return the base with changes; options of the data set are added to its own, and scored once, at the end."""
+    """Return the base with changes, scored once, at the end.
+
+    Args:
+        base: What is changed.
+        changes: Fields that differ; options of the data set are added to those of the base. None:
+            the base as it is.
+    """
     if not changes:
         return base
     fields = dict(changes)
@@ -55,7 +67,8 @@ def changed(base: Experiment, changes: Mapping[str, Any]) -> Experiment:
     if "optimizer" in fields:
         fields.setdefault("optimizer_options", None)  # not those of the base's
     if "dataset_options" in fields:
-        fields["dataset_options"] = {**base.dataset_options, **fields["dataset_options"]}
+        more = fields["dataset_options"]
+        fields["dataset_options"] = {**base.dataset_options, **more}
     return replace(base, **fields, evaluate_every=0)
 
 
@@ -68,7 +81,8 @@ def one_process(case: Experiment, base: Experiment) -> Experiment:
     shares = case.shares
     if case.global_batch == base.global_batch:
         shares = base.shares
-    options = {name: value for name, value in case.dataset_options.items() if name != "shards"}
+    options = dict(case.dataset_options)
+    options.pop("shards", None)
     return replace(
         case,
         strategy="single",
@@ -85,12 +99,6 @@ def without_repeats(experiments: Iterable[Experiment]) -> list[Experiment]:
         if experiment not in found:
             found.append(experiment)
     return found
-
-
-def rate_trials(case: Experiment, rates: Sequence[float], seeds: Sequence[int]) -> list[Experiment]:
-    """Return the runs on the validation split that choose a learning rate for a case."""
-    trial = replace(case, evaluate_split="validation", evaluate_every=0)
-    return [replace(trial, lr=rate, seed=seed) for rate in rates for seed in seeds]
 
 
 def planned(
@@ -137,9 +145,15 @@ def everything(runs: Mapping[str, ByStrategy]) -> list[Experiment]:
 
 
 def looked_up(
-    runs: Mapping[str, ByStrategy], record_of: Callable[[Experiment], RunRecord]
+    runs: Mapping[str, ByStrategy],
+    record_of: Callable[[Experiment], RunRecord],
 ) -> dict[str, ByStrategy]:
-    """Return the records of `planned` experiments, by setting and strategy."""
+    """Return the records of `planned` experiments, by setting and strategy.
+
+    Args:
+        runs: The experiments.
+        record_of: Finds the record of one.
+    """
     found: dict[str, ByStrategy] = {}
     for name, group in runs.items():
         found[name] = {}
@@ -149,25 +163,32 @@ def looked_up(
 
 
 def differences(
-    setting: str, runs: Sequence[RunRecord], references: Sequence[RunRecord]
+    setting: str,
+    runs: Records,
+    references: Records,
 ) -> pd.DataFrame:
-    """Return one row a run: its cell, strategy, seed, rate, and its test OA minus the reference's of the same seed.
+    """Return the test OA of some runs minus that of one process, paired by seed.
 
     Args:
         setting: Its name.
         runs: Of one strategy.
         references: Of one process, with the same seeds.
+
+    Returns:
+        One row a run: its cell, strategy, seed, rate, and the difference.
     """
     oa = {run.experiment["seed"]: run.scores["oa"] for run in references}
     rows = []
     for run in runs:
-        about = {name: run.experiment[name] for name in ("dataset", "model", "strategy", "seed")}
-        difference = 100 * (run.scores["oa"] - oa[about["seed"]])
-        rows.append({"setting": setting, **about, "lr": run.lr, DIFFERENCE: difference})
+        row: Row = {"setting": setting}
+        row |= {name: run.experiment[name] for name in RUN}
+        row["lr"] = run.lr
+        row[DIFFERENCE] = 100 * (run.scores["oa"] - oa[row["seed"]])
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def against_single(setting: str, records: Mapping[str, Sequence[RunRecord]]) -> pd.DataFrame:
+def against_single(setting: str, records: Mapping[str, Records]) -> pd.DataFrame:
     """Return the `differences` of all strategies of one setting."""
     parts = []
     for strategy, runs in records.items():
@@ -177,8 +198,10 @@ def against_single(setting: str, records: Mapping[str, Sequence[RunRecord]]) -> 
 
 
 def score_row(
-    setting: str, strategy: str, records: Mapping[str, Sequence[RunRecord]]
-) -> dict[str, Any]:
+    setting: str,
+    strategy: str,
+    records: Mapping[str, Records],
+) -> Row:
     """Return one row of the table of settings.
 
     Args:
@@ -193,10 +216,12 @@ def score_row(
     runs = records[strategy]
     frame = runs_frame(runs).set_index("seed")
     single = runs_frame(records["single"]).set_index("seed")
-    row = {"setting": setting, "strategy": strategy}
-    row |= dict(frame[["model", "optimizer", "norm", "shares", "lr"]].iloc[0])
+    row: Row = {"setting": setting, "strategy": strategy}
+    row |= dict(frame[SAID].iloc[0])
     row["effective batch"] = _batch(strategy, runs[0].shares)
-    return row | mean_scores(frame) | paired_difference(frame.oa, single.oa)
+    row |= mean_scores(frame)
+    row |= paired_difference(frame.oa, single.oa)
+    return row
 
 
 def _batch(strategy: str, shares: Sequence[int]) -> float:
@@ -208,7 +233,11 @@ def _batch(strategy: str, shares: Sequence[int]) -> float:
 
 
 def disagreeing(verdicts: pd.DataFrame) -> list[str]:
-    """Return the settings of one claim whose mean lies on the wrong side, among those not shown either way."""
+    """Return the settings whose mean lies on the wrong side, of those not shown either way.
+
+    Args:
+        verdicts: Of one claim.
+    """
     unsure = verdicts[verdicts.verdict == "underpowered"]
     wrong = unsure.effect.abs() >= unsure.margin
     if (unsure["is"] == "below").all():
@@ -219,12 +248,14 @@ def disagreeing(verdicts: pd.DataFrame) -> list[str]:
 def listed(verdicts: pd.DataFrame) -> str:
     """Return settings with effect and interval in one line of text."""
     parts = []
-    for item in verdicts.itertuples():
-        mean, low, high = (_rounded(value) for value in (item.effect, item.low, item.high))
-        parts.append(f"{item.setting} {mean:+.1f} ({low:+.1f} to {high:+.1f})")
+    for _, row in verdicts.iterrows():
+        mean = _signed(row.effect)
+        bounds = f"{_signed(row.low)} to {_signed(row.high)}"
+        parts.append(f"{row.setting} {mean} ({bounds})")
     return ", ".join(parts) or "none"
 
 
-def _rounded(value: float) -> float:
-    """Round to a tenth; there is no -0.0."""
-    return round(value, 1) + 0.0
+def _signed(value: float) -> str:
+    """Return a difference to a tenth, with its sign; there is no -0.0."""
+    rounded = np.round(value, 1) + 0.0
+    return f"{rounded:+.1f}"

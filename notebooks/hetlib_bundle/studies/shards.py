@@ -1,6 +1,6 @@
-"""Replicas that always draw from their own part of the data: what the plain mean then converges to."""
+"""Replicas that always draw from their own part of the data: where the plain mean then ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import hetlib
 from hetlib.datasets import ImageDataset, LandCoverScene
 
 AT_ONCE = 256  # images that go through the network together
@@ -33,10 +32,20 @@ class Features(NamedTuple):
 
 
 def assign_shards(order: np.ndarray, shares: Sequence[int]) -> np.ndarray:
-    """Return the replica that owns each sample, (n,): runs of ``order`` in proportion to ``shares``."""
-    ends = np.rint(np.cumsum(shares) / sum(shares) * len(order)).astype(int)
+    """Return the replica that owns each sample.
+
+    Args:
+        order: Of the samples, (n,); shards are runs of it.
+        shares: Of the replicas; the shards are in proportion to them.
+
+    Returns:
+        Ranks, (n,).
+    """
+    parts = np.cumsum(shares) / sum(shares)
+    ends = np.rint(parts * len(order)).astype(int)
+    sizes = np.diff(ends, prepend=0)
     owner = np.empty(len(order), dtype=int)
-    owner[order] = np.repeat(np.arange(len(shares)), np.diff(ends, prepend=0))
+    owner[order] = np.repeat(np.arange(len(shares)), sizes)
     return owner
 
 
@@ -62,23 +71,32 @@ def optimum(
     weights: torch.Tensor,
     decay: float = 1e-3,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weights (features, classes) and bias of the softmax regression that weighted training ends at.
+    """Return the softmax regression that weighted training ends at.
 
     Args:
         features: (n, features) float64.
         labels: (n,) class numbers.
         weights: (n,) of the samples.
         decay: L2 penalty, which makes the optimum unique.
+
+    Returns:
+        Weights (features, classes) and bias (classes,).
     """
     classes = int(labels.max()) + 1
-    slope = torch.zeros(features.shape[1], classes).double().requires_grad_()
-    intercept = torch.zeros(classes).double().requires_grad_()
-    solver = torch.optim.LBFGS([slope, intercept], max_iter=100, line_search_fn="strong_wolfe")
+    slope = _zeros(features.shape[1], classes)
+    intercept = _zeros(classes)
+    solver = torch.optim.LBFGS(
+        [slope, intercept],
+        max_iter=100,
+        line_search_fn="strong_wolfe",
+    )
 
     def loss() -> torch.Tensor:
         solver.zero_grad()
-        each = F.cross_entropy(features @ slope + intercept, labels, reduction="none")
-        value = (each * weights).sum() + decay * slope.square().sum()
+        outputs = features @ slope + intercept
+        each = F.cross_entropy(outputs, labels, reduction="none")
+        penalty = decay * slope.square().sum()
+        value = (each * weights).sum() + penalty
         value.backward()
         return value
 
@@ -86,24 +104,26 @@ def optimum(
     return slope.detach(), intercept.detach()
 
 
+def _zeros(*shape: int) -> torch.Tensor:
+    """Return parameters to begin with."""
+    return torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+
+
 def trained_features(
     network: nn.Sequential,
-    experiment: hetlib.Experiment,
+    weights: Mapping[str, np.ndarray],
     data: ImageDataset,
     held_out: ImageDataset,
 ) -> Features:
-    """Train a network shortly and return what its layers before the last make of both splits.
+    """Return what a trained network's layers before the last make of both splits.
 
     Args:
-        network: Of the experiment, in float64; it has the trained weights afterwards.
-        experiment: The training, of one process.
+        network: In float64; it has the trained weights afterwards.
+        weights: By name, as a training leaves them.
         data: The training split.
         held_out: The test split.
     """
-    alone = hetlib.VirtualReplicas(hetlib.Platform.emulated([1]))
-    trained = hetlib.train(experiment, alone, keep_weights=True)
-    weights = {name: torch.from_numpy(value) for name, value in trained.weights.items()}
-    network.load_state_dict(weights)
+    network.load_state_dict({name: torch.from_numpy(weights[name]) for name in weights})
     features = _before_last(network, data)
     tested = _before_last(network, held_out)
     centre = features.mean(0)
@@ -118,42 +138,65 @@ def trained_features(
 
 def _before_last(network: nn.Sequential, data: ImageDataset) -> torch.Tensor:
     """Return what the last layer sees of a whole split, (samples, features)."""
-    images = data.gather(np.arange(len(data)))[0]
+    images, _ = data.gather(np.arange(len(data)))
+    body = network[:-1]
     with torch.no_grad():
-        parts = [network[:-1](part.double()) for part in images.split(AT_ONCE)]
+        parts = [body(part.double()) for part in images.split(AT_ONCE)]
     return torch.cat(parts)
 
 
-def cuts(data: LandCoverScene, rng: np.random.Generator) -> list[tuple[str, np.ndarray]]:
-    """Return kinds of shards with an order of the samples each, of which shards are runs: by location, at random."""
+class Cut(NamedTuple):
+    """A way to cut a data set into shards.
+
+    Attributes:
+        kind: "by location" or "at random".
+        order: Of the samples, (n,); shards are runs of it.
+    """
+
+    kind: str
+    order: np.ndarray
+
+
+def cuts(data: LandCoverScene, rng: np.random.Generator) -> list[Cut]:
+    """Return cuts by location, from each side of the scene, and as many at random.
+
+    Args:
+        data: What is cut.
+        rng: Draws the random ones.
+    """
     row, column = data.centres.T
     found = []
     for key in (column, -column, row, -row):
-        found.append(("by location", np.argsort(key, kind="stable")))
+        found.append(Cut("by location", np.argsort(key, kind="stable")))
     for _ in range(RANDOM_CUTS):
-        found.append(("at random", rng.permutation(len(data))))
+        found.append(Cut("at random", rng.permutation(len(data))))
     return found
 
 
 def optima(
     features: Features,
-    orders: Sequence[tuple[str, np.ndarray]],
+    found: Sequence[Cut],
     shares: Sequence[int],
 ) -> pd.DataFrame:
-    """Return one row a cut and strategy: the test OA (a fraction) at the optimum of its expected gradient.
+    """Score the optima of expected gradients over fixed shards.
 
     Args:
         features: To learn from and to score on.
-        orders: From `cuts`.
+        found: From `cuts`.
         shares: Samples of each replica in a step, and in this proportion of the shards.
+
+    Returns:
+        One row a cut and strategy: ``shards``, ``strategy``, and the test ``OA``, a fraction.
     """
-    one_owner = np.zeros(len(features.labels), int)  # all samples count alike, whoever has them
-    best = _accuracy(features, sample_weights(one_owner, "samples"))
+    one_owner = np.zeros(len(features.labels), int)
+    alike = sample_weights(one_owner, "samples")  # balanced: whoever has a sample
+    best = _accuracy(features, alike)
     rows = []
-    for kind, order in orders:
-        uneven = sample_weights(assign_shards(order, shares), "mean")
+    for kind, order in found:
+        owner = assign_shards(order, shares)
+        plain = _accuracy(features, sample_weights(owner, "mean"))
         rows.append({"shards": kind, "strategy": "balanced", "OA": best})
-        rows.append({"shards": kind, "strategy": "uneven-plain", "OA": _accuracy(features, uneven)})
+        rows.append({"shards": kind, "strategy": "uneven-plain", "OA": plain})
     return pd.DataFrame(rows)
 
 

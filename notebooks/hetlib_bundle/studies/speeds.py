@@ -1,13 +1,12 @@
-"""How fast the replicas of a platform are, by measured curves of step time, and whether their emulation holds."""
+"""How fast the replicas of a platform are, as measured, and whether their emulation holds."""
 
-import os
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 import torch
 
 import hetlib
+from hetlib.environment import cores
 
 
 def replica_names(platform: hetlib.Platform) -> list[str]:
@@ -51,9 +50,15 @@ def speed_table(
 
 
 def emulation_table(platform: hetlib.Platform, models: Sequence[hetlib.SpeedModel]) -> pd.DataFrame:
-    """Return one row a slowed replica and measured local batch: the slow-down over replica 0, asked and measured.
+    """Return the slow-down over replica 0, asked and measured, by replica and measured local batch.
 
-    ``error`` is the measured one over the asked one, less 1.
+    Args:
+        platform: The replicas.
+        models: The measured step time of each.
+
+    Returns:
+        Columns ``replica``, ``local batch``, ``asked``, ``measured``, and ``error``: the measured
+        one over the asked one, less 1.
     """
     names = replica_names(platform)
     first = platform.replicas[0]
@@ -73,12 +78,11 @@ def emulation_table(platform: hetlib.Platform, models: Sequence[hetlib.SpeedMode
 
 
 def found_here() -> hetlib.Platform:
-    """Return a platform of this machine: its GPUs and the rest of its cores, or two replicas on the cores alone."""
+    """Return a platform of this machine: GPUs and the cores left, or two halves of the cores."""
     gpus = torch.cuda.device_count()
-    cores = len(os.sched_getaffinity(0))
-    found: list[dict[str, Any]] = [{"device": f"cuda:{index}"} for index in range(gpus)]
-    if gpus:
-        found.append({"device": "cpu", "threads": max(cores - gpus, 1)})
-    else:
-        found.append({"threads": max(cores // 2, 1), "count": 2})
-    return hetlib.Platform.from_list(found)
+    if not gpus:
+        half = hetlib.Replica(threads=max(cores() // 2, 1))
+        return hetlib.Platform((half, half))
+    replicas = [hetlib.Replica(device=f"cuda:{index}") for index in range(gpus)]
+    replicas.append(hetlib.Replica(threads=max(cores() - gpus, 1)))
+    return hetlib.Platform(tuple(replicas))

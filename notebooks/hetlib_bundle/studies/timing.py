@@ -1,7 +1,7 @@
 """Measured steps of strategies on emulated replicas: times, waiting, speedups."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,41 +10,64 @@ from hetlib.training.records import RunRecord
 from hetlib_bundle import claims
 from hetlib_bundle.claims.verdict import interval
 
+RUN = ["model", "strategy", "seed"]  # what tells the runs of one data set apart
+
 MICROSECONDS = 1e6  # of a second
 
 
-def turns(strategies: Sequence[str], repeats: int) -> list[tuple[int, str]]:
-    """Return repeat and strategy of each run: there and back, so that a drift of the machine hits all alike."""
+class Turn(NamedTuple):
+    """One run of several repeats of several strategies."""
+
+    repeat: int
+    strategy: str
+
+
+def turns(strategies: Sequence[str], repeats: int) -> list[Turn]:
+    """Return the runs in turns, there and back, so that a drift of the machine hits all alike."""
     order = []
     for repeat in range(repeats):
         names = strategies
         if repeat % 2:
             names = strategies[::-1]
-        order += [(repeat, name) for name in names]
+        order += [Turn(repeat, name) for name in names]
     return order
 
 
 def times_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Return the times of some runs by model, strategy and seed: ``step``, ``epoch`` (seconds), ``idle``, ``shares``."""
+    """Return the times of some runs by model, strategy and seed.
+
+    Returns:
+        ``step`` and ``epoch`` in seconds, ``idle`` as a fraction, and ``shares`` as text.
+    """
     rows = []
     for record in records:
-        about = {name: record.experiment[name] for name in ("model", "strategy", "seed")}
-        shares = "/".join(map(str, record.shares))
-        rows.append(about | claims.timed(record) | {"shares": shares})
-    return pd.DataFrame(rows).set_index(["model", "strategy", "seed"]).sort_index()
+        row = {name: record.experiment[name] for name in RUN}
+        row |= claims.timed(record)
+        row["shares"] = "/".join(map(str, record.shares))
+        rows.append(row)
+    frame = pd.DataFrame(rows).set_index(RUN)
+    return frame.sort_index()
 
 
-def time_row(times: pd.DataFrame, model: str, strategy: str) -> dict[str, Any]:
-    """Return one row of the table of times: mean and half its interval over repeats, waiting, speedup over equal.
+def time_row(
+    times: pd.DataFrame,
+    model: str,
+    strategy: str,
+) -> dict[str, Any]:
+    """Return one row of the table of times: means, half intervals over repeats, waiting, speedup.
 
     Args:
         times: From `times_frame`.
         model: CNN by name.
         strategy: Whose row it is.
     """
-    own = times.loc[(model, strategy)]
-    equal = times.loc[(model, "equal")]
-    row = {"model": model, "strategy": strategy, "shares": own.shares.iloc[0]}
+    own = times.loc[(model, strategy), :]
+    equal = times.loc[(model, "equal"), :]
+    row = {
+        "model": model,
+        "strategy": strategy,
+        "shares": own.shares.iloc[0],
+    }
     row["step (ms)"], row["step ±"] = interval(1e3 * own.step)
     row["epoch (s)"], row["epoch ±"] = interval(own.epoch)
     row["fastest replica idle (%)"] = 100 * own.idle.mean()
@@ -53,9 +76,12 @@ def time_row(times: pd.DataFrame, model: str, strategy: str) -> dict[str, Any]:
 
 
 def sample_microseconds(records: Sequence[RunRecord], rank: int) -> float:
-    """Return what a replica computes at a sample, in microseconds: the mean over runs of their medians."""
-    medians = [np.median(run.steps["compute"], axis=0)[rank] / run.shares[rank] for run in records]
-    return float(MICROSECONDS * np.mean(medians))
+    """Return the microseconds that a replica computes at a sample, the mean of medians by run."""
+    each = []
+    for record in records:
+        seconds = np.median(record.steps["compute"], axis=0)[rank]
+        each.append(seconds / record.shares[rank])
+    return float(MICROSECONDS * np.mean(each))
 
 
 def planned_row(
