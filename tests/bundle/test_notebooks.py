@@ -1,4 +1,4 @@
-"""The real notebooks at quick size, once, as ``make reproduce`` runs them, and then drawn from what they kept."""
+"""The real notebooks at quick size, as ``make reproduce`` runs them, and drawn from records."""
 
 import json
 from collections.abc import Callable
@@ -16,6 +16,8 @@ from hetlib_bundle.paths import NOTEBOOKS
 from hetlib_bundle.running import publish, runner
 from hetlib_bundle.studies import costs
 
+Entry = dict[str, Any]  # of bundle.json
+
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 # The first test to run waits for the whole runner.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -29,45 +31,62 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def entries(target: Path) -> dict[str, dict[str, Any]]:
-    return {
-        entry["name"]: entry
-        for entry in json.loads((target / "bundle.json").read_text())["notebooks"]
-    }
+def entries(target: Path) -> dict[str, Entry]:
+    bundle = json.loads((target / "bundle.json").read_text())
+    return {entry["name"]: entry for entry in bundle["notebooks"]}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_notebook_runs(name: str, entries: dict[str, dict[str, Any]]) -> None:
+def test_notebook_runs(name: str, entries: dict[str, Entry]) -> None:
     entry = entries[name]
     assert entry["status"] == "succeeded", f"cell {entry['cell']}: {entry['error']}"
 
 
+def stems(folder: Path, pattern: str) -> set[str]:
+    return {path.stem for path in folder.glob(pattern)}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_leaves_its_products(name: str, target: Path) -> None:
-    figures = {path.stem for path in (target / "figures").glob(f"{name[:2]}_*.png")}
-    tables = {path.stem for path in (target / "tables").glob(f"{name[:2]}_*.csv")}
+    number = name[:2]
+    figures = stems(target / "figures", f"{number}_*.png")
+    tables = stems(target / "tables", f"{number}_*.csv")
     assert figures | tables
-    assert figures == {path.stem for path in (target / "figures").glob(f"{name[:2]}_*.pdf")}
-    assert tables == {path.stem for path in (target / "tables").glob(f"{name[:2]}_*.tex")}
+    assert figures == stems(target / "figures", f"{number}_*.pdf")
+    assert tables == stems(target / "tables", f"{number}_*.tex")
 
 
 def test_page_holds_every_product(target: Path) -> None:
     html = (target / "index.html").read_text(encoding="utf-8")
-    made = [*(target / "figures").glob("*.png"), *(target / "tables").glob("*.csv")]
+    figures = stems(target / "figures", "*.png")
+    tables = stems(target / "tables", "*.csv")
+    made = [*figures, *tables]
     assert made
-    assert [path.stem for path in made if f'id="{path.stem}"' not in html] == []
+    assert [name for name in made if f'id="{name}"' not in html] == []
+
+
+def forbidden(name: str) -> Callable[..., None]:
+    """Stand in for what no notebook may call while it draws from records."""
+    return lambda *_, **__: pytest.fail(f"{name} was called")
+
+
+def execute(name: str) -> None:
+    """Run the cells of a notebook here, at quick size, from records."""
+    names: dict[str, Any] = {}
+    for cell in nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+        if "parameters" in cell.metadata.get("tags", []):
+            names |= {"profile": "quick", "source": "recorded"}
 
 
 @pytest.fixture(scope="module")
 def from_records(target: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results that all notebooks drew where nothing can be trained or measured."""
-
-    def forbidden(name: str) -> Callable[..., None]:
-        return lambda *_, **__: pytest.fail(f"{name} was called")
-
+    recorded = tmp_path_factory.mktemp("recorded")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "RESULTS", target.parent)
-        patch.setattr(paths, "RECORDED", tmp_path_factory.mktemp("recorded"))
+        patch.setattr(paths, "RECORDED", recorded)
         publish.publish("quick")
         patch.setenv("HETLIB_BATCH", "1")
         for name in ("Replicas", "VirtualReplicas", "measure", "plan_experiment"):
@@ -75,29 +94,27 @@ def from_records(target: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         patch.setattr(hetlib.training.run, "train_replica", forbidden("train"))
         patch.setattr(costs, "cost", forbidden("cost"))
         for name in NAMES:
-            names: dict[str, Any] = {}
-            for cell in nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells:
-                if cell.cell_type == "code":
-                    exec(cell.source, names)
-                if "parameters" in cell.metadata.get("tags", []):
-                    names |= {"profile": "quick", "source": "recorded"}
+            execute(name)
     return target.with_name("quick-recorded")
+
+
+def products(name: str, target: Path) -> list[Path]:
+    """Return the figures, tables and maps of a notebook, as paths below the folder of results."""
+    found: list[Path] = []
+    for end in ("png", "pdf", "csv", "tif"):
+        found += target.glob(f"*/{name[:2]}_*.{end}")
+    return sorted(path.relative_to(target) for path in found)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_records_draw_the_same(name: str, target: Path, from_records: Path) -> None:
-    made = sorted(
-        path.relative_to(target)
-        for end in ("png", "pdf", "csv", "tif")
-        for path in target.glob(f"*/{name[:2]}_*.{end}")
-    )
+    made = products(name, target)
     assert made
     for path in made:
         if path.name == "99_report.csv":  # the command that makes what is missing is another
-            drawn, report = (
-                pd.read_csv(folder / path).drop(columns="note") for folder in (from_records, target)
-            )
-            pd.testing.assert_frame_equal(drawn, report, check_exact=True)
+            drawn = pd.read_csv(from_records / path).drop(columns="note")
+            computed = pd.read_csv(target / path).drop(columns="note")
+            pd.testing.assert_frame_equal(drawn, computed, check_exact=True)
         else:
             assert (from_records / path).read_bytes() == (target / path).read_bytes(), path
 
@@ -105,10 +122,8 @@ def test_records_draw_the_same(name: str, target: Path, from_records: Path) -> N
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "02_datasets"])
 def test_captions_say_what_is_recorded(name: str, target: Path, from_records: Path) -> None:
     for path in target.glob(f"*/{name[:2]}_*.json"):
-        computed, drawn = (
-            json.loads((folder / path.parent.name / path.name).read_text())
-            for folder in (target, from_records)
-        )
+        computed = json.loads(path.read_text())
+        drawn = json.loads((from_records / path.relative_to(target)).read_text())
         assert drawn["records"] == computed["records"]
         assert drawn["caption"].startswith(f"{computed['caption']} Recorded 2")
         assert "Recorded" not in computed["caption"]

@@ -1,4 +1,4 @@
-"""Settings around a base: what is changed and what it is compared with, differences by hand, and the figure."""
+"""Settings around a base: what changes, what it is compared with, differences, the figure."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 import hetlib
+import hetlib.training.run
 from hetlib.datasets import load_dataset
-from hetlib.models.registry import MODELS
+from hetlib.models import MODELS
 from hetlib.training.setup import build_network
+from hetlib_bundle import paths
+from hetlib_bundle.figures import settings_figure
 from hetlib_bundle.kept import products
 from hetlib_bundle.kept.keeper import keeper
 from hetlib_bundle.profiles import PROFILES
@@ -31,15 +35,20 @@ CASES = {name: settings.changed(BASE, changes) for name, changes in settings.SET
 
 
 def train(experiment: hetlib.Experiment, **options: Any) -> hetlib.RunRecord:
-    platform = hetlib.Platform.emulated([1.0] * len(experiment.shares or ()))
-    return hetlib.train(experiment, hetlib.VirtualReplicas(platform), **options)
+    count = len(experiment.shares or ())
+    platform = hetlib.Platform.emulated([1.0] * count)
+    virtual = hetlib.VirtualReplicas(platform)
+    return hetlib.train(experiment, virtual, **options)
+
+
+def each_seed(experiment: hetlib.Experiment, *seeds: int) -> list[hetlib.RunRecord]:
+    return [train(dataclasses.replace(experiment, seed=seed)) for seed in seeds]
 
 
 def test_a_setting_changes_what_it_says() -> None:
     assert CASES["base"] == BASE
-    assert CASES["mild-shares"] == dataclasses.replace(
-        BASE, shares=(64, 32, 16, 16), evaluate_every=0
-    )
+    mild = dataclasses.replace(BASE, shares=(64, 32, 16, 16), evaluate_every=0)
+    assert CASES["mild-shares"] == mild
     assert CASES["fixed-shards"].dataset_options == {"per_class": 16, "shards": True}
     assert CASES["Adam"].used_optimizer_options == {}  # not SGD's momentum
     assert len({case.global_batch for case in CASES.values()}) == 1
@@ -60,24 +69,25 @@ def test_the_base_is_found_among_the_runs_of_07(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform = hetlib.Platform.emulated([1.0, 3.3, 10.0, 30.0])
-    known = hetlib.train(
-        dataclasses.replace(BASE, strategy="single"),
-        hetlib.VirtualReplicas(platform),
-        store=tmp_path,
-    )
-    monkeypatch.setattr(
-        "hetlib.training.run.train_replica", lambda *_: pytest.fail("trained again")
-    )
+    virtual = hetlib.VirtualReplicas(platform)
+    single = dataclasses.replace(BASE, strategy="single")
+    known = hetlib.train(single, virtual, store=tmp_path)
+    monkeypatch.setattr(hetlib.training.run, "train_replica", again)
     for name in ("base", "eight-replicas", "fixed-shards"):
         one = settings.one_process(CASES[name], BASE)
-        assert hetlib.train(one, hetlib.VirtualReplicas(platform), store=tmp_path) == known
+        assert hetlib.train(one, virtual, store=tmp_path) == known
+
+
+def again(*_: Any) -> None:
+    pytest.fail("trained again")
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_cnn_can_be_a_setting(name: str) -> None:
     case = settings.changed(BASE, settings.model_settings([name])[name])
     norms = {"vgg11": {}, "densenet121": {"norm": "balanced"}}
-    assert (case.model, case.model_options) == (name, norms.get(name, {"norm": "group"}))
+    assert case.model == name
+    assert case.model_options == norms.get(name, {"norm": "group"})
     data = load_dataset(case.dataset, **case.dataset_options)
     assert build_network(case, data)
 
@@ -91,29 +101,32 @@ def test_profiles_name_settings_and_cnns_that_exist() -> None:
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     """Rows of two settings, two strategies and two seeds, from real runs."""
+    single = each_seed(dataclasses.replace(BASE, strategy="single"), 1, 0)
     parts = []
     for name in ("base", "fixed-shards"):
-        runs = {
-            strategy: [
-                train(dataclasses.replace(CASES[name], strategy=strategy, seed=seed))
-                for seed in (0, 1)
-            ]
-            for strategy in ("balanced", "uneven-plain")
-        }
-        single = [train(dataclasses.replace(BASE, strategy="single", seed=seed)) for seed in (1, 0)]
-        parts += [settings.differences(name, each, single) for each in runs.values()]
+        for strategy in ("balanced", "uneven-plain"):
+            runs = each_seed(dataclasses.replace(CASES[name], strategy=strategy), 0, 1)
+            parts.append(settings.differences(name, runs, single))
     return pd.concat(parts, ignore_index=True)
 
 
 def test_differences_are_paired_by_seed(table: pd.DataFrame) -> None:
     by = table.set_index(["setting", "strategy", "seed"])[settings.DIFFERENCE]
     assert by["base", "balanced"].tolist() == [0, 0]  # the arithmetic of one process
-    oa = {
-        name: train(dataclasses.replace(BASE, strategy=name, seed=1)).scores["oa"]
-        for name in ("single", "uneven-plain")
-    }
-    assert by["base", "uneven-plain", 1] == pytest.approx(100 * (oa["uneven-plain"] - oa["single"]))
+    oa = {}
+    for name in ("single", "uneven-plain"):
+        run = train(dataclasses.replace(BASE, strategy=name, seed=1))
+        oa[name] = run.scores["oa"]
+    difference = 100 * (oa["uneven-plain"] - oa["single"])
+    assert by["base", "uneven-plain", 1] == pytest.approx(difference)
     assert by["fixed-shards"].ne(by["base"]).any()
+
+
+def ticks(axes: Axes) -> list[float]:
+    """Return where the seeds are marked, without the ticks at the ends of intervals."""
+    marked = [line for line in axes.lines if line.get_marker() == "|"]
+    values = [line.get_xdata() for line in marked if line.get_alpha()]
+    return sorted(np.concatenate(values))
 
 
 @pytest.mark.parametrize(
@@ -130,22 +143,23 @@ def test_the_figure_shows_means_and_seeds_and_repeats(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    shown = rows(table)
+    keep = keeper("14", "quick", "computed")
     saved = []
     for folder in ("a", "b"):
-        monkeypatch.setattr(products.paths, "RESULTS", tmp_path / folder)
-        figure = settings.settings_figure(shown := rows(table))
-        products.save_figure(
-            figure, "14_some", caption="Some.", keep=keeper("14", "quick", "computed")
-        )
-        saved.append([path.read_bytes() for path in sorted((tmp_path / folder).rglob("14_some.*"))])
+        results = tmp_path / folder
+        monkeypatch.setattr(paths, "RESULTS", results)
+        figure = settings_figure(shown)
+        products.save_figure(figure, "14_some", caption="Some.", keep=keep)
+        files = sorted(results.rglob("14_some.*"))
+        saved.append([file.read_bytes() for file in files])
     assert saved[0] == saved[1]
     axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["base", "fixed shards"]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["base", "fixed shards"]
     means = shown.groupby(["setting", "strategy"])[settings.DIFFERENCE].mean()
     drawn = [bar.lines[0].get_xdata()[0] for bar in axes.containers]
     assert sorted(drawn) == pytest.approx(sorted(means))
-    ticks = np.concatenate(
-        [line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_alpha()]
-    )
-    assert sorted(ticks) == pytest.approx(sorted(shown[settings.DIFFERENCE]))
+    seeds = sorted(shown[settings.DIFFERENCE])
+    assert ticks(axes) == pytest.approx(seeds)
     assert len(figure.legends[0].get_texts()) == shown.strategy.nunique()
