@@ -14,7 +14,7 @@ from hetlib.datasets.splits import SPLITS
 from hetlib.models import build_model
 from hetlib.training.evaluation import scores
 from hetlib_bundle import figures
-from hetlib_bundle.studies import maps
+from hetlib_bundle.studies import maps, prediction
 
 OPTIONS = {"per_class": 40}
 IMAGE = DATASETS["wake"][1]["image"]
@@ -42,7 +42,7 @@ def coarse(
     training: ImageDataset,
 ) -> np.ndarray:
     """The map of every fifth pixel."""
-    return maps.predict(network, training, scene, stride=5)
+    return prediction.predict(network, training, scene, stride=5)
 
 
 def test_pixels_get_what_the_network_says_of_their_windows(
@@ -55,8 +55,8 @@ def test_pixels_get_what_the_network_says_of_their_windows(
     only = np.full(scene.zones.shape, -1, np.int8)
     only[centres] = 2  # the windows' centres alone, so that it is quick
     small = dataclasses.replace(scene, zones=only)
-    monkeypatch.setattr(maps, "BATCH", 50)  # more than one batch
-    predicted = maps.predict(network, test, small)
+    monkeypatch.setattr(prediction, "BATCH", 50)  # more than one batch
+    predicted = prediction.predict(network, test, small)
     images, _ = test.gather(np.arange(len(test)))
     with torch.inference_mode():
         outputs = network.eval()(images)
@@ -96,20 +96,20 @@ def test_a_stride_fills_squares_with_their_middle(
     middle = np.full(scene.zones.shape, -1, np.int8)
     middle[middles, middles] = scene.zones[middles, middles]
     single = dataclasses.replace(scene, zones=middle)
-    fine = maps.predict(network, training, single)
+    fine = prediction.predict(network, training, single)
     assert (fine[middles, middles] == coarse[middles, middles]).all()
 
 
 def test_confusion_counts_pixels_with_reference_and_prediction(
     scene: maps.Scene, coarse: np.ndarray
 ) -> None:
-    counts = maps.confusion(coarse, scene)
+    counts = prediction.confusion(coarse, scene)
     both = (coarse > 0) & (scene.codes > 0)
     right = (coarse == scene.codes)[both]
     assert counts.sum() == both.sum()
     assert scores(counts)["oa"] == pytest.approx(right.mean())
     true = np.where(coarse > 0, scene.codes, 0).astype(np.uint8)
-    assert scores(maps.confusion(true, scene))["oa"] == 1
+    assert scores(prediction.confusion(true, scene))["oa"] == 1
 
 
 def test_the_file_has_the_scenes_grid_its_colours_and_names(
@@ -157,7 +157,7 @@ def test_wrong_arguments(
     with pytest.raises(ValueError, match="`dataset` is 'eurosat'; only scenes can become maps"):
         maps.open_scene("eurosat")
     with pytest.raises(ValueError, match="`stride` is 0; it must be 1 or more"):
-        maps.predict(network, training, scene, stride=0)
+        prediction.predict(network, training, scene, stride=0)
 
 
 def test_classes_without_a_colour_of_their_own_get_one() -> None:
