@@ -16,7 +16,7 @@ import hetlib.training.setup
 from hetlib.planning.rebalance import MESSAGE, Rebalancer
 from hetlib.training.loop import train_replica
 from hetlib.training.setup import Job
-from hetlib_bundle.studies import drift
+from hetlib_bundle.studies import drift, traces
 from tests.bench import Row
 from tests.bench._measure import row
 
@@ -98,7 +98,7 @@ def slow_phases(shortest: int, longest: int, seed: int, steps: int = 1000) -> np
     It is 1.3 to 3 times slower.
     """
     rng = np.random.default_rng(seed)
-    found = drift.resample(drawn(steps), steps, seed)
+    found = traces.resample(drawn(steps), steps, seed)
     step = int(rng.exponential(100))
     while step < steps:
         last = step + int(rng.integers(shortest, longest + 1))
@@ -149,7 +149,7 @@ def part_of_optimum(models: Models, known: Models, noise: np.ndarray, seed: int)
     after = slowed(models)
     best = hetlib.partition(after, BATCH).step
     begin = CHANGE + seed % MESSAGE  # at any place in a message
-    trace = drift.resample(noise, 60, seed) * drift.schedule(60, [(begin, SLOWER)])
+    trace = traces.resample(noise, 60, seed) * drift.schedule(60, [(begin, SLOWER)])
     run = followed(models, known, shares, trace)
     in_force = [plan for step, plan in run.plans if step <= begin + AFTER][-1]
     return best / max(map(hetlib.SpeedModel.time, after, in_force))
@@ -158,7 +158,7 @@ def part_of_optimum(models: Models, known: Models, noise: np.ndarray, seed: int)
 def changes_without_drift(models: Models, known: Models, noise: np.ndarray, seed: int) -> float:
     """Return how often the plan changes in 1,000 steps of noise alone."""
     shares = hetlib.partition(models, BATCH).shares
-    still = drift.resample(noise, 1000, 1000 + seed)
+    still = traces.resample(noise, 1000, 1000 + seed)
     return changes_of(followed(models, known, shares, still))
 
 
@@ -283,7 +283,7 @@ def run() -> list[Row]:
         models = hetlib.measure(experiment, replicas)
         plan = hetlib.partition(models, experiment.global_batch)
         record = hetlib.train(experiment, replicas, plan_with=plan)
-        noise = drift.noise(record)
+        noise = traces.noise(record)
         noises = {
             "measured noise": noise,
             "its quietest quarter": quietest(noise),

@@ -17,7 +17,7 @@ from hetlib_bundle import figures
 from hetlib_bundle.studies import maps, prediction
 
 OPTIONS = {"per_class": 40}
-IMAGE = DATASETS["wake"][1]["image"]
+IMAGE = DATASETS["wake"].settings["image"]
 
 
 @pytest.fixture(scope="module")

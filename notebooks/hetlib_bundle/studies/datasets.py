@@ -9,6 +9,7 @@ import pandas as pd
 
 from hetlib.datasets import DATASETS, ImageDataset, LandCoverScene, load_dataset
 from hetlib.datasets.splits import SPLITS
+from hetlib.errors import DatasetNotFoundError
 from hetlib_bundle.profiles import Profile
 from hetlib_bundle.studies.maps import Scene, open_scene
 
@@ -41,7 +42,7 @@ def open_splits(
         must: Whether all have to be there; otherwise a missing one is left out.
 
     Raises:
-        FileNotFoundError: One that must be there is missing.
+        DatasetNotFoundError: One that must be there is missing.
     """
     data: dict[str, Splits] = {}
     left_out = {}
@@ -49,7 +50,7 @@ def open_splits(
         options = size.dataset_options(name)
         try:
             splits = {split: load_dataset(name, split, **options) for split in SPLITS}
-        except FileNotFoundError as error:
+        except DatasetNotFoundError as error:
             if must:
                 raise
             left_out[name] = str(error)
@@ -60,7 +61,7 @@ def open_splits(
 
 def open_scenes(names: Iterable[str], size: Profile) -> list[Scene]:
     """Open those of some data sets that are windows of a scene, as scenes."""
-    found = [name for name in names if DATASETS[name][0] is LandCoverScene]
+    found = [name for name in names if DATASETS[name].kind is LandCoverScene]
     return [open_scene(name, **size.dataset_options(name)) for name in found]
 
 

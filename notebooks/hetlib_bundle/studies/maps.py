@@ -11,6 +11,7 @@ import matplotlib.colors
 import numpy as np
 
 from hetlib.datasets import DATASETS, LandCoverScene
+from hetlib.datasets.landcover import BLOCK
 from hetlib.datasets.rasters import read_labels, read_scene
 from hetlib.datasets.splits import zones
 from hetlib.datasets.statistics import valid_pixels
@@ -90,27 +91,27 @@ def open_scene(dataset: str, **options: Any) -> Scene:
     Raises:
         ValueError: Another data set.
     """
-    scenes = [name for name, known in DATASETS.items() if known[0] is LandCoverScene]
+    scenes = [name for name, known in DATASETS.items() if known.kind is LandCoverScene]
     if dataset not in scenes:
         raise ValueError(f"`dataset` is {dataset!r}; only scenes can become maps: {scenes}.")
-    given = _defaults() | DATASETS[dataset][1] | options
-    pixels, bands, nodata = read_scene(given["image"])
+    given = _defaults() | DATASETS[dataset].settings | options
+    raster = read_scene(given["image"])
     codes, classes = read_labels(given["labels"], given["image"], given["classes"])
     known = np.isin(codes, list(classes))
     window = given["window"]
     zone = zones(
-        pixels.shape[:2],
+        codes.shape,
         window,
         given["split_by"],
         given["fractions"],
-        8 * window,  # as the data set takes its blocks
+        BLOCK * window,
         given["seed"],
     )
     return Scene(
         name=dataset,
-        pixels=pixels,
-        bands=bands,
-        valid=valid_pixels(pixels, nodata, given["valid_range"]),
+        pixels=raster.pixels,
+        bands=raster.bands,
+        valid=valid_pixels(raster.pixels, raster.nodata, given["valid_range"]),
         zones=zone,
         codes=np.where(known, codes, 0),
         classes=classes,
