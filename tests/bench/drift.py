@@ -14,6 +14,7 @@ import numpy as np
 import hetlib
 import hetlib.training.setup
 from hetlib.planning.rebalance import MESSAGE, Rebalancer
+from hetlib.training.assignment import Assignment
 from hetlib.training.loop import train_replica
 from hetlib.training.setup import Job
 from hetlib_bundle.studies import drift, traces
@@ -149,7 +150,7 @@ def part_of_optimum(models: Models, known: Models, noise: np.ndarray, seed: int)
     after = slowed(models)
     best = hetlib.partition(after, BATCH).step
     begin = CHANGE + seed % MESSAGE  # at any place in a message
-    trace = traces.resample(noise, 60, seed) * drift.schedule(60, [(begin, SLOWER)])
+    trace = traces.resample(noise, 60, seed) * traces.schedule(60, [(begin, SLOWER)])
     run = followed(models, known, shares, trace)
     in_force = [plan for step, plan in run.plans if step <= begin + AFTER][-1]
     return best / max(map(hetlib.SpeedModel.time, after, in_force))
@@ -204,9 +205,7 @@ class Real(NamedTuple):
         return Job(
             experiment=replace(self.experiment, **changes),
             platform=self.replicas.platform,
-            shares=self.plan.shares,
-            speeds=(1.0, 1.0),
-            most=(BATCH, BATCH),
+            assignment=Assignment(shares=self.plan.shares, speeds=(1.0, 1.0), most=(BATCH, BATCH)),
             keep_weights=False,
             models=self.models,
         )

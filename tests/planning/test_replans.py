@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import hetlib
 from hetlib.balanced.sampler import deal
+from hetlib.training.assignment import Assignment
 from hetlib.training.loop import train_replica
 from hetlib.training.setup import Job
 from tests import workers
@@ -161,9 +162,7 @@ def test_a_log_of_plans_replays_the_run_to_the_bit_and_changes_no_result(team):
     job = Job(
         experiment=dataclasses.replace(fast, rebalance=True),
         platform=pool.platform,
-        shares=(40, 24),
-        speeds=(1.0, 1.0),
-        most=(64, 64),
+        assignment=Assignment(shares=(40, 24), speeds=(1.0, 1.0), most=(64, 64)),
         keep_weights=True,
         models=CONSTANT,
     )
