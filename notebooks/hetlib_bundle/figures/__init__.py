@@ -4,22 +4,19 @@ from hetlib_bundle.figures.accuracy import accuracy_figure, confusion_figure, st
 from hetlib_bundle.figures.curves import convergence_figure, cost_figure
 from hetlib_bundle.figures.drift import drift_figure
 from hetlib_bundle.figures.gradient import effective_batch_figure, weight_figure
+from hetlib_bundle.figures.maps import land_cover_figure
+from hetlib_bundle.figures.plans import designer_figure, shares_figure
 from hetlib_bundle.figures.scaling import efficiency_figure, pays_figure, scaling_figure
-from hetlib_bundle.figures.scenes import (
-    land_cover_figure,
-    samples_figure,
-    spectra_figure,
-    splits_figure,
-)
+from hetlib_bundle.figures.scenes import samples_figure, spectra_figure, splits_figure
 from hetlib_bundle.figures.settings import settings_figure
 from hetlib_bundle.figures.shards import shards_figure
-from hetlib_bundle.figures.style import STYLES, RepeatableLayout, ieee_style, new_figure
-from hetlib_bundle.figures.time import (
-    designer_figure,
-    shares_figure,
-    step_time_figure,
-    timeline_figure,
+from hetlib_bundle.figures.style import (
+    STYLES,
+    RepeatableLayout,
+    ieee_style,
+    new_figure,
 )
+from hetlib_bundle.figures.time import step_time_figure, timeline_figure
 
 __all__ = [
     "STYLES",

@@ -1,49 +1,99 @@
 """Scores by strategy, by class, and by kind of batch statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hetlib.training.records import RunRecord, runs_frame
-from hetlib_bundle.claims.verdict import interval
-from hetlib_bundle.figures.style import STYLES, ieee_style, new_figure, sns
+from hetlib_bundle.figures.pieces import (
+    draw_mean,
+    draw_seeds,
+    entries_of,
+    legend_above,
+    list_rows,
+    panels_in_a_row,
+)
+from hetlib_bundle.figures.style import (
+    STYLES,
+    Look,
+    ieee_style,
+    looks_of,
+    new_figure,
+)
+
+TICKS_BELOW = 0.3  # of the seeds, under their mean, in rows
+ROOM = 0.6  # above the first mean and below the last one's ticks, in rows
+
+# Strategies that lend their looks to kinds of statistics, in this order.
+LENDERS = ("equal", "uneven-plain", "uneven-plain-retuned", "balanced", "fastest-only")
+
+# Column of the errors of running statistics: what it is called.
+ERRORS = {
+    "mean": "Error of running mean\n(standard deviations)",
+    "variance": "Error of running\nvariance (fraction)",
+}
 
 
 def accuracy_figure(records: Sequence[RunRecord], score: str = "oa") -> Figure:
-    """Draw a score by strategy: a tick a seed, the mean and its 95 % t-interval; one panel a data set and model."""
+    """Draw a score by strategy: a tick a seed, the mean and its 95 % t-interval.
+
+    Args:
+        records: One or more runs of each strategy; a panel a data set and model.
+        score: A score of the records: ``"oa"``, ``"aa"`` or ``"kappa"``.
+    """
     frame = runs_frame(records)
-    order = [name for name in STYLES if name in set(frame.strategy)]
+    looks = looks_of(frame.strategy)
     groups = list(frame.groupby(["dataset", "model"]))
+
     with ieee_style(min(len(groups), 2)):
-        figure = new_figure(0.7 + 0.24 * len(order))
-        panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+        figure = new_figure(0.7 + 0.24 * len(looks))
+        panels = panels_in_a_row(figure, len(groups), sharey=True)
         for axes, ((dataset, model), rows) in zip(panels, groups, strict=True):
-            for y, name in enumerate(order):
-                values = 100 * rows.loc[rows.strategy == name, score].to_numpy()
-                colour, (mean, half) = STYLES[name]["color"], interval(values)
-                axes.plot(values, np.full(len(values), y + 0.3), "|", color=colour, markersize=5)
-                # one seed has no interval
-                bar = {"xerr": np.nan_to_num(half, posinf=0.0), "capsize": 2}
-                axes.errorbar(mean, y, fmt=STYLES[name]["marker"], color=colour, **bar)
-            axes.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6))
-            axes.set(
-                xlabel=f"{'kappa' if score == 'kappa' else score.upper()} (%)",
-                title=f"{dataset}, {model}",
-            )
-            axes.grid(axis="x")
+            _draw_scores(axes, rows.set_index("strategy")[score], looks)
+            axes.set_xlabel(_in_percent(score))
+            axes.set_title(f"{dataset}, {model}")
         return figure
 
 
+def _draw_scores(axes: Axes, scores: pd.Series, looks: Mapping[str, Look]) -> None:
+    """Draw a row a look, from the fractions with its name as index, in percent."""
+    for y, (name, look) in enumerate(looks.items()):
+        own = scores[scores.index == name]
+        values = 100 * own.to_numpy()
+        draw_seeds(axes, values, y + TICKS_BELOW, color=look["color"], markersize=5)
+        draw_mean(axes, values, y, look)
+    list_rows(axes, list(looks), ROOM)
+    axes.grid(axis="x")
+
+
+def _in_percent(score: str) -> str:
+    """Return the label of a score's axis."""
+    name = score
+    if score != "kappa":
+        name = score.upper()
+    return f"{name} (%)"
+
+
 def confusion_figure(record: RunRecord) -> Figure:
-    """Draw the confusion matrix of a run, in percent of each true class."""
-    counts, names = np.asarray(record.confusion, dtype=float), record.dataset["classes"]
-    percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    """Draw the confusion matrix of a run, in percent of each true class.
+
+    Args:
+        record: The run's.
+    """
+    import seaborn as sns  # takes a second, and few notebooks draw with it
+
+    names = record.dataset["classes"]
+    counts = np.asarray(record.confusion, dtype=float)
+    of_class = np.maximum(counts.sum(1, keepdims=True), 1)  # a class may have no images
+    percent = 100 * counts / of_class
+
+    bar = {"label": "Share of the true class (%)", "shrink": 0.8}
     with ieee_style():
         figure = new_figure(2.9)
         axes = figure.add_subplot()
-        bar = {"label": "Share of the true class (%)", "shrink": 0.8}
         sns.heatmap(
             percent,
             vmin=0,
@@ -57,53 +107,47 @@ def confusion_figure(record: RunRecord) -> Figure:
         )
         axes.set_xticks(axes.get_xticks(), names, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(axes.get_yticks(), names, rotation=0)
-        axes.set(xlabel="Predicted class", ylabel="True class")
+        axes.set_xlabel("Predicted class")
+        axes.set_ylabel("True class")
         axes.tick_params(length=0)
         return figure
 
 
 def statistics_figure(scores: pd.DataFrame, errors: pd.DataFrame, score: str = "oa") -> Figure:
-    """Draw a score by kind of statistics (columns ``statistics``, ``oa`` ...) and how far running statistics are off.
+    """Draw a score by kind of batch statistics, and how far running statistics are off.
 
-    ``errors`` has one row a kind and layer: ``statistics``, ``layer``, ``mean`` and ``variance``.
+    Args:
+        scores: One row a run: ``statistics`` (the kind) and the scores, as fractions.
+        errors: One row a kind and BatchNorm layer: ``statistics``, ``layer``, ``mean`` in standard
+            deviations and ``variance`` as a fraction.
+        score: A column of ``scores``.
     """
-    order = list(dict.fromkeys(scores.statistics))
-    names = ("equal", "uneven-plain", "uneven-plain-retuned", "balanced", "fastest-only")
-    looks = {name: STYLES[strategy] for name, strategy in zip(order, names, strict=True)}
+    kinds = list(dict.fromkeys(scores.statistics))
+    lent = [STYLES[strategy] for strategy in LENDERS]
+    looks = dict(zip(kinds, lent, strict=True))
+
     with ieee_style(2):
-        figure = new_figure(0.95 + 0.24 * len(order))
-        left, *right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
-        for y, name in enumerate(order):
-            values, colour = (
-                100 * scores.loc[scores.statistics == name, score].to_numpy(),
-                looks[name]["color"],
-            )
-            mean, half = interval(values)
-            left.plot(values, np.full(len(values), y + 0.3), "|", color=colour, markersize=5)
-            # one seed has no interval
-            bar = {"xerr": np.nan_to_num(half, posinf=0.0), "capsize": 2}
-            left.errorbar(mean, y, fmt=looks[name]["marker"], color=colour, **bar)
-        left.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6))
-        left.set_xlabel(f"{'kappa' if score == 'kappa' else score.upper()} (%)")
-        left.grid(axis="x")
-        labels = {
-            "mean": "Error of running mean\n(standard deviations)",
-            "variance": "Error of running\nvariance (fraction)",
-        }
-        for axes, (quantity, label) in zip(right, labels.items(), strict=True):
-            for name, rows in errors.groupby("statistics", sort=False):
-                axes.plot(
-                    rows.layer,
-                    rows[quantity],
-                    label=name if axes is right[0] else None,
-                    **looks[str(name)],
-                )
-            axes.set(
-                xlabel="BatchNorm layer",
-                ylabel=label,
-                xticks=sorted(set(errors.layer)),
-                ylim=(0, None),
-            )
-            axes.grid(axis="y")
-        figure.legend(loc="outside upper center", ncols=4)
+        figure = new_figure(0.95 + 0.24 * len(kinds))
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+        _draw_scores(left, scores.set_index("statistics")[score], looks)
+        left.set_xlabel(_in_percent(score))
+        _draw_errors(middle, errors, "mean", looks)
+        _draw_errors(right, errors, "variance", looks)
+        legend_above(figure, 4, entries_of(middle))
         return figure
+
+
+def _draw_errors(
+    axes: Axes,
+    errors: pd.DataFrame,
+    quantity: str,
+    looks: Mapping[str, Look],
+) -> None:
+    """Draw a column of the errors by layer, a line a kind of statistics."""
+    for kind, rows in errors.groupby("statistics", sort=False):
+        axes.plot(rows.layer, rows[quantity], label=kind, **looks[str(kind)])
+    axes.set_xlabel("BatchNorm layer")
+    axes.set_ylabel(ERRORS[quantity])
+    axes.set_xticks(sorted(set(errors.layer)))
+    axes.set_ylim(0, None)
+    axes.grid(axis="y")
