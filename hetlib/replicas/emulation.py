@@ -10,54 +10,91 @@ pays all at its end, which shows the undisturbed compute time, and the other ste
 that instead of their own.
 """
 
+import math
 import time
 from collections import defaultdict, deque
 from statistics import median
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.autograd.variable import Variable
 
 _PIECES = 4  # pauses a pass: enough for overlap, few enough to keep the caches warm
-
-
 _REFERENCE_EVERY = 8  # steps
-
-
 _WARM_UP = 3  # steps
+_REMEMBERED = 5  # compute times of a kind: their median follows a change within three
+
+
+class _Stretch(NamedTuple):
+    """A part of a step with so many samples; those of one kind take about as long."""
+
+    name: str
+    samples: int
+
+
+class _Spent:
+    """The latest compute times of one kind of stretch, in seconds."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.undisturbed: deque[float] = deque(maxlen=_REMEMBERED)
+        self.disturbed: deque[float] = deque(maxlen=_REMEMBERED)
+
+    def ratio(self) -> float:
+        """Return undisturbed over disturbed compute time, at most 1; 1 while one is unknown."""
+        if not self.undisturbed or not self.disturbed:
+            return 1.0
+        return min(1.0, median(self.undisturbed) / median(self.disturbed))
+
+    def last(self) -> float:
+        """Return the usual compute time, with pauses if such a time is known; 0 at first."""
+        return median(self.disturbed or self.undisturbed or [0.0])
 
 
 class SlowDown:
-    """Stretches compute time by ``factor``: ``start("forward", n)``, compute, ``settle()``; then ``"backward"``."""
+    """Stretches compute time by a factor.
+
+    ``start("forward", n)``, compute, ``settle()``; then the same with ``"backward"``.
+
+    Args:
+        factor: Compute time over the device's own, at least 1. It may change between stretches,
+            but a model that begins with 1 is never paused within.
+        model: The leaf modules and parameters mark the points at which extra time is spent.
+    """
 
     def __init__(self, factor: float, model: nn.Module) -> None:
         self.factor = factor
         self._debt = 0.0  # seconds still to be slept; negative after a sleep that took too long
         self._piece = 0.0  # seconds of debt that are worth a pause
-        self._spent: dict[tuple[str, int, bool], deque[float]] = defaultdict(
-            lambda: deque(maxlen=5)
-        )
-        self._steps: dict[tuple[str, int], int] = defaultdict(int)
+        self._rate = 0.0  # seconds of debt for a second of computing
+        self._own = 0.0  # seconds that this stretch has computed
+        self._mark = 0.0  # the thread's CPU time up to which they are counted
+        self._reference = False  # whether this stretch pays at its end only
         self._active = False
-        # leaf modules and parameters mark the points at which the extra time is spent
+        self._spent: dict[_Stretch, _Spent] = defaultdict(_Spent)
         if factor > 1:
-            for module in (m for m in model.modules() if not any(m.children())):
-                module.register_forward_hook(lambda *_: self._pay())
-            for parameter in (p for p in model.parameters() if p.requires_grad):
-                parameter.register_post_accumulate_grad_hook(lambda _: self._pay())
+            self._hook(model)
 
     def start(self, stretch: str, samples: int) -> None:
-        """Begin a stretch of compute on ``samples`` samples; what came before it is not charged."""
-        key = self._key = (stretch, samples)
-        step = self._steps[key]
-        self._reference = step < _WARM_UP or step % _REFERENCE_EVERY == 0
-        undisturbed, disturbed = self._spent[*key, True], self._spent[*key, False]
-        known = undisturbed and disturbed and not self._reference
-        ratio = min(1.0, median(undisturbed) / median(disturbed)) if known else 1.0
+        """Begin a stretch of compute; what came before it is not charged.
+
+        Args:
+            stretch: ``"forward"``, ``"backward"`` or ``"update"``.
+            samples: How many go through.
+        """
+        self._key = _Stretch(stretch, samples)
+        spent = self._spent[self._key]
+        self._reference = spent.steps < _WARM_UP or spent.steps % _REFERENCE_EVERY == 0
+        ratio = 1.0 if self._reference else spent.ratio()
         self._rate = max(self.factor * ratio - 1, 0.0)
-        last = median(disturbed or undisturbed or [0.0])
-        self._piece = float("inf") if self._reference else self._rate * last / _PIECES
-        self._own, self._mark, self._active = 0.0, time.thread_time(), True
+        if self._reference:
+            self._piece = math.inf
+        else:
+            self._piece = self._rate * spent.last() / _PIECES
+        self._own = 0.0
+        self._active = True
+        self._mark = time.thread_time()
 
     def settle(self) -> None:
         """End the stretch: sleep all that is owed."""
@@ -65,20 +102,38 @@ class SlowDown:
             return
         # A pause here would cool the caches for the backward pass, and its reference would not be
         # undisturbed.
-        self._pay(float("inf") if self._reference and self._key[0] == "forward" else 0.0)
+        postponed = self._reference and self._key.name == "forward"
+        self._pay(math.inf if postponed else 0.0)
         self._active = False
-        # the very first step also allocates memory
-        if self._steps[self._key] >= 1 or not self._reference:
-            self._spent[*self._key, self._reference].append(self._own)
-        self._steps[self._key] += 1
+        self._remember()
 
-    def _pay(self, piece: float | None = None) -> None:
-        if not self._active:
-            return
+    def _hook(self, model: nn.Module) -> None:
+        for module in model.modules():
+            is_leaf = not any(module.children())
+            if is_leaf:
+                module.register_forward_hook(lambda *_: self._pay_piece())
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(lambda _: self._pay_piece())
+
+    def _remember(self) -> None:
+        spent = self._spent[self._key]
+        # the very first step also allocates memory
+        if spent.steps >= 1 or not self._reference:
+            times = spent.undisturbed if self._reference else spent.disturbed
+            times.append(self._own)
+        spent.steps += 1
+
+    def _pay_piece(self) -> None:
+        if self._active:
+            self._pay(self._piece)
+
+    def _pay(self, allowed: float) -> None:
+        """Charge for the computing since the last call, and sleep if more is owed than allowed."""
         spent = time.thread_time() - self._mark
         self._own += spent
         self._debt += self._rate * spent
-        if self._debt > (self._piece if piece is None else piece):
+        if self._debt > allowed:
             begin = time.perf_counter()
             time.sleep(self._debt)
             self._debt -= time.perf_counter() - begin
