@@ -5,13 +5,13 @@ named in one sentence, with the extra of hetlib that brings it.
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import hetlib
 from hetlib.errors import MissingDependencyError, require
+from hetlib.replicas.surroundings import surroundings
 
 require("typer", extra="cli")
 
@@ -140,15 +140,16 @@ def read_platform(path: Path | None) -> "hetlib.Platform":
     """
     if path:
         return hetlib.Platform.from_yaml(path)
+    around = surroundings()
     count = 2
-    if in_job():
-        count = int(os.environ["WORLD_SIZE"])
+    if around.in_job:
+        count = around.world_size
     return hetlib.Platform.emulated([1] * count)
 
 
 def in_job() -> bool:
     """Say whether torchrun, or whoever sets the same variables, started this process."""
-    return {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
+    return surroundings().in_job
 
 
 def start(platform: "hetlib.Platform") -> "hetlib.Replicas":
@@ -169,7 +170,7 @@ def start(platform: "hetlib.Platform") -> "hetlib.Replicas":
 
 def leads() -> bool:
     """Say whether this process prints and writes."""
-    return not in_job() or os.environ["RANK"] == "0"
+    return surroundings().leads
 
 
 def read_experiment(path: Path, plan: Path | None = None) -> "hetlib.Experiment":

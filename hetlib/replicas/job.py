@@ -1,92 +1,148 @@
-"""The replicas of a job that torchrun started, on one machine or several, used as `hetlib.Replicas` are.
+"""The replicas of a job that torchrun started, used as `hetlib.Replicas` are.
 
-Every process of the job calls the same methods; all get the same results. A process that fails ends
-the job: torchrun stops the others.
+The job's processes are on one machine or several. Every process of the job calls the same methods;
+all get the same results. A process that fails ends the job: torchrun stops the others.
 """
 
-import os
 import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
 from hetlib.environment import environment
-from hetlib.replicas.platform import Platform
+from hetlib.replicas.platform import Platform, Replica
 from hetlib.replicas.processes import Replicas
+from hetlib.replicas.surroundings import keep_to_this_machine, surroundings
 
 FOREVER = timedelta(days=30)  # replicas without a share wait for the end of a run
+_REDUCED = 2  # column of a replica's time stamps: the gradients are exchanged
 
 
 class JobReplicas(Replicas):
-    """One replica of a platform for each process of the job, by rank; ``timeout`` is in seconds."""
+    """One replica of a platform for each process of the job, by rank.
+
+    Args:
+        platform: The replicas, one for each process.
+        timeout: Seconds after which a collective that not all replicas reach is an error.
+
+    Raises:
+        ValueError: The platform has another size than the job, or this process belongs to none.
+    """
 
     rank: int
 
     def __init__(self, platform: Platform, *, timeout: float = 600.0) -> None:
-        self.rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        if len(platform) != size:
+        around = surroundings()
+        if not around.in_job:
             raise ValueError(
-                f"the platform has {len(platform)} replicas, but the job {size} processes; give one each."
+                "this process belongs to no job: RANK, WORLD_SIZE and MASTER_ADDR are not all set; "
+                "start it by torchrun, or use hetlib.Replicas."
             )
-        own = platform.replicas[self.rank]
+        if len(platform) != around.world_size:
+            raise ValueError(
+                f"the platform has {len(platform)} replicas, "
+                f"but the job {around.world_size} processes; give one each."
+            )
+        own = platform.replicas[around.rank]
         # which looks for this machine's GPU
         super().__init__(Platform((own,)), timeout=timeout)
         self.platform = platform
+        self.rank = around.rank
         torch.set_num_threads(own.threads)
         if own.device.startswith("cuda"):
             torch.cuda.set_device(own.device)
-        if os.environ.get("LOCAL_WORLD_SIZE") == str(size):  # one machine
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        kinds = {replica.device.partition(":")[0] for replica in platform.replicas}
-        dist.init_process_group(
-            "nccl" if kinds == {"cuda"} else "gloo", timeout=timedelta(seconds=timeout)
-        )
-        self._all: Any = dist.new_group(backend="gloo", timeout=FOREVER)
-
-    def _gather(self, item: Any) -> list[Any]:
-        items = [item] * len(self.platform)
-        dist.all_gather_object(items, item, group=self._all)
-        return items
+        if around.one_machine:
+            keep_to_this_machine()
+        dist.init_process_group(_backend(platform), timeout=timedelta(seconds=timeout))
+        everyone = dist.new_group(backend="gloo", timeout=FOREVER)
+        self._everyone = cast("dist.ProcessGroup", everyone)  # a number for those outside alone
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Call ``function(rank, *arguments)`` in every process and return the results by rank."""
-        return one_clock(self._gather(function(self.rank, *arguments)), self.rank)
+        """Call ``function(rank, *arguments)`` in every process.
+
+        Args:
+            function: What each does.
+            arguments: The same for all.
+
+        Returns:
+            The results by rank, in every process.
+        """
+        results = self._gather(function(self.rank, *arguments))
+        return one_clock(results, self.rank)
 
     def about(self) -> dict[str, Any]:
-        """Return what a record tells of the machines: whether one is contended, and each one's kind."""
+        """Return what a record tells of the machines.
+
+        Returns:
+            ``"contended"``: whether the replicas of one want more threads than it has cores;
+            ``"machines"``: the kind and number of each replica's.
+        """
         hosts = self._gather(socket.gethostname())
-        threads = [
-            replica.threads * (replica.device == "cpu") for replica in self.platform.replicas
-        ]
-        here = sum(n for n, host in zip(threads, hosts, strict=True) if host == hosts[self.rank])
+        own_host = hosts[self.rank]
         machine = environment()
-        contended = any(self._gather(here > machine["cores"]))
+        wanted = _threads_on(own_host, hosts, self.platform.replicas)
+        contended = any(self._gather(wanted > machine["cores"]))
         kept = {name: machine[name] for name in ("processor", "gpu", "cores")}
-        machines = self._gather(kept | {"number": hosts.index(hosts[self.rank])})
+        machines = self._gather(kept | {"number": hosts.index(own_host)})
         return {"contended": contended, "machines": machines}
 
     def close(self, *, force: bool = False) -> None:
-        """Leave the job."""
+        """Leave the job.
+
+        Args:
+            force: Makes no difference here.
+        """
         if dist.is_initialized():
             dist.destroy_process_group()
-            # as in `hetlib.balanced.wrapper`: gloo's threads let go of the last backward pass a little later
+            # as in `hetlib.balanced.wrapper`: gloo's threads let go of the last backward pass a
+            # little later
             time.sleep(0.1)
+
+    def _gather(self, item: Any) -> list[Any]:
+        items = [item] * len(self.platform)
+        dist.all_gather_object(items, item, group=self._everyone)
+        return items
 
 
 def one_clock(results: list[Any], rank: int) -> list[Any]:
-    """Shift the time stamps in the results of `train_replica` to this rank's clock, or the first active one's.
+    """Shift the time stamps in the results of `train_replica` to one clock.
 
     Each machine's clock counts from its own start. All replicas leave the exchange of gradients at
     the same time.
+
+    Args:
+        results: Of all replicas, by rank; stamps in seconds, ``(steps, 4)``. They are changed.
+        rank: Whose clock it is; where it has no stamps, that of the first replica that has.
+
+    Returns:
+        ``results``.
     """
     trained = [result for result in results if isinstance(result, dict) and "stamps" in result]
-    if trained:
-        clock = (results[rank] or trained[0])["stamps"][:, 2].copy()
-        for result in trained:
-            result["stamps"] = result["stamps"] - np.median(result["stamps"][:, 2] - clock)
+    if not trained:
+        return results
+    reference = results[rank] or trained[0]
+    clock = reference["stamps"][:, _REDUCED].copy()
+    for result in trained:
+        stamps = result["stamps"]
+        result["stamps"] = stamps - np.median(stamps[:, _REDUCED] - clock)
     return results
+
+
+def _backend(platform: Platform) -> str:
+    """Return NCCL for a job of GPUs, which on several machines share their names, else gloo."""
+    kinds = {replica.device.partition(":")[0] for replica in platform.replicas}
+    return "nccl" if kinds == {"cuda"} else "gloo"
+
+
+def _threads_on(own_host: str, hosts: list[str], replicas: tuple[Replica, ...]) -> int:
+    """Return the threads that the CPU replicas on a machine want together."""
+    threads = 0
+    for host, replica in zip(hosts, replicas, strict=True):
+        if host == own_host and replica.device == "cpu":
+            threads += replica.threads
+    return threads

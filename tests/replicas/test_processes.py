@@ -1,7 +1,8 @@
 """Real processes: results by rank, warm workers, and every way to die."""
 
-import platform
+import dataclasses
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import hetlib
 from hetlib.errors import ReplicaError
+from hetlib.replicas import processes
 from hetlib.replicas.processes import Replicas
 from hetlib.training.experiment import Experiment
 from tests import workers
@@ -18,10 +20,9 @@ from tests import workers
 TINY = Experiment(epochs=1, shares=(24, 8), global_batch=32, dataset_options={"per_class": 24})
 
 
-@pytest.fixture(scope="module")
-def pool():
-    with Replicas(hetlib.Platform.emulated([1, 1]), timeout=20) as replicas:
-        yield replicas
+@pytest.fixture
+def pool(team):
+    return team(1, 1)
 
 
 def test_results_come_back_by_rank_from_warm_workers(pool):
@@ -32,9 +33,8 @@ def test_results_come_back_by_rank_from_warm_workers(pool):
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_an_exception_arrives_with_its_traceback_and_the_next_job_works(pool, victim):
-    with pytest.raises(
-        ReplicaError, match=rf"replica {victim} of 2 \(cpu\) failed(.|\n)*KeyError: 'no such band'"
-    ):
+    message = rf"replica {victim} of 2 \(cpu\) failed(.|\n)*KeyError: 'no such band'"
+    with pytest.raises(ReplicaError, match=message):
         pool.run(workers.fail, victim)
     assert pool.run(workers.square, 2) == [4, 5]
 
@@ -51,12 +51,42 @@ def test_a_killed_replica_is_named_with_its_signal(pool, signum):
     assert pool.run(workers.square, 2) == [4, 5]
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (3, "ended with exit code 3; the other replicas were stopped."),
+        (None, "ended with exit code None; the other replicas were stopped."),
+        (-11, "was killed by SIGSEGV; the other replicas were stopped."),
+        (-9, "was killed by SIGKILL (often: out of memory); the other replicas were stopped."),
+        (-63, "was killed by signal 63; the other replicas were stopped."),
+    ],
+)
+def test_a_death_is_told_also_without_a_name_for_its_signal(code, words):
+    assert processes._death(code) == words
+
+
+def test_a_death_is_told_where_the_system_has_few_signals(monkeypatch):
+    monkeypatch.delattr(signal, "SIGKILL")
+
+    def unknown(number):
+        raise ValueError(f"{number} is not a valid Signals")
+
+    monkeypatch.setattr(signal, "Signals", unknown)
+    assert processes._death(-9).startswith("was killed by signal 9;")
+
+
+def test_workers_start_where_no_server_can_fork_them(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    context = processes._context()
+    assert context.get_start_method() == "spawn"
+    with Replicas(hetlib.Platform.emulated([1])) as replicas:
+        assert replicas.run(workers.square, 3) == [9]
+
+
 def test_sigkill_in_mid_training(pool):
     victim = pool.run(workers.process_id)[1]
     others = pool.run(workers.process_id)
-    long = Experiment(
-        epochs=500, shares=(24, 8), global_batch=32, dataset_options={"per_class": 24}
-    )
+    long = dataclasses.replace(TINY, epochs=500)
     timer = threading.Timer(2.0, lambda: psutil.Process(victim).kill())
     timer.start()
     begin = time.monotonic()
@@ -71,13 +101,6 @@ def test_a_missed_collective_ends_as_an_error_within_the_time_out():
     impatient = Replicas(hetlib.Platform.emulated([1, 1]), timeout=3)
     with impatient, pytest.raises(ReplicaError, match=r"(?i)replica 0 of 2(.|\n)*time"):
         impatient.run(workers.miss_a_collective_and_stay)
-
-
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="another C library has other thresholds"
-)
-def test_freed_memory_is_used_again_without_page_faults(pool):
-    assert max(pool.run(workers.page_faults)) < 1_000  # of 240,000 pages
 
 
 def test_functions_of_a_notebook_cell_are_refused():

@@ -1,0 +1,50 @@
+"""What runs in a worker, also where the C library is not glibc."""
+
+import ctypes
+import platform
+from types import SimpleNamespace
+
+import pytest
+
+from hetlib.replicas import worker
+from hetlib.replicas.platform import Replica
+from tests import workers
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="another C library has other thresholds"
+)
+def test_freed_memory_is_used_again_without_page_faults(team):
+    assert max(team(1, 1).run(workers.page_faults)) < 1_000  # of 240,000 pages
+
+
+def test_without_glibc_memory_is_left_alone(monkeypatch):
+    def missing(name):
+        raise OSError(f"{name}: no such file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    worker.keep_freed_memory()
+
+
+def test_a_c_library_without_thresholds_is_left_alone(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    worker.keep_freed_memory()
+
+
+def test_a_line_is_printed_here_without_a_caller(capsys):
+    worker.report("epoch 1")
+    assert capsys.readouterr().out == "epoch 1\n"
+
+
+@pytest.mark.parametrize(
+    ("devices", "backend"),
+    [
+        (["cpu", "cpu"], "gloo"),
+        (["cuda:0", "cuda:1"], "nccl"),
+        (["cuda:0", "cuda:0"], "gloo"),  # NCCL refuses two ranks on one GPU
+        (["cuda:0", "cpu"], "gloo"),
+    ],
+)
+def test_nccl_is_for_a_gpu_each(devices, backend):
+    replicas = tuple(Replica(device=device) for device in devices)
+    assert worker._backend(replicas) == backend
