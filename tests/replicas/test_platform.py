@@ -1,16 +1,15 @@
 """Platforms from lists and files, and errors that say what is allowed."""
 
-import time
+import os
+import sys
 
 import pytest
 import torch
 
-from hetlib.models.registry import build_model
-from hetlib.replicas.emulation import SlowDown
+from hetlib.errors import MissingDependencyError
 from hetlib.replicas.platform import Platform, Replica
 from hetlib.replicas.processes import Replicas
 from hetlib_bundle.paths import DATA
-from tests import workers
 
 
 def test_emulated_and_round_trip():
@@ -27,14 +26,13 @@ def test_yaml(tmp_path):
         "replicas:\n- {device: 'cuda:0', max_batch: 256}\n- {device: cpu, threads: 8, count: 2}\n"
     )
     platform = Platform.from_yaml(path)
-    assert [r.device for r in platform.replicas] == ["cuda:0", "cpu", "cpu"]
+    assert [replica.device for replica in platform.replicas] == ["cuda:0", "cpu", "cpu"]
     assert platform.replicas[2].threads == 8
 
 
 def test_every_example_platform_can_be_read():
-    platforms = {
-        path.stem: Platform.from_yaml(path) for path in (DATA / "platforms").glob("*.yaml")
-    }
+    paths = (DATA / "platforms").glob("*.yaml")
+    platforms = {path.stem: Platform.from_yaml(path) for path in paths}
     sizes = {"laptop": 2, "workstation": 2, "cpu-gpu-node": 2, "slurm-two-partitions": 4}
     assert {name: len(platform) for name, platform in platforms.items()} == sizes
     assert platforms["workstation"].replicas[1].multiple == 8
@@ -72,28 +70,18 @@ def test_missing_file_and_missing_gpu(tmp_path):
             Replicas(Platform((Replica(device="cuda:0"),)))
 
 
-def test_slow_down_charges_compute_and_not_waiting():
-    """The exact factor is a benchmark's matter; here a wide margin tells a factor of 4 from none on a busy machine."""
-    model = build_model("smallcnn", bands=13, classes=8, size=16)
-    images, clock = torch.randn(64, 13, 16, 16), SlowDown(4.0, model)
-    passes: dict[str, list[float]] = {"forward": [], "backward": []}
-    for _ in range(20):
-        time.sleep(0.002)  # not charged
-        for name, found in passes.items():
-            begin, cpu = time.perf_counter(), time.thread_time()
-            clock.start(name, 64)
-            if name == "forward":
-                loss = model(images).square().mean()
-            else:
-                loss.backward()
-            clock.settle()
-            found.append((time.perf_counter() - begin) / (time.thread_time() - cpu))
-    both = [sum(pair) / 2 for pair in zip(*passes.values(), strict=True)]
-    assert sorted(both[5:])[7] > 2.5  # other work can only make it larger
-    assert min(both[5:]) < 6.5
+def test_a_file_needs_the_package_that_reads_it(tmp_path, monkeypatch):
+    path = tmp_path / "p.yaml"
+    path.write_text("replicas: [{}]")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(MissingDependencyError, match=r"package yaml.*hetlib\[cli\]"):
+        Platform.from_yaml(path)
 
 
-def test_full_speed_adds_no_hooks():
-    model = workers.make_model(0)
-    SlowDown(1.0, model)
-    assert not any(m._forward_hooks for m in model.modules())
+def test_more_threads_than_cores_are_contended_on_every_system(monkeypatch):
+    platform = Platform((Replica(threads=3), Replica(threads=3), Replica(device="cuda")))
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert not platform.contended
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert platform.contended
