@@ -22,7 +22,15 @@ class Team(Protocol):
         """Whether a clock sees the replicas' own steps."""
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Call ``function(rank, *arguments)`` on every replica and return the results by rank."""
+        """Call ``function(rank, *arguments)`` on every replica.
+
+        Args:
+            function: What each does.
+            arguments: The same for all.
+
+        Returns:
+            The results by rank.
+        """
 
     def about(self) -> dict[str, Any]:
         """Return what a record tells of the machines beside `hetlib.environment.environment`."""

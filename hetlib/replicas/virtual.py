@@ -1,6 +1,7 @@
 """All replicas in this process, on one copy of the weights."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +16,11 @@ class VirtualReplicas:
 
     Gradients, buffers and scores equal the processes' to rounding, but for draws of layers such as
     dropout. No times.
+
+    Attributes:
+        platform: The replicas, in the order of their ranks.
+        rank: None: this process is all of them.
+        timed: False: no clock sees one replica by itself.
     """
 
     platform: Platform
@@ -25,8 +31,18 @@ class VirtualReplicas:
         """Return what a record says of the machines beside `hetlib.environment.environment`."""
         return {"contended": self.platform.contended}
 
-    def run(self, function: Any, *arguments: Any) -> list[Any]:
-        """Call ``function(None, *arguments)`` once, for all replicas, with the first one's threads."""
+    def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call ``function(None, *arguments)`` once, for all replicas.
+
+        It has the first replica's threads; the caller's threads and random state stay.
+
+        Args:
+            function: What all do in one pass.
+            arguments: Of the function.
+
+        Returns:
+            A list with the one result.
+        """
         with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as stack:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(self.platform.replicas[0].threads)
