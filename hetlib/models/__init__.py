@@ -1,4 +1,8 @@
-"""CNNs by name."""
+"""CNNs by name.
+
+A CNN is added by a file in this folder: a function that builds it, and ``ENTRIES`` with an `Entry`
+for it. `hetlib.models.registry` finds it there.
+"""
 
 from hetlib.models.registry import BATCH, MODELS, build_model
 

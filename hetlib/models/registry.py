@@ -1,48 +1,86 @@
 """CNNs by name, for any number of bands and windows from 16 x 16 pixels."""
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from torch import nn
 
+import hetlib.models as folder
 from hetlib.balanced.batchnorm import convert_batchnorm
 from hetlib.balanced.normalize import ALONE
-from hetlib.models.smallcnn import small_cnn
-from hetlib.models.vision import torchvision_cnn
+from hetlib.models.entry import BATCH, Entry
 
-BATCH = ("batch", "balanced", "pooled")
+__all__ = ["BATCH", "MODELS", "build_model"]
 
+_LEAST_SIZE = 16  # pixels of a side
+_NO_CNNS = ("entry", "registry")  # files of this folder
+
+
+def _collect() -> dict[str, Entry]:
+    """Return the entries of all files in this folder by name, in the order of the files' names."""
+    found: dict[str, Entry] = {}
+    for file in pkgutil.iter_modules(folder.__path__):
+        if file.name in _NO_CNNS:
+            continue
+        module = importlib.import_module(f"hetlib.models.{file.name}")
+        for entry in module.ENTRIES:
+            if entry.name in found:
+                raise ValueError(f"two CNNs have the name {entry.name!r}; rename one.")
+            found[entry.name] = entry
+    return found
+
+
+_ENTRIES = _collect()
 
 # Networks, and the norms that each offers (the first is the default).
-MODELS: Mapping[str, tuple[str, ...]] = {
-    "smallcnn": ("group", *BATCH),
-    "resnet18": (*BATCH, "group"),
-    "vgg11": (),
-    "mobilenet_v3_small": (*BATCH, "group"),
-    "densenet121": BATCH,
-}
+MODELS: Mapping[str, tuple[str, ...]] = {name: entry.norms for name, entry in _ENTRIES.items()}
 
 
 def build_model(
-    name: str, *, bands: int, classes: int, size: int, seed: int = 0, norm: str | None = None
+    name: str,
+    *,
+    bands: int,
+    classes: int,
+    size: int,
+    seed: int = 0,
+    norm: str | None = None,
 ) -> nn.Module:
-    """Build a CNN of `MODELS` with random weights: ``(n, bands, size, size)`` to ``(n, classes)``, size >= 16 pixels.
+    """Build a CNN of `MODELS` with random weights.
 
-    The same ``seed`` gives the same weights on every replica. ``norm`` is, where the network offers
-    it, ``"group"``, or ``"batch"``: a replica's outputs depend on which samples share its local
-    batch. ``"pooled"`` is the same, with running statistics pooled by `train`; ``"balanced"`` takes
-    the global batch's, once `convert_batchnorm` has named the replicas. ``None`` is the network's
-    default.
+    The caller's random state stays as it was.
+
+    Args:
+        name: One of `MODELS`.
+        bands: Channels of the images.
+        classes: Outputs.
+        size: Pixels of a side, at least 16.
+        seed: The same gives the same weights on every replica.
+        norm: Where the network offers it: ``"group"``, or ``"batch"``: a replica's outputs depend
+            on which samples share its local batch. ``"pooled"`` is the same, with running
+            statistics pooled by `train`; ``"balanced"`` takes the global batch's, once
+            `convert_batchnorm` has named the replicas. None is the network's default.
+
+    Returns:
+        A network from ``(n, bands, size, size)`` to ``(n, classes)``.
+
+    Raises:
+        ValueError: There is no such network, norm or size.
+
+    Example:
+        >>> model = build_model("resnet18", bands=13, classes=10, size=64, norm="group")
     """
     if name not in MODELS:
         raise ValueError(f"`name` is {name!r}; known models are {sorted(MODELS)}.")
     if norm is not None and norm not in MODELS[name]:
         raise ValueError(f"`norm` is {norm!r}; {name} offers {MODELS[name] or 'no choice'}.")
-    if size < 16:
+    if size < _LEAST_SIZE:
         raise ValueError(f"`size` is {size}; images must be at least 16 pixels wide.")
-    build = small_cnn if name == "smallcnn" else partial(torchvision_cnn, name)
+    build = _ENTRIES[name].build
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build(bands, classes, size, norm)
-    return convert_batchnorm(model, ALONE) if norm == "balanced" else model
+        model = build(bands=bands, classes=classes, size=size, norm=norm)
+    if norm == "balanced":
+        return convert_batchnorm(model, ALONE)
+    return model

@@ -1,22 +1,50 @@
 """A small CNN for small windows."""
 
 from collections.abc import Callable
-from functools import partial
 
 from torch import nn
 
-group_norm = partial(nn.GroupNorm, 8)
+from hetlib.models.entry import BATCH, Entry, group_norm
+
+_CHANNELS = (32, 64, 128)  # of the three convolutions
 
 
-def small_cnn(bands: int, classes: int, size: int, norm: str | None) -> nn.Module:
-    """Return three convolutions of 32, 64 and 128 channels with pooling between them (0.1 M parameters)."""
-    normalize: Callable[[int], nn.Module] = (
-        group_norm if norm in (None, "group") else nn.BatchNorm2d
-    )
+def small_cnn(
+    *,
+    bands: int,
+    classes: int,
+    size: int,
+    norm: str | None,
+) -> nn.Module:
+    """Return three convolutions of 32, 64 and 128 channels with pooling between them.
+
+    It has 0.1 M parameters.
+
+    Args:
+        bands: Channels of the images.
+        classes: Outputs.
+        size: Pixels of a side; it takes any from 4.
+        norm: ``"group"``, which None is too, or one of `BATCH`.
+    """
+    normalize: Callable[[int], nn.Module] = nn.BatchNorm2d
+    if norm in (None, "group"):
+        normalize = group_norm
     layers: list[nn.Module] = []
-    for before, channels in ((bands, 32), (32, 64), (64, 128)):
-        # before norm and ReLU, which then see a quarter
-        pool = [nn.MaxPool2d(2)] if channels < 128 else []
-        convolution = nn.Conv2d(before, channels, 3, padding=1, bias=False)
-        layers += [convolution, *pool, normalize(channels), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, classes))
+    before = bands
+    for channels in _CHANNELS:
+        layers.append(nn.Conv2d(before, channels, 3, padding=1, bias=False))
+        if channels != _CHANNELS[-1]:
+            # before norm and ReLU, which then see a quarter
+            layers.append(nn.MaxPool2d(2))
+        layers.append(normalize(channels))
+        layers.append(nn.ReLU(inplace=True))
+        before = channels
+    return nn.Sequential(
+        *layers,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(before, classes),
+    )
+
+
+ENTRIES = (Entry("smallcnn", ("group", *BATCH), small_cnn),)

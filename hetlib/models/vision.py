@@ -1,32 +1,107 @@
 """The CNNs of torchvision, fitted to any number of bands and to small windows."""
 
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
 from torch import nn
 
-from hetlib.models.smallcnn import group_norm
+from hetlib.errors import require
+from hetlib.models.entry import BATCH, Entry, group_norm
+
+_VGG_CHANNELS = 512  # of vgg11's last convolution
+_LEAST_PIXELS = 2  # of a side that must remain: BatchNorm needs more than one value
+_REDUCERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 
 
-def torchvision_cnn(name: str, bands: int, classes: int, size: int, norm: str | None) -> nn.Module:
-    import torchvision
+def torchvision_cnn(
+    name: str,
+    *,
+    bands: int,
+    classes: int,
+    size: int,
+    norm: str | None,
+) -> nn.Module:
+    """Return a network of torchvision with random weights.
 
+    Args:
+        name: By which torchvision knows it.
+        bands: Channels of the images.
+        classes: Outputs.
+        size: Pixels of a side, at least 16.
+        norm: ``"group"`` for GroupNorm; else the network's own.
+
+    Raises:
+        MissingDependencyError: torchvision is not installed.
+    """
+    torchvision = require("torchvision", "vision")
     # Without an option a network has its own BatchNorm; eps and momentum differ.
-    options = {"norm_layer": group_norm} if norm == "group" else {}
-    model = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
-    path, first = next((p, m) for p, m in model.named_modules() if isinstance(m, nn.Conv2d))
-    settings = {key: getattr(first, key) for key in ("kernel_size", "stride", "padding")}
-    first = nn.Conv2d(bands, first.out_channels, bias=first.bias is not None, **settings)
-    nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
-    model.set_submodule(path, first)
-    if name == "vgg11":  # its 4,096-wide classifier is made for 7 x 7 maps of photographs
-        model.avgpool, model.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, classes)
-    # The first reductions, for large photographs, go until 2 x 2 pixels remain: BatchNorm needs
-    # more than one value.
-    main = ((path, m) for path, m in model.named_modules() if "downsample" not in path)
-    layers = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-    reducing = [(path, m) for path, m in main if isinstance(m, layers) and m.stride in (2, (2, 2))]
-    while reducing and size // 2 ** len(reducing) < 2:
-        path, module = reducing.pop(0)
-        if isinstance(module, nn.Conv2d):
-            module.stride = (1, 1)
+    options: dict[str, Any] = {}
+    if norm == "group":
+        options["norm_layer"] = group_norm
+    model: nn.Module = torchvision.models.get_model(
+        name, weights=None, num_classes=classes, **options
+    )
+    _take_bands(model, bands)
+    if name == "vgg11":
+        _end_small(model, classes)
+    _keep_pixels(model, size)
+    return model
+
+
+def _take_bands(model: nn.Module, bands: int) -> None:
+    """Put a first convolution in place that takes so many channels."""
+    path, first = next(_layers(model, (nn.Conv2d,)))
+    convolution = nn.Conv2d(
+        bands,
+        first.out_channels,
+        kernel_size=first.kernel_size,
+        stride=first.stride,
+        padding=first.padding,
+        bias=first.bias is not None,
+    )
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    model.set_submodule(path, convolution)
+
+
+def _end_small(model: nn.Module, classes: int) -> None:
+    """End vgg11 as a small CNN: its 4,096-wide classifier is made for 7 x 7 maps of photographs."""
+    model.avgpool = nn.AdaptiveAvgPool2d(1)
+    model.classifier = nn.Linear(_VGG_CHANNELS, classes)
+
+
+def _keep_pixels(model: nn.Module, size: int) -> None:
+    """Take out the first reductions, for large photographs, until 2 x 2 pixels remain."""
+    reducing = []
+    for path, layer in _layers(model, _REDUCERS):
+        # shortcuts are reduced where their block is
+        if "downsample" not in path and layer.stride in (2, (2, 2)):
+            reducing.append((path, layer))
+    while reducing and size // 2 ** len(reducing) < _LEAST_PIXELS:
+        path, layer = reducing.pop(0)
+        if isinstance(layer, nn.Conv2d):
+            layer.stride = (1, 1)
         else:
             model.set_submodule(path, nn.Identity())
-    return model
+
+
+def _layers(
+    model: nn.Module,
+    kinds: tuple[type[nn.Module], ...],
+) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the layer for each of these kinds, in the order of the network."""
+    for path, layer in model.named_modules():
+        if isinstance(layer, kinds):
+            yield path, layer
+
+
+def _entry(name: str, *norms: str) -> Entry:
+    return Entry(name, norms, partial(torchvision_cnn, name))
+
+
+ENTRIES = (
+    _entry("resnet18", *BATCH, "group"),
+    _entry("vgg11"),
+    _entry("mobilenet_v3_small", *BATCH, "group"),
+    _entry("densenet121", *BATCH),
+)

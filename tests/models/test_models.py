@@ -1,12 +1,14 @@
-"""Every CNN, for any bands and small windows; scores against torchmetrics."""
+"""Every CNN, for any bands and small windows."""
 
-import numpy as np
+import sys
+
 import pytest
 import torch
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_cohen_kappa
 
+import hetlib.models
+from hetlib.errors import MissingDependencyError
+from hetlib.models import registry
 from hetlib.models.registry import MODELS, build_model
-from hetlib.training.evaluation import confusion_matrix, scores
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -16,7 +18,7 @@ def test_trains_on_any_bands_and_size_even_with_one_sample(name, bands, size):
     outputs = model(torch.randn(1, bands, size, size))
     assert outputs.shape == (1, 5)
     outputs.sum().backward()
-    assert all(p.grad is not None for p in model.parameters())
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -26,25 +28,23 @@ def test_the_seed_decides_the_weights_and_leaves_the_callers_generator_alone(nam
     torch.manual_seed(1)
     a, b, c = (build_model(name, bands=3, classes=2, size=32, seed=seed) for seed in (0, 0, 1))
     assert torch.rand(1) == expected
-    assert all(
-        torch.equal(x, y)
-        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    )
+    for one, other in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
     assert not torch.equal(next(a.parameters()), next(c.parameters()))
 
 
+def kinds(model):
+    return {type(module).__name__ for module in model.modules()}
+
+
 def test_norms():
-    kinds = {
-        type(m).__name__
-        for m in build_model("resnet18", bands=3, classes=2, size=32, norm="group").modules()
-    }
-    assert "GroupNorm" in kinds
-    assert "BatchNorm2d" not in kinds
-    assert "BatchNorm2d" in str(build_model("smallcnn", bands=3, classes=2, size=32, norm="batch"))
-    plain, balanced = (
-        build_model("mobilenet_v3_small", bands=3, classes=2, size=32, norm=n)
-        for n in (None, "balanced")
-    )
+    options = {"bands": 3, "classes": 2, "size": 32}
+    grouped = kinds(build_model("resnet18", norm="group", **options))
+    assert "GroupNorm" in grouped
+    assert "BatchNorm2d" not in grouped
+    assert "BatchNorm2d" in kinds(build_model("smallcnn", norm="batch", **options))
+    plain = build_model("mobilenet_v3_small", **options)
+    balanced = build_model("mobilenet_v3_small", norm="balanced", **options)
     # eps and momentum too
     assert str(balanced) == str(plain).replace("BatchNorm2d", "BalancedBatchNorm2d")
 
@@ -62,32 +62,47 @@ def test_wrong_arguments_are_named(arguments, word):
         build_model(bands=3, classes=2, **arguments)
 
 
-def test_scores_equal_torchmetrics_and_parts_add_up():
-    rng = np.random.default_rng(0)
-    for classes in (2, 5, 9):
-        labels = torch.from_numpy(rng.integers(0, classes, 400))
-        predicted = torch.where(
-            torch.rand(400) < 0.6, labels, torch.from_numpy(rng.integers(0, classes, 400))
-        )
-        whole = confusion_matrix(labels, predicted, classes)
-        parts = sum(confusion_matrix(labels[i::3], predicted[i::3], classes) for i in range(3))
-        assert torch.equal(whole, parts)
-        found = scores(whole.numpy())
-        micro, macro = (
-            multiclass_accuracy(predicted, labels, classes, average=a).item()
-            for a in ("micro", "macro")
-        )
-        assert found["oa"] == pytest.approx(micro, abs=1e-6)
-        assert found["aa"] == pytest.approx(macro, abs=1e-6)
-        assert found["kappa"] == pytest.approx(
-            multiclass_cohen_kappa(predicted, labels, classes).item(), abs=1e-6
-        )
+OWN = """
+from torch import nn
+from hetlib.models.entry import Entry
+
+def build(*, bands, classes, size, norm):
+    return nn.Sequential(nn.Flatten(), nn.Linear(bands * size**2, classes))
+
+ENTRIES = (Entry({name!r}, (), build),)
+"""
 
 
-def test_scores_of_limits():
-    assert scores(np.array([[5, 0], [0, 0]])) == {
-        "oa": 1.0,
-        "aa": 1.0,
-        "kappa": 0.0,
-    }  # one class: no agreement by skill
-    assert scores(np.eye(3))["kappa"] == 1.0
+@pytest.fixture
+def add_file(tmp_path, monkeypatch):
+    """Put a file into the folder of CNNs that gives one of its own this name."""
+
+    def add(name):
+        (tmp_path / "own.py").write_text(OWN.format(name=name))
+        monkeypatch.setattr(hetlib.models, "__path__", [*hetlib.models.__path__, str(tmp_path)])
+        monkeypatch.delitem(sys.modules, "hetlib.models.own", raising=False)
+
+    yield add
+    sys.modules.pop("hetlib.models.own", None)
+
+
+def test_a_cnn_is_added_by_one_file(add_file):
+    add_file("mine")
+    entries = registry._collect()
+    assert [*entries] == [*MODELS, "mine"]
+    model = entries["mine"].build(bands=3, classes=2, size=16, norm=None)
+    assert model(torch.zeros(5, 3, 16, 16)).shape == (5, 2)
+
+
+def test_a_name_is_given_once(add_file):
+    add_file("vgg11")
+    with pytest.raises(ValueError, match="two CNNs have the name 'vgg11'"):
+        registry._collect()
+
+
+def test_torchvision_is_asked_for_by_its_networks_alone(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    options = {"bands": 3, "classes": 2, "size": 16}
+    assert build_model("smallcnn", **options)
+    with pytest.raises(MissingDependencyError, match=r"torchvision.*hetlib\[vision\]"):
+        build_model("resnet18", **options)
