@@ -1,4 +1,7 @@
-"""BatchNorm over uneven replicas equals one process on the whole batch; pooled statistics are those of all samples."""
+"""BatchNorm over uneven replicas equals one process on the whole batch.
+
+Pooled statistics are those of all samples.
+"""
 
 import copy
 import itertools
@@ -22,68 +25,82 @@ BALANCED = {
 }
 
 
-@pytest.fixture(scope="module")
-def pool():
+@pytest.fixture
+def pool(team):
     """Three replicas; more or fewer start where a test needs them."""
-    with hetlib.Replicas(hetlib.Platform.emulated([1] * 3), timeout=20) as replicas:
-        yield replicas
+    return team(1, 1, 1)
 
 
 def error(found, expected) -> float:
-    return float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-30))
+    """Return the relative error of an array."""
+    size = max(np.linalg.norm(expected), 1e-30)
+    return float(np.linalg.norm(found - expected) / size)
+
+
+def largest_error(found, expected) -> float:
+    assert len(found) == len(expected)
+    errors = [error(one, other) for one, other in zip(found, expected, strict=True)]
+    return max(errors, default=0.0)
+
+
+def difference_of_ranks(by_rank, kind) -> float:
+    """Return the largest difference of any number from that of rank 0."""
+    largest = 0.0
+    for rank in by_rank:
+        for own, first in zip(rank[kind], by_rank[0][kind], strict=True):
+            largest = max(largest, float(np.abs(own - first).max()))
+    return largest
 
 
 def worst(case, by_rank) -> dict[str, float]:
-    """Return the largest relative error of each kind of number against one process, and how far ranks differ."""
-    expected, replicas = workers.reference(case), len(by_rank)
-    found = {"outputs": 0.0, "inputs": 0.0}
+    """Return the largest relative error of each kind of number, and how far ranks differ."""
+    expected = workers.reference(case)
+    found = {}
     # DDP divides by P behind the inputs' gradients
-    for kind, scale in (("outputs", 1), ("inputs", replicas)):
+    for kind, scale in (("outputs", 1), ("inputs", len(by_rank))):
+        steps = []
         for step, whole in enumerate(expected[kind]):
             parts = np.concatenate([rank[kind][step] for rank in by_rank]) / scale
             assert parts.shape == whole.shape
-            found[kind] = max(found[kind], error(parts, whole))
+            steps.append(parts)
+        found[kind] = largest_error(steps, expected[kind])
     for kind in ("parameters", "buffers", "evaluation"):
-        assert len(by_rank[0][kind]) == len(expected[kind])
-        pairs = zip(by_rank[0][kind], expected[kind], strict=True)
-        found[kind] = max([error(a, b) for a, b in pairs], default=0.0)
-    found["ranks differ"] = max(
-        float(np.abs(a - b).max())
-        for rank in by_rank
-        for kind in ("parameters", "buffers")
-        for a, b in zip(rank[kind], by_rank[0][kind], strict=True)
-    )
-    return found
+        found[kind] = largest_error(by_rank[0][kind], expected[kind])
+    of_ranks = [difference_of_ranks(by_rank, kind) for kind in ("parameters", "buffers")]
+    return found | {"ranks differ": max(of_ranks)}
 
 
-def random_cases(replicas: int) -> list[dict]:
-    """Every number of dimensions, with random shares, some of them 0; the last step of an epoch is short."""
-    rng = np.random.default_rng(replicas)
-    cases = []
-    for dims in (0, 1, 2, 3):
-        shares = rng.integers(1, 9, replicas) * (rng.random(replicas) < 0.7)
-        shares[rng.integers(replicas)] += 4
-        batch = int(shares.sum())
-        cases.append(
-            {
-                "dims": dims,
-                "seed": dims,
-                "shares": tuple(map(int, shares)),
-                "samples": 2 * batch + batch // 2 + 2,
-            }
-        )
-    return cases
-
-
-@pytest.mark.parametrize("replicas", [1, 2, 4])
-def test_equals_one_process_for_any_shares(replicas):
-    cases = random_cases(replicas)
-    with hetlib.Replicas(hetlib.Platform.emulated([1] * replicas), timeout=20) as pool:
-        by_rank = pool.run(workers.train, cases)
+def check(cases, by_rank) -> None:
+    """Compare every case with one process: equal to rounding, and on all ranks to the bit."""
     for case, *ranks in zip(cases, *by_rank, strict=True):
         found = worst(case, ranks)
         assert found.pop("ranks differ") == 0, case
         assert max(found.values()) < 1e-10, (case, found)
+
+
+def random_case(rng, replicas: int, dims: int) -> dict:
+    """Return random shares, some of them 0; the last step of an epoch is short."""
+    shares = rng.integers(1, 9, replicas) * (rng.random(replicas) < 0.7)
+    shares[rng.integers(replicas)] += 4
+    batch = int(shares.sum())
+    return {
+        "dims": dims,
+        "seed": dims,
+        "shares": tuple(map(int, shares)),
+        "samples": 2 * batch + batch // 2 + 2,
+    }
+
+
+def random_cases(replicas: int) -> list[dict]:
+    """Return one of every number of dimensions."""
+    rng = np.random.default_rng(replicas)
+    return [random_case(rng, replicas, dims) for dims in (0, 1, 2, 3)]
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+def test_equals_one_process_for_any_shares(team, replicas):
+    cases = random_cases(replicas)
+    check(cases, team(*[1] * replicas).run(workers.train, cases))
 
 
 def test_options_empty_shares_and_channels_last(pool):
@@ -100,44 +117,38 @@ def test_options_empty_shares_and_channels_last(pool):
         {**base, "dims": 3, "last": True, "shares": (2, 1, 3)},
         {**base, "dims": 2, "own_group": True, "shares": (6, 0, 1)},
     ]
-    for case, *ranks in zip(cases, *pool.run(workers.train, cases), strict=True):
-        found = worst(case, ranks)
-        assert found.pop("ranks differ") == 0, case
-        assert max(found.values()) < 1e-10, (case, found)
+    check(cases, pool.run(workers.train, cases))
+
+
+def run_one(pool, case) -> list[dict]:
+    """Return what each rank found in one case."""
+    return [found for (found,) in pool.run(workers.train, [case])]
 
 
 def test_without_running_statistics(pool):
-    case = {
-        "dims": 2,
-        "seed": 5,
-        "samples": 20,
-        "shares": (6, 0, 3),
-        "options": {"track_running_stats": False},
-    }
-    ranks = [replica[0] for replica in pool.run(workers.train, [case])]
+    options = {"track_running_stats": False}
+    case = {"dims": 2, "seed": 5, "samples": 20, "shares": (6, 0, 3), "options": options}
+    ranks = run_one(pool, case)
     assert ranks[0]["buffers"] == []
     expected = workers.reference(case)
-    assert (
-        max(
-            error(a, b) for a, b in zip(ranks[0]["parameters"], expected["parameters"], strict=True)
-        )
-        < 1e-10
-    )
+    assert largest_error(ranks[0]["parameters"], expected["parameters"]) < 1e-10
     # by the batch's own, as torch
     assert error(ranks[1]["evaluation"][0], expected["evaluation"][0]) < 1e-10
 
 
+THREE = {"dims": 2, "seed": 1, "samples": 40, "shares": (14, 5, 1)}
+
+
 def test_float32_is_as_close_as_one_process(pool):
-    case = {"dims": 2, "seed": 1, "samples": 40, "shares": (14, 5, 1), "dtype": "float32"}
-    found = worst(case, [replica[0] for replica in pool.run(workers.train, [case])])
+    case = THREE | {"dtype": "float32"}
+    found = worst(case, run_one(pool, case))
     assert max(found.values()) < 2e-5, found
 
 
 def test_local_statistics_differ_visibly(pool):
-    case = {"dims": 2, "seed": 1, "samples": 40, "shares": (14, 5, 1)}
-    balanced = [replica[0] for replica in pool.run(workers.train, [case])]
-    local = [replica[0] for replica in pool.run(workers.train, [case | {"convert": False}])]
-    expected = workers.reference(case)["parameters"][0]
+    balanced = run_one(pool, THREE)
+    local = run_one(pool, THREE | {"convert": False})
+    expected = workers.reference(THREE)["parameters"][0]
     assert error(balanced[0]["parameters"][0], expected) < 1e-10
     assert error(local[0]["parameters"][0], expected) > 0.1
 
@@ -145,20 +156,22 @@ def test_local_statistics_differ_visibly(pool):
 @pytest.mark.parametrize("own_group", [True, False])
 @pytest.mark.parametrize("shares", [(5, 0, 2), (0, 9, 0)])
 def test_all_ranks_start_their_collectives_in_one_order(pool, shares, own_group):
-    """Buckets from one parameter to all of them; the layers wait in their backward pass, DDP's buckets do not."""
-    for logs in zip(
-        *pool.run(workers.order_of_collectives, shares, own_group, [1e-5, 3e-4, 1e-3, 25.0]),
-        strict=True,
-    ):
+    """Buckets from one parameter to all of them.
+
+    The layers wait in their backward pass, DDP's buckets do not.
+    """
+    sizes = [1e-5, 3e-4, 1e-3, 25.0]
+    by_rank = pool.run(workers.order_of_collectives, shares, own_group, sizes)
+    for logs in zip(*by_rank, strict=True):
         assert all(log == logs[0] for log in logs), logs
-        assert (
-            sum(entry.startswith("norm") for entry in logs[0]) == 3 * 8
-        )  # steps; 4 forward, 3 backward: images need no gradient
-    first = pool.run(workers.order_of_collectives, shares, own_group, [1e-5])[0][0]
+        of_layers = sum(entry.startswith("norm") for entry in logs[0])
+        # steps; 4 forward, 3 backward: images need no gradient
+        assert of_layers == 3 * 8
+    first = pool.run(workers.order_of_collectives, shares, own_group, sizes[:1])[0][0]
     kinds = [entry.split()[0] for entry in first]
     assert kinds.count("bucket") > 20
     # they do alternate
-    assert any(a == "bucket" and b == "norm" for a, b in itertools.pairwise(kinds))
+    assert ("bucket", "norm") in itertools.pairwise(kinds)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -167,12 +180,20 @@ def test_half_precision_keeps_wide_statistics(pool, dtype):
     ranks = pool.run(workers.half_precision, dtype, shares)
     x = workers.make_wide(sum(shares)).to(getattr(torch, dtype))
     reference = nn.BatchNorm2d(4, dtype=torch.float64)
-    wide = x.double().requires_grad_()
-    y = reference(wide)
-    (y.square() * torch.arange(4.0)[:, None, None]).sum().backward()
-    assert error(np.concatenate([rank[0] for rank in ranks]), y.detach().numpy()) < 0.01
+    y = reference(x.double())
+    outputs = np.concatenate([rank[0] for rank in ranks])
+    assert error(outputs, y.detach().numpy()) < 0.01
     assert error(ranks[0][2], reference.running_mean.numpy()) < 1e-6
     assert error(ranks[0][3], reference.running_var.numpy()) < 1e-6
+
+
+def one_layer(whole, mean, dtype) -> list[np.ndarray]:
+    """Return what torch's layer makes of a whole batch: outputs, gradient and statistics."""
+    layer = nn.BatchNorm2d(4, dtype=dtype)
+    x = whole.detach().to(dtype).requires_grad_()
+    y = layer(x)
+    (y * torch.sin(whole - mean)).sum().backward()
+    return workers.numbers(y, x.grad, layer.running_mean, layer.running_var)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e2, 1e4])
@@ -180,31 +201,15 @@ def test_large_means_in_float32_stay_near_torch(pool, mean):
     shares = [40, 0, 9]
     ranks = pool.run(workers.large_mean, shares, mean)
     whole = workers.make_wide(sum(shares), mean)
-    results = []
-    for dtype in (torch.float64, torch.float32):
-        layer, x = nn.BatchNorm2d(4, dtype=dtype), whole.detach().to(dtype).requires_grad_()
-        y = layer(x)
-        (y * torch.sin(whole - mean)).sum().backward()
-        results.append(
-            [
-                t.detach().double().numpy()
-                for t in (y, x.grad, layer.running_mean, layer.running_var)
-            ]
-        )
-    exact, torchs = results
-    ours = [
-        *(np.concatenate([rank[i] for rank in ranks]) for i in (0, 1)),
-        ranks[0][2],
-        ranks[0][3],
-    ]
-    for name, mine, plain, right in zip(
-        ("y", "dx", "mean", "var"), ours, torchs, exact, strict=True
-    ):
-        assert error(mine, right) <= 10 * error(plain, right) + 1e-5, (
-            name,
-            error(mine, right),
-            error(plain, right),
-        )
+    exact = one_layer(whole, mean, torch.float64)
+    torchs = one_layer(whole, mean, torch.float32)
+    outputs, gradients = (np.concatenate([rank[i] for rank in ranks]) for i in (0, 1))
+    ours = [outputs, gradients, *ranks[0][2:4]]
+    names = ("y", "dx", "mean", "var")
+    for name, mine, plain, right in zip(names, ours, torchs, exact, strict=True):
+        own = error(mine, right)
+        torchs_own = error(plain, right)
+        assert own <= 10 * torchs_own + 1e-5, (name, own, torchs_own)
 
 
 def test_one_value_per_channel_in_all_is_refused_on_every_rank(pool):
@@ -231,24 +236,27 @@ def test_without_a_job_it_is_the_plain_layer(dims):
     assert isinstance(layer, PLAIN[dims])
     x = torch.randn(5, 4, *[3] * (dims if dims > 1 else 0))
     assert torch.equal(layer(x), plain(x))
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(layer.state_dict().values(), plain.state_dict().values(), strict=True)
-    )
-    assert torch.equal(pickle.loads(pickle.dumps(layer)).running_mean, plain.running_mean)
+    ours = layer.state_dict()
+    theirs = plain.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    read = pickle.loads(pickle.dumps(layer))
+    assert type(read) is BALANCED[dims]
+    assert torch.equal(read.running_mean, plain.running_mean)
     plain.load_state_dict(layer.state_dict())
     with pytest.raises(ValueError, match=r"expected \dD"):
         layer(torch.randn(2, 4, 1, 1, 1, 1))
 
 
 def test_conversion_keeps_the_parameters_and_names_what_it_cannot_convert():
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4), nn.GroupNorm(2, 4)))
+    norms = nn.Sequential(nn.BatchNorm2d(4), nn.GroupNorm(2, 4))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), norms)
     parameters = list(model.parameters())
-    model[1][0].register_forward_hook(lambda *_: None)
+    norms[0].register_forward_hook(lambda *_: None)
     assert hetlib.convert_batchnorm(model) is model
     assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
-    assert [type(m).__name__ for m in model[1]] == ["BalancedBatchNorm2d", "GroupNorm"]
-    assert len(model[1][0]._forward_hooks) == 1
+    assert [type(module).__name__ for module in norms] == ["BalancedBatchNorm2d", "GroupNorm"]
+    assert len(norms[0]._forward_hooks) == 1
     own = type("BatchNormAct2d", (nn.BatchNorm2d,), {})
     with pytest.raises(TypeError, match=r"'1' is a BatchNormAct2d; use torch's own BatchNorm1d"):
         hetlib.convert_batchnorm(nn.Sequential(nn.BatchNorm2d(2), own(4)))
@@ -259,16 +267,17 @@ def test_conversion_keeps_the_parameters_and_names_what_it_cannot_convert():
 def test_pooled_running_statistics_have_the_total_variance(pool, weights):
     ranks = pool.run(workers.pool, weights)
     w = np.asarray(weights)[:, None] / sum(weights)
-    for i in (0, 2):  # mean and variance of each layer that tracks them
-        means, variances = (np.stack([numbers[i + k] for numbers, _ in ranks]) for k in (0, 1))
+    assert [rank.collectives for rank in ranks] == [1, 1, 1]
+    for layer in range(2):  # those that track them
+        means = np.stack([rank.before[layer].mean for rank in ranks])
+        variances = np.stack([rank.before[layer].variance for rank in ranks])
         mean = (w * means).sum(0)
         var = (w * (variances + means**2)).sum(0) - mean**2
         assert np.ptp(means, axis=0).max() > 0.1  # the replicas saw different data
-        for numbers, calls in ranks:
-            assert calls == 1
-            assert error(numbers[4 + i], mean) < 1e-12
-            assert error(numbers[5 + i], var) < 1e-12
-            assert np.array_equal(numbers[4 + i], ranks[0][0][4 + i])
+        for rank in ranks:
+            assert error(rank.after[layer].mean, mean) < 1e-12
+            assert error(rank.after[layer].variance, var) < 1e-12
+            assert np.array_equal(rank.after[layer].mean, ranks[0].after[layer].mean)
 
 
 def test_bad_weights_are_refused_on_every_rank(pool):

@@ -1,6 +1,9 @@
 """Functions of the BatchNorm tests that replicas run."""
 
-from typing import Any
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,14 +21,21 @@ NORM = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm
 FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
+def layer(dims: int, before: int, after: int) -> nn.Module:
+    if dims == 0:
+        return nn.Linear(before, after)
+    return CONV[dims](before, after, 3, padding=1)
+
+
 class Net(nn.Module):
-    """Two BatchNorm layers, one of which is followed by a branch; ``dims`` 0 is a net of linear layers."""
+    """Four BatchNorm layers, of which two are in branches; ``dims`` 0 is a net of linear layers."""
 
     def __init__(self, dims: int, seed: int, **options: Any) -> None:
         super().__init__()
         torch.manual_seed(seed)
-        layer = (lambda a, b: CONV[dims](a, b, 3, padding=1)) if dims else nn.Linear
-        self.first, self.second, self.side = layer(3, 5), layer(5, 4), layer(5, 4)
+        self.first = layer(dims, 3, 5)
+        self.second = layer(dims, 5, 4)
+        self.side = layer(dims, 5, 4)
         self.norms = nn.ModuleList(NORM[dims](n, **options) for n in (3, 5, 4, 4))
         for norm in self.norms:
             if norm.affine:
@@ -37,15 +47,19 @@ class Net(nn.Module):
         x = self.norms[1](self.first(self.norms[0](x))).relu()
         x = self.norms[2](self.second(x)) + self.norms[3](self.side(x))
         x = x.tanh()
-        return self.head(x.flatten(2).mean(2) if x.dim() > 2 else x)
+        if x.dim() > 2:
+            x = x.flatten(2).mean(2)
+        return self.head(x)
 
 
 def make_batch(
     samples: int, dims: int, seed: int, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    images = 3 + 2 * torch.randn(samples, 3, *[4] * dims, generator=generator, dtype=torch.float64)
-    return images.to(dtype), torch.randint(0, 3, (samples,), generator=generator)
+    shape = (samples, 3, *[4] * dims)
+    images = 3 + 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 3, (samples,), generator=generator)
+    return images.to(dtype), labels
 
 
 def numbers(*tensors: torch.Tensor) -> list[np.ndarray]:
@@ -53,21 +67,21 @@ def numbers(*tensors: torch.Tensor) -> list[np.ndarray]:
 
 
 def train(rank: int, cases: list[dict[str, Any]]) -> list[dict[str, list[np.ndarray]]]:
-    """Train each case for an epoch through DDP and `hetlib.balance`; return all that the reference has too."""
-    results = []
-    for case in cases:
-        dims, seed, shares = case["dims"], case["seed"], case["shares"]
-        dtype = getattr(torch, case.get("dtype", "float64"))
-        sampler = hetlib.BalancedSampler(case["samples"], shares, seed=seed)
-        network = Net(dims, seed, **case.get("options", {})).to(dtype)
-        if case.get("last"):
-            network = network.to(memory_format=FORMAT[dims])
-        group = dist.new_group() if case.get("own_group") else None
-        if case.get("convert", True):
-            hetlib.convert_batchnorm(network, group)
-        model = DistributedDataParallel(network, bucket_cap_mb=1e-4)
-        results.append(epoch(hetlib.balance(model, sampler), network, case, dtype, list(sampler)))
-    return results
+    """Train each case for an epoch through DDP and `hetlib.balance`; return all of `epoch`."""
+    return [train_case(case) for case in cases]
+
+
+def train_case(case: dict[str, Any]) -> dict[str, list[np.ndarray]]:
+    dtype = getattr(torch, case.get("dtype", "float64"))
+    sampler = hetlib.BalancedSampler(case["samples"], case["shares"], seed=case["seed"])
+    network = Net(case["dims"], case["seed"], **case.get("options", {})).to(dtype)
+    if case.get("last"):
+        network = network.to(memory_format=FORMAT[case["dims"]])
+    group = dist.new_group() if case.get("own_group") else None
+    if case.get("convert", True):
+        hetlib.convert_batchnorm(network, group)
+    model = DistributedDataParallel(network, bucket_cap_mb=1e-4)
+    return epoch(hetlib.balance(model, sampler), network, case, dtype, list(sampler))
 
 
 def reference(case: dict[str, Any]) -> dict[str, list[np.ndarray]]:
@@ -79,8 +93,13 @@ def reference(case: dict[str, Any]) -> dict[str, list[np.ndarray]]:
 
 
 def epoch(
-    model: nn.Module, network: nn.Module, case: dict[str, Any], dtype: Any, steps: list[list[int]]
+    model: nn.Module,
+    network: nn.Module,
+    case: dict[str, Any],
+    dtype: torch.dtype,
+    steps: list[list[int]],
 ) -> dict[str, list[np.ndarray]]:
+    """Return outputs, and gradients of inputs and parameters, by step; then buffers and scores."""
     images, labels = make_batch(case["samples"], case["dims"], case["seed"], dtype)
     found: dict[str, list[np.ndarray]] = {"outputs": [], "inputs": [], "parameters": []}
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
@@ -93,9 +112,8 @@ def epoch(
         F.cross_entropy(outputs, labels[indices]).backward()
         found["outputs"] += numbers(outputs)
         found["inputs"] += numbers(x.grad)
-        found["parameters"].append(
-            np.concatenate([g.ravel() for g in numbers(*(p.grad for p in model.parameters()))])
-        )
+        gradients = numbers(*[parameter.grad for parameter in model.parameters()])
+        found["parameters"].append(np.concatenate([gradient.ravel() for gradient in gradients]))
         optimizer.step()
         optimizer.zero_grad()
     found["buffers"] = numbers(*network.buffers())
@@ -104,56 +122,68 @@ def epoch(
     return found
 
 
+ALL_REDUCE = dist.all_reduce
+
+
+@contextlib.contextmanager
+def logged(log: list[str]) -> Iterator[None]:
+    """Note each all-reduce of a layer with its size; DDP's own are not among them."""
+
+    def all_reduce(tensor: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+        log.append(f"norm {tensor.numel()}")
+        return ALL_REDUCE(tensor, *arguments, **options)
+
+    dist.all_reduce = all_reduce
+    try:
+        yield
+    finally:
+        dist.all_reduce = ALL_REDUCE
+
+
+def reduce_and_log(log: list[str], bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+    """Be DDP's hook: average a bucket, and note its number."""
+    log.append(f"bucket {bucket.index()}")
+    work = ALL_REDUCE(bucket.buffer().div_(dist.get_world_size()), async_op=True)
+    return work.get_future().then(lambda future: future.value()[0])
+
+
 def order_of_collectives(
     rank: int, shares: tuple[int, ...], own_group: bool, sizes: list[float]
 ) -> list[list[str]]:
     """Return, for each bucket size, in which order this rank starts its all-reduces."""
-    logs = []
-    original = dist.all_reduce
-    for megabytes in sizes:
-        log: list[str] = []
+    return [order_at(shares, own_group, megabytes) for megabytes in sizes]
 
-        def logged(tensor: torch.Tensor, *args: Any, log: list[str] = log, **options: Any) -> Any:
-            log.append(f"norm {tensor.numel()}")
-            return original(tensor, *args, **options)
 
-        def hook(
-            state: Any, bucket: dist.GradBucket, log: list[str] = log
-        ) -> torch.futures.Future[torch.Tensor]:
-            log.append(f"bucket {bucket.index()}")
-            work = original(bucket.buffer().div_(dist.get_world_size()), async_op=True)
-            return work.get_future().then(lambda future: future.value()[0])
-
-        samples = 3 * sum(shares)
-        sampler = hetlib.BalancedSampler(samples, shares, seed=0)
-        network = hetlib.convert_batchnorm(
-            Net(2, 0).double(), dist.new_group() if own_group else None
-        )
-        model = DistributedDataParallel(network, bucket_cap_mb=megabytes)
-        model.register_comm_hook(None, hook)
-        hetlib.balance(model, sampler)
-        images, labels = make_batch(samples, 2, 0, torch.float64)
-        dist.all_reduce = logged
-        try:
-            for indices in sampler:
-                F.cross_entropy(model(images[indices]), labels[indices]).backward()
-        finally:
-            dist.all_reduce = original
-        logs.append(log)
-    return logs
+def order_at(shares: tuple[int, ...], own_group: bool, megabytes: float) -> list[str]:
+    log: list[str] = []
+    samples = 3 * sum(shares)
+    sampler = hetlib.BalancedSampler(samples, shares, seed=0)
+    group = dist.new_group() if own_group else None
+    network = hetlib.convert_batchnorm(Net(2, 0).double(), group)
+    model = DistributedDataParallel(network, bucket_cap_mb=megabytes)
+    model.register_comm_hook(log, reduce_and_log)
+    hetlib.balance(model, sampler)
+    images, labels = make_batch(samples, 2, 0, torch.float64)
+    with logged(log):
+        for indices in sampler:
+            F.cross_entropy(model(images[indices]), labels[indices]).backward()
+    return log
 
 
 def half_precision(rank: int, dtype: str, shares: list[int]) -> list[np.ndarray]:
-    """Return outputs, input gradient and running statistics of one layer under autocast, with a large mean."""
+    """Return what one layer makes of a large mean under autocast.
+
+    Outputs, input gradient and running statistics.
+    """
     kind = getattr(torch, dtype)
-    layer = batchnorm.BalancedBatchNorm2d(4)
+    norm = batchnorm.BalancedBatchNorm2d(4)
     x = make_wide(sum(shares)).split(shares)[rank].requires_grad_()
     with torch.autocast("cpu", dtype=kind):
-        y = layer(x.to(kind))
+        y = norm(x.to(kind))
         assert y.dtype == kind
         (y.float().square() * torch.arange(4.0)[:, None, None]).sum().backward()
-    assert layer.running_mean.dtype == torch.float32
-    return numbers(y, x.grad, layer.running_mean, layer.running_var)
+    assert norm.running_mean.dtype == torch.float32
+    return numbers(y, x.grad, norm.running_mean, norm.running_var)
 
 
 def make_wide(samples: int, mean: float = 8.0) -> torch.Tensor:
@@ -161,45 +191,57 @@ def make_wide(samples: int, mean: float = 8.0) -> torch.Tensor:
 
 
 def large_mean(rank: int, shares: list[int], mean: float) -> list[np.ndarray]:
-    layer = batchnorm.BalancedBatchNorm2d(4)
-    whole = make_wide(sum(shares), mean)
-    x = whole.split(shares)[rank].clone().requires_grad_()
-    y = layer(x)
-    (y * torch.sin(whole.split(shares)[rank] - mean)).sum().backward()
-    return numbers(y, x.grad, layer.running_mean, layer.running_var)
+    """Return outputs, input gradient and running statistics of one layer."""
+    norm = batchnorm.BalancedBatchNorm2d(4)
+    part = make_wide(sum(shares), mean).split(shares)[rank]
+    x = part.clone().requires_grad_()
+    y = norm(x)
+    (y * torch.sin(part - mean)).sum().backward()
+    return numbers(y, x.grad, norm.running_mean, norm.running_var)
 
 
 def one_value(rank: int) -> str:
-    layer = batchnorm.BalancedBatchNorm1d(3)
-    layer(torch.randn(1 + rank, 3))  # each replica's own batch may be as small as that
+    norm = batchnorm.BalancedBatchNorm1d(3)
+    norm(torch.randn(1 + rank, 3))  # each replica's own batch may be as small as that
     try:
-        layer(torch.randn(1 - min(rank, 1), 3))
+        norm(torch.randn(1 - min(rank, 1), 3))
     except ValueError as error:
         return str(error)
     return ""
 
 
-def pool(rank: int, weights: list[float], steps: int = 3) -> tuple[list[np.ndarray], int]:
-    """Train local statistics of two layers, pool them; return them before and after, and the count of collectives."""
+class Statistics(NamedTuple):
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+class Found(NamedTuple):
+    """Running statistics of the layers that have some, and how many collectives pooled them."""
+
+    before: list[Statistics]
+    after: list[Statistics]
+    collectives: int
+
+
+def running(model: nn.Module) -> list[Statistics]:
+    kept = [norm for norm in model if norm.running_mean is not None]
+    return [Statistics(*numbers(norm.running_mean, norm.running_var)) for norm in kept]
+
+
+def pool(rank: int, weights: list[float], steps: int = 3) -> Found:
+    """Train local statistics of two layers and pool them."""
     torch.manual_seed(rank)
     kinds: list[dict[str, Any]] = [{}, {"track_running_stats": False}, {"momentum": None}]
     model = nn.ModuleList(nn.BatchNorm1d(3, **options) for options in kinds).double()
     for _ in range(steps):
         x = rank + torch.randn(8, 3, dtype=torch.float64)
-        for layer in model:
-            layer(x)
-    kept = [model[0], model[2]]
-    before = numbers(*(b for layer in kept for b in (layer.running_mean, layer.running_var)))
-    calls, original = [], dist.all_reduce
-    dist.all_reduce = lambda *args, **options: calls.append(1) or original(*args, **options)
-    try:
+        for norm in model:
+            norm(x)
+    before = running(model)
+    calls: list[str] = []
+    with logged(calls):
         hetlib.pool_batchnorm(model, samples=weights[rank])
-    finally:
-        dist.all_reduce = original
-    return [
-        *before,
-        *numbers(*(b for layer in kept for b in (layer.running_mean, layer.running_var))),
-    ], len(calls)
+    return Found(before, running(model), len(calls))
 
 
 def bad_weights(rank: int) -> list[str]:
@@ -214,30 +256,24 @@ def bad_weights(rank: int) -> list[str]:
 
 def plain_where_it_has_to_be(rank: int) -> dict[str, bool]:
     """Whether evaluation, a group of one and a copy behave as documented."""
-    import copy
-
     x = torch.randn(4 + rank, 3, generator=torch.Generator().manual_seed(rank))
     plain = nn.BatchNorm1d(3)
-    layer = hetlib.convert_batchnorm(
-        copy.deepcopy(plain), dist.new_group([rank], use_local_synchronization=True)
-    )
-    alone = torch.equal(layer(x), plain(x)) and torch.equal(layer.running_var, plain.running_var)
-    layer.eval()
+    only_me = dist.new_group([rank], use_local_synchronization=True)
+    norm = hetlib.convert_batchnorm(copy.deepcopy(plain), only_me)
+    alone = torch.equal(norm(x), plain(x)) and torch.equal(norm.running_var, plain.running_var)
+    norm.eval()
     plain.eval()
     # ranks may call it as often as they like
-    evaluation = torch.equal(layer(x[: rank + 1]), plain(x[: rank + 1]))
+    evaluation = torch.equal(norm(x[: rank + 1]), plain(x[: rank + 1]))
     copied = copy.deepcopy(hetlib.convert_batchnorm(nn.BatchNorm1d(3)))
     together = not torch.equal(copied(x), nn.BatchNorm1d(3)(x))
-    return {
-        "alone": alone,
-        "evaluation": evaluation,
-        "copy": together and isinstance(copied, BalancedBatchNorm),
-    }
+    is_balanced = isinstance(copied, BalancedBatchNorm)
+    return {"alone": alone, "evaluation": evaluation, "copy": together and is_balanced}
 
 
 def plan_of_a_converted_model(rank: int) -> tuple[int, ...]:
-    """Each rank times as many steps as it likes: the layers of the copy must not wait for each other."""
+    """Each rank times as many steps as it likes: the copy's layers must not wait for each other."""
     model = hetlib.convert_batchnorm(Net(2, 0))
-    return hetlib.plan(
-        model, torch.randn(4, 3, 4, 4), global_batch=32, seconds=0.2 + 0.2 * rank
-    ).shares
+    example = torch.randn(4, 3, 4, 4)
+    plan = hetlib.plan(model, example, global_batch=32, seconds=0.2 + 0.2 * rank)
+    return plan.shares
