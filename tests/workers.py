@@ -31,7 +31,10 @@ def flat_gradient(model: nn.Module) -> torch.Tensor:
 def reduced_gradients(
     rank: int, cases: list[tuple[int, tuple[int, ...], int, bool]]
 ) -> list[list[np.ndarray]]:
-    """Return the reduced gradient of every step of an epoch, for each ``(samples, shares, seed, balanced)``."""
+    """Return the reduced gradient of every step of an epoch, for each case.
+
+    A case is ``(samples, shares, seed, balanced)``.
+    """
     results = []
     for samples, shares, seed, balanced in cases:
         images, labels = make_data(samples, seed)

@@ -13,7 +13,8 @@ import numpy as np
 
 import hetlib
 import hetlib.training.setup
-from hetlib.planning.rebalance import MESSAGE, Rebalancer
+from hetlib.planning.exchange import MESSAGE
+from hetlib.planning.rebalance import Rebalancer
 from hetlib.training.assignment import Assignment
 from hetlib.training.loop import train_replica
 from hetlib.training.setup import Job

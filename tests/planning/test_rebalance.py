@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hetlib
-from hetlib.planning.rebalance import MESSAGE
+from hetlib.planning.exchange import MESSAGE
 from tests.planning import workers_rebalance
 
 CONSTANT = [hetlib.SpeedModel.constant(1000.0)] * 2

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hetlib.planning.exchange import MESSAGE
 from hetlib.planning.partition import partition
-from hetlib.planning.rebalance import MESSAGE, Rebalancer
+from hetlib.planning.rebalance import Rebalancer
 from hetlib.planning.speed import SpeedModel
 from hetlib_bundle.studies.traces import DISTURBED, disturbed, resample, schedule
 
