@@ -193,7 +193,7 @@ def _cost_text() -> str:
         f"at most {quick['peak_pss_mb']:.0f} MB in all processes together, the standard profile "
         f"{standard['seconds'] / 60:.0f} minutes{_reservations(standard)} and "
         f"{standard['peak_pss_mb']:.0f} MB (Python {python}, torch {torch}). "
-        "The strategies are explained in `hetlib/experiment.py`."
+        "The strategies are explained in `hetlib/training/strategies.py`."
     )
 
 
