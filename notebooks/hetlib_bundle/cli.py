@@ -5,10 +5,10 @@ Commands import what they need inside, so that ``--help`` answers at once.
 
 from typing import Annotated
 
-import typer
-
-from hetlib.cli import app, plain_errors
+from hetlib.cli import app, plain_errors  # first: where typer is missing, it names the extra
 from hetlib_bundle import paths
+
+import typer  # isort: skip
 
 ProfileName = Annotated[
     str,
