@@ -37,7 +37,10 @@ def test_versions_are_those_of_the_packages_that_are_installed(monkeypatch):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("processor : 0\nmodel name\t: A chip @ 2 GHz\nflags : a b\n", "A chip @ 2 GHz"),
+        (
+            "processor : 0\nmodel name\t: A chip @ 2 GHz\nflags : a b\n",
+            "A chip @ 2 GHz",
+        ),
         ("processor : 0\nBogoMIPS : 50\n", platform.machine()),  # as on ARM
     ],
 )

@@ -170,6 +170,7 @@ def test_a_copy_goes_on_by_itself(copied):
     assert not torch.equal(other.running_mean, before)
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call")  # to a cached function
 def test_a_compiled_layer_computes_the_same():
     x = torch.randn(4, 2, 3, 3)
     layer = segment_batchnorm(nn.BatchNorm2d(2), [3, 1])

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +13,18 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
-from hetlib.balanced import batchnorm
 from hetlib.balanced.batchnorm import BalancedBatchNorm
 
+Case = dict[str, Any]
+Arrays = list[np.ndarray]
+
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-NORM = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+NORM = {
+    0: nn.BatchNorm1d,
+    1: nn.BatchNorm1d,
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
 FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -44,16 +51,21 @@ class Net(nn.Module):
         self.head = nn.Linear(4, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norms[1](self.first(self.norms[0](x))).relu()
-        x = self.norms[2](self.second(x)) + self.norms[3](self.side(x))
-        x = x.tanh()
+        x = self.first(self.norms[0](x))
+        x = self.norms[1](x).relu()
+        second = self.norms[2](self.second(x))
+        side = self.norms[3](self.side(x))
+        x = (second + side).tanh()
         if x.dim() > 2:
             x = x.flatten(2).mean(2)
         return self.head(x)
 
 
 def make_batch(
-    samples: int, dims: int, seed: int, dtype: torch.dtype
+    samples: int,
+    dims: int,
+    seed: int,
+    dtype: torch.dtype,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shape = (samples, 3, *[4] * dims)
@@ -62,64 +74,89 @@ def make_batch(
     return images.to(dtype), labels
 
 
-def numbers(*tensors: torch.Tensor) -> list[np.ndarray]:
+def numbers(*tensors: torch.Tensor) -> Arrays:
     return [tensor.detach().double().numpy().copy() for tensor in tensors]
 
 
-def train(rank: int, cases: list[dict[str, Any]]) -> list[dict[str, list[np.ndarray]]]:
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    size = max(np.linalg.norm(expected), 1e-30)
+    return float(np.linalg.norm(found - expected) / size)
+
+
+def train(rank: int, cases: list[Case]) -> list[dict[str, Arrays]]:
     """Train each case for an epoch through DDP and `hetlib.balance`; return all of `epoch`."""
     return [train_case(case) for case in cases]
 
 
-def train_case(case: dict[str, Any]) -> dict[str, list[np.ndarray]]:
+def deal(case: Case, rank: int | None = None) -> hetlib.BalancedSampler:
+    samples = case["samples"]
+    return hetlib.BalancedSampler(samples, case["shares"], rank=rank, seed=case["seed"])
+
+
+def build(case: Case, dtype: torch.dtype) -> Net:
+    options = case.get("options", {})
+    return Net(case["dims"], case["seed"], **options).to(dtype)
+
+
+def train_case(case: Case) -> dict[str, Arrays]:
     dtype = getattr(torch, case.get("dtype", "float64"))
-    sampler = hetlib.BalancedSampler(case["samples"], case["shares"], seed=case["seed"])
-    network = Net(case["dims"], case["seed"], **case.get("options", {})).to(dtype)
+    sampler = deal(case)
+    network = build(case, dtype)
     if case.get("last"):
         network = network.to(memory_format=FORMAT[case["dims"]])
     group = dist.new_group() if case.get("own_group") else None
     if case.get("convert", True):
         hetlib.convert_batchnorm(network, group)
     model = DistributedDataParallel(network, bucket_cap_mb=1e-4)
-    return epoch(hetlib.balance(model, sampler), network, case, dtype, list(sampler))
+    hetlib.balance(model, sampler)
+    return epoch(model, network, case, list(sampler))
 
 
-def reference(case: dict[str, Any]) -> dict[str, list[np.ndarray]]:
+def reference(case: Case) -> dict[str, Arrays]:
     """Return the same from one process that sees each global batch at once, in float64."""
-    sampler = hetlib.BalancedSampler(case["samples"], case["shares"], rank=0, seed=case["seed"])
-    network = Net(case["dims"], case["seed"], **case.get("options", {})).double()
-    indices = [indices.tolist() for _, indices in sampler.steps()]
-    return epoch(network, network, case, torch.float64, indices)
+    network = build(case, torch.float64)
+    steps = [indices.tolist() for _, indices in deal(case, rank=0).steps()]
+    return epoch(network, network, case, steps)
+
+
+def flat_gradient(model: nn.Module) -> np.ndarray:
+    gradients = numbers(*[parameter.grad for parameter in model.parameters()])
+    return np.concatenate([gradient.ravel() for gradient in gradients])
 
 
 def epoch(
     model: nn.Module,
     network: nn.Module,
-    case: dict[str, Any],
-    dtype: torch.dtype,
+    case: Case,
     steps: list[list[int]],
-) -> dict[str, list[np.ndarray]]:
+) -> dict[str, Arrays]:
     """Return outputs, and gradients of inputs and parameters, by step; then buffers and scores."""
+    dtype = next(network.parameters()).dtype
     images, labels = make_batch(case["samples"], case["dims"], case["seed"], dtype)
-    found: dict[str, list[np.ndarray]] = {"outputs": [], "inputs": [], "parameters": []}
+    outputs: Arrays = []
+    of_inputs: Arrays = []
+    of_parameters: Arrays = []
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
     for indices in steps:
         x = images[indices]
         if case.get("last"):
             x = x.contiguous(memory_format=FORMAT[case["dims"]])
         x.requires_grad_()
-        outputs = model(x)
-        F.cross_entropy(outputs, labels[indices]).backward()
-        found["outputs"] += numbers(outputs)
-        found["inputs"] += numbers(x.grad)
-        gradients = numbers(*[parameter.grad for parameter in model.parameters()])
-        found["parameters"].append(np.concatenate([gradient.ravel() for gradient in gradients]))
+        y = model(x)
+        F.cross_entropy(y, labels[indices]).backward()
+        outputs += numbers(y)
+        of_inputs += numbers(x.grad)
+        of_parameters.append(flat_gradient(model))
         optimizer.step()
         optimizer.zero_grad()
-    found["buffers"] = numbers(*network.buffers())
     network.eval()
-    found["evaluation"] = numbers(network(images[:5]))
-    return found
+    return {
+        "outputs": outputs,
+        "inputs": of_inputs,
+        "parameters": of_parameters,
+        "buffers": numbers(*network.buffers()),
+        "evaluation": numbers(network(images[:5])),
+    }
 
 
 ALL_REDUCE = dist.all_reduce
@@ -148,7 +185,10 @@ def reduce_and_log(log: list[str], bucket: dist.GradBucket) -> torch.futures.Fut
 
 
 def order_of_collectives(
-    rank: int, shares: tuple[int, ...], own_group: bool, sizes: list[float]
+    rank: int,
+    shares: tuple[int, ...],
+    own_group: bool,
+    sizes: list[float],
 ) -> list[list[str]]:
     """Return, for each bucket size, in which order this rank starts its all-reduces."""
     return [order_at(shares, own_group, megabytes) for megabytes in sizes]
@@ -170,105 +210,28 @@ def order_at(shares: tuple[int, ...], own_group: bool, megabytes: float) -> list
     return log
 
 
-def half_precision(rank: int, dtype: str, shares: list[int]) -> list[np.ndarray]:
-    """Return what one layer makes of a large mean under autocast.
-
-    Outputs, input gradient and running statistics.
-    """
-    kind = getattr(torch, dtype)
-    norm = batchnorm.BalancedBatchNorm2d(4)
-    x = make_wide(sum(shares)).split(shares)[rank].requires_grad_()
-    with torch.autocast("cpu", dtype=kind):
-        y = norm(x.to(kind))
-        assert y.dtype == kind
-        (y.float().square() * torch.arange(4.0)[:, None, None]).sum().backward()
-    assert norm.running_mean.dtype == torch.float32
-    return numbers(y, x.grad, norm.running_mean, norm.running_var)
-
-
-def make_wide(samples: int, mean: float = 8.0) -> torch.Tensor:
-    return mean + torch.randn(samples, 4, 5, 5, generator=torch.Generator().manual_seed(1))
-
-
-def large_mean(rank: int, shares: list[int], mean: float) -> list[np.ndarray]:
-    """Return outputs, input gradient and running statistics of one layer."""
-    norm = batchnorm.BalancedBatchNorm2d(4)
-    part = make_wide(sum(shares), mean).split(shares)[rank]
-    x = part.clone().requires_grad_()
-    y = norm(x)
-    (y * torch.sin(part - mean)).sum().backward()
-    return numbers(y, x.grad, norm.running_mean, norm.running_var)
-
-
-def one_value(rank: int) -> str:
-    norm = batchnorm.BalancedBatchNorm1d(3)
-    norm(torch.randn(1 + rank, 3))  # each replica's own batch may be as small as that
-    try:
-        norm(torch.randn(1 - min(rank, 1), 3))
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-class Statistics(NamedTuple):
-    mean: np.ndarray
-    variance: np.ndarray
-
-
-class Found(NamedTuple):
-    """Running statistics of the layers that have some, and how many collectives pooled them."""
-
-    before: list[Statistics]
-    after: list[Statistics]
-    collectives: int
-
-
-def running(model: nn.Module) -> list[Statistics]:
-    kept = [norm for norm in model if norm.running_mean is not None]
-    return [Statistics(*numbers(norm.running_mean, norm.running_var)) for norm in kept]
-
-
-def pool(rank: int, weights: list[float], steps: int = 3) -> Found:
-    """Train local statistics of two layers and pool them."""
-    torch.manual_seed(rank)
-    kinds: list[dict[str, Any]] = [{}, {"track_running_stats": False}, {"momentum": None}]
-    model = nn.ModuleList(nn.BatchNorm1d(3, **options) for options in kinds).double()
-    for _ in range(steps):
-        x = rank + torch.randn(8, 3, dtype=torch.float64)
-        for norm in model:
-            norm(x)
-    before = running(model)
-    calls: list[str] = []
-    with logged(calls):
-        hetlib.pool_batchnorm(model, samples=weights[rank])
-    return Found(before, running(model), len(calls))
-
-
-def bad_weights(rank: int) -> list[str]:
-    messages = []
-    for weights in ([1.0, -1.0, 1.0], [0.0, 0.0, 0.0], [1.0, float("nan"), 2.0]):
-        try:
-            pool(rank, weights)
-        except ValueError as error:
-            messages.append(str(error))
-    return messages
-
-
 def plain_where_it_has_to_be(rank: int) -> dict[str, bool]:
     """Whether evaluation, a group of one and a copy behave as documented."""
-    x = torch.randn(4 + rank, 3, generator=torch.Generator().manual_seed(rank))
+    generator = torch.Generator().manual_seed(rank)
+    x = torch.randn(4 + rank, 3, generator=generator)
     plain = nn.BatchNorm1d(3)
     only_me = dist.new_group([rank], use_local_synchronization=True)
     norm = hetlib.convert_batchnorm(copy.deepcopy(plain), only_me)
-    alone = torch.equal(norm(x), plain(x)) and torch.equal(norm.running_var, plain.running_var)
+    same_outputs = torch.equal(norm(x), plain(x))
+    same_buffers = torch.equal(norm.running_var, plain.running_var)
     norm.eval()
     plain.eval()
     # ranks may call it as often as they like
-    evaluation = torch.equal(norm(x[: rank + 1]), plain(x[: rank + 1]))
+    few = x[: rank + 1]
+    evaluation = torch.equal(norm(few), plain(few))
     copied = copy.deepcopy(hetlib.convert_batchnorm(nn.BatchNorm1d(3)))
     together = not torch.equal(copied(x), nn.BatchNorm1d(3)(x))
     is_balanced = isinstance(copied, BalancedBatchNorm)
-    return {"alone": alone, "evaluation": evaluation, "copy": together and is_balanced}
+    return {
+        "alone": same_outputs and same_buffers,
+        "evaluation": evaluation,
+        "copy": together and is_balanced,
+    }
 
 
 def plan_of_a_converted_model(rank: int) -> tuple[int, ...]:

@@ -79,7 +79,11 @@ def add_file(tmp_path, monkeypatch):
 
     def add(name):
         (tmp_path / "own.py").write_text(OWN.format(name=name))
-        monkeypatch.setattr(hetlib.models, "__path__", [*hetlib.models.__path__, str(tmp_path)])
+        monkeypatch.setattr(
+            hetlib.models,
+            "__path__",
+            [*hetlib.models.__path__, str(tmp_path)],
+        )
         monkeypatch.delitem(sys.modules, "hetlib.models.own", raising=False)
 
     yield add

@@ -14,7 +14,12 @@ import yaml
 from hetlib import cli
 from hetlib.replicas.job import one_clock
 
-EXPERIMENT = {"global_batch": 16, "epochs": 2, "lr": 0.02, "dataset_options": {"per_class": 12}}
+EXPERIMENT = {
+    "global_batch": 16,
+    "epochs": 2,
+    "lr": 0.02,
+    "dataset_options": {"per_class": 12},
+}
 
 
 def torchrun(processes: int) -> list[str]:
@@ -33,12 +38,21 @@ def on_few_cores(count: int) -> list[str]:
 def run(folder: Path, *line: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        line, capture_output=True, text=True, timeout=200, env=environment, cwd=folder
+        line,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=environment,
+        cwd=folder,
     )
 
 
 def command(
-    folder: Path, *arguments: str, processes: int = 0, cores: int = 0, **files: object
+    folder: Path,
+    *arguments: str,
+    processes: int = 0,
+    cores: int = 0,
+    **files: object,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``hetlib`` as it is, or with so many processes of a job, or on so many cores."""
     for name, content in files.items():
@@ -54,7 +68,10 @@ def record(folder: Path) -> dict:
 
 
 def test_a_job_trains_as_replicas_do(tmp_path):
-    files = {"e": EXPERIMENT | {"shares": [11, 5]}, "p": {"replicas": [{}, {"max_batch": 3}]}}
+    files = {
+        "e": EXPERIMENT | {"shares": [11, 5]},
+        "p": {"replicas": [{}, {"max_batch": 3}]},
+    }
     arguments = ("train", "e.yaml", "--platform", "p.yaml", "--out")
     done = command(tmp_path, *arguments, "job", processes=2, **files)
     assert done.returncode == 0, done.stderr

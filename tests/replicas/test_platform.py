@@ -15,7 +15,11 @@ from hetlib_bundle.paths import DATA
 def test_emulated_and_round_trip():
     platform = Platform.emulated([1, 1, 4])
     assert len(platform) == 3
-    assert [replica.name for replica in platform.replicas] == ["cpu", "cpu", "cpu/4"]
+    assert [replica.name for replica in platform.replicas] == [
+        "cpu",
+        "cpu",
+        "cpu/4",
+    ]
     assert platform.nominal_speeds == (1.0, 1.0, 0.25)
     assert Platform.from_list(platform.to_list()) == platform
 
@@ -26,14 +30,23 @@ def test_yaml(tmp_path):
         "replicas:\n- {device: 'cuda:0', max_batch: 256}\n- {device: cpu, threads: 8, count: 2}\n"
     )
     platform = Platform.from_yaml(path)
-    assert [replica.device for replica in platform.replicas] == ["cuda:0", "cpu", "cpu"]
+    assert [replica.device for replica in platform.replicas] == [
+        "cuda:0",
+        "cpu",
+        "cpu",
+    ]
     assert platform.replicas[2].threads == 8
 
 
 def test_every_example_platform_can_be_read():
     paths = (DATA / "platforms").glob("*.yaml")
     platforms = {path.stem: Platform.from_yaml(path) for path in paths}
-    sizes = {"laptop": 2, "workstation": 2, "cpu-gpu-node": 2, "slurm-two-partitions": 4}
+    sizes = {
+        "laptop": 2,
+        "workstation": 2,
+        "cpu-gpu-node": 2,
+        "slurm-two-partitions": 4,
+    }
     assert {name: len(platform) for name, platform in platforms.items()} == sizes
     assert platforms["workstation"].replicas[1].multiple == 8
 

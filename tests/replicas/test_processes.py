@@ -17,7 +17,12 @@ from hetlib.replicas.processes import Replicas
 from hetlib.training.experiment import Experiment
 from tests import workers
 
-TINY = Experiment(epochs=1, shares=(24, 8), global_batch=32, dataset_options={"per_class": 24})
+TINY = Experiment(
+    epochs=1,
+    shares=(24, 8),
+    global_batch=32,
+    dataset_options={"per_class": 24},
+)
 
 
 @pytest.fixture
@@ -55,9 +60,15 @@ def test_a_killed_replica_is_named_with_its_signal(pool, signum):
     ("code", "words"),
     [
         (3, "ended with exit code 3; the other replicas were stopped."),
-        (None, "ended with exit code None; the other replicas were stopped."),
+        (
+            None,
+            "ended with exit code None; the other replicas were stopped.",
+        ),
         (-11, "was killed by SIGSEGV; the other replicas were stopped."),
-        (-9, "was killed by SIGKILL (often: out of memory); the other replicas were stopped."),
+        (
+            -9,
+            "was killed by SIGKILL (often: out of memory); the other replicas were stopped.",
+        ),
         (-63, "was killed by signal 63; the other replicas were stopped."),
     ],
 )
@@ -99,7 +110,10 @@ def test_sigkill_in_mid_training(pool):
 
 def test_a_missed_collective_ends_as_an_error_within_the_time_out():
     impatient = Replicas(hetlib.Platform.emulated([1, 1]), timeout=3)
-    with impatient, pytest.raises(ReplicaError, match=r"(?i)replica 0 of 2(.|\n)*time"):
+    with (
+        impatient,
+        pytest.raises(ReplicaError, match=r"(?i)replica 0 of 2(.|\n)*time"),
+    ):
         impatient.run(workers.miss_a_collective_and_stay)
 
 
@@ -115,7 +129,10 @@ def test_functions_of_a_notebook_cell_are_refused():
 def test_bad_input_is_refused_before_any_worker_starts():
     replicas = Replicas(hetlib.Platform.emulated([1, 1]))
     with pytest.raises(ValueError, match="name"):
-        hetlib.train(Experiment(dataset="atlantis", shares=(24, 8), global_batch=32), replicas)
+        hetlib.train(
+            Experiment(dataset="atlantis", shares=(24, 8), global_batch=32),
+            replicas,
+        )
     with pytest.raises(ValueError, match="2 replicas"):
         hetlib.train(Experiment(shares=(24, 4, 4), global_batch=32), replicas)
     assert replicas._workers == []

@@ -7,7 +7,11 @@ import pytest
 
 from hetlib.replicas.job import JobReplicas
 from hetlib.replicas.platform import Platform
-from hetlib.replicas.surroundings import Surroundings, keep_to_this_machine, surroundings
+from hetlib.replicas.surroundings import (
+    Surroundings,
+    keep_to_this_machine,
+    surroundings,
+)
 
 JOB = {"RANK": "2", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost"}
 ALONE = Surroundings(in_job=False, rank=0, world_size=1, local_world_size=None)
@@ -77,7 +81,12 @@ def test_an_interface_that_is_named_already_stays(monkeypatch):
 
 
 def test_gloo_chooses_where_no_loopback_has_a_known_name(monkeypatch):
-    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "ethernet_32769")], raising=False)
+    monkeypatch.setattr(
+        socket,
+        "if_nameindex",
+        lambda: [(1, "ethernet_32769")],
+        raising=False,
+    )
     keep_to_this_machine()
     assert "GLOO_SOCKET_IFNAME" not in os.environ
 

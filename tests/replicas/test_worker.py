@@ -12,7 +12,8 @@ from tests import workers
 
 
 @pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="another C library has other thresholds"
+    platform.libc_ver()[0] != "glibc",
+    reason="another C library has other thresholds",
 )
 def test_freed_memory_is_used_again_without_page_faults(team):
     assert max(team(1, 1).run(workers.page_faults)) < 1_000  # of 240,000 pages

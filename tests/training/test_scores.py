@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_cohen_kappa
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_cohen_kappa,
+)
 
 from hetlib.training.evaluation import confusion_matrix, scores
 
@@ -33,5 +36,9 @@ def test_scores_equal_torchmetrics_and_parts_add_up():
 
 def test_scores_of_limits():
     one_class = scores(np.array([[5, 0], [0, 0]]))
-    assert one_class == {"oa": 1.0, "aa": 1.0, "kappa": 0.0}  # no agreement by skill
+    assert one_class == {
+        "oa": 1.0,
+        "aa": 1.0,
+        "kappa": 0.0,
+    }  # no agreement by skill
     assert scores(np.eye(3))["kappa"] == 1.0
