@@ -194,7 +194,7 @@ def _draw_spectra(axes: Axes, data: ImageDataset) -> None:
 
 def _line_colours(classes: Sequence[str]) -> Iterator[Any]:
     """Give each class its colour on maps, or else a spare one."""
-    spare = iter(mpl.color_sequences["tab10"])
+    spare = itertools.cycle(mpl.color_sequences["tab10"])
     for name in classes:
         if name in COLOURS:
             yield COLOURS[name]

@@ -75,6 +75,8 @@ PHASE_LOOKS: dict[str, Look] = {
 
 WIDTHS = {1: 3.5, 2: 7.16}  # of a figure over one and two columns of the letter, in inches
 
+GOLDEN = 0.62  # height over width, where a figure does not say its height
+
 TYPE: dict[Any, Any] = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
@@ -159,7 +161,7 @@ def ieee_style(columns: int = 1) -> AbstractContextManager[None]:
     if columns not in WIDTHS:
         raise ValueError(f"`columns` is {columns!r}; allowed are 1 and 2.")
     width = WIDTHS[columns]
-    size = {"figure.figsize": (width, 0.62 * width)}
+    size = {"figure.figsize": (width, GOLDEN * width)}
     return mpl.rc_context(TYPE | STROKES | size)
 
 
