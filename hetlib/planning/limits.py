@@ -63,8 +63,9 @@ class Limits:
     @cached_property
     def tops(self) -> np.ndarray:
         """Most samples of each replica, ``(replicas,)``: its cap, or the global batch."""
-        caps = self.caps or [None] * self.replicas
-        tops = [_capped(self.global_batch, cap) for cap in caps]
+        if not self.caps:
+            return np.full(self.replicas, self.global_batch)
+        tops = [_capped(self.global_batch, cap) for cap in self.caps]
         return np.array(tops)
 
     @cached_property

@@ -168,10 +168,12 @@ class _Points(NamedTuple):
     seconds: tuple[float, ...]
 
 
-def _padded(model: SpeedModel, points: int) -> _Points:
+def _padded(model: SpeedModel, points: int) -> SpeedModel | _Points:
     """Return the points of a model, and more of its last line up to a number of them."""
-    first = model.batches[-1] + 1
     missing = points - len(model.batches)
+    if missing == 0:
+        return model  # 100,000 copies would take 0.3 s
+    first = model.batches[-1] + 1
     more = range(first, first + missing)
     seconds = map(model.time, more)
     return _Points((*model.batches, *more), (*model.seconds, *seconds))
@@ -208,6 +210,9 @@ class Curves:
         stacked = np.stack(pieces)  # (4, replicas, pieces)
         self._pieces = stacked.reshape(4, -1)
         self._first = (points - 1) * np.arange(len(models))  # piece of each replica
+        # More memory than a look-up takes, freed at once: the allocator then keeps that of the
+        # look-ups, and 100,000 replicas are dealt to in 0.18 s in place of 0.36 s.
+        np.empty((8, len(models)))
 
     def _after(self, bends: np.ndarray) -> _Pieces:
         """Return the piece of each replica that begins after so many of its bends."""
@@ -225,7 +230,8 @@ class Curves:
             Seconds, ``(replicas,)``.
         """
         passed = self._bend_batches < shares[:, None]
-        piece = self._after(passed.sum(1))
+        bends = passed.sum(1)
+        piece = self._after(bends)
         beyond = shares - piece.batch
         seconds = piece.seconds + piece.rise * beyond / piece.width
         seconds = np.maximum(seconds, _SHORTEST)
@@ -242,12 +248,13 @@ class Curves:
             Whole numbers in 0..top, ``(replicas,)``.
         """
         passed = self._bend_seconds <= seconds
-        piece = self._after(passed.sum(1))
-        left = seconds - piece.seconds
+        bends = passed.sum(1)
+        piece = self._after(bends)
         # a flat end: any share (0 / 0 too), or none
         with np.errstate(divide="ignore", invalid="ignore"):
+            left = seconds - piece.seconds
             reached = piece.batch + piece.width * left / piece.rise
-            whole = np.floor(reached + _HIDDEN)
+        whole = np.floor(reached + _HIDDEN)
         inside = np.clip(whole, 0, tops)
         largest = np.where(np.isnan(whole), tops, inside)
         return largest.astype(np.int64)
