@@ -67,14 +67,15 @@ class Normalize(torch.autograd.Function):
         """
         segments = segments_of(settings.counts, x.shape, x.device, x.dtype)
         values = segments.values
-        mean = segments.mean(x)
+        mean = segments.total(x).div_(values.number)
         center = segments.spread(mean)
         buffer = (x - center).square_()
-        variance = segments.mean(buffer)
+        variance = segments.total(buffer).div_(values.number)
         if settings.group is not ALONE:
             mean, variance, values = _pool(mean, variance, segments, settings.group)
             center = segments.spread(mean)
-        _check(segments, values, settings.counts)
+        if segments.fewest < 2:  # in this order a GPU need not be waited for
+            _check(values, settings.counts)
 
         invstd = (variance + settings.eps).rsqrt_()
         scale = invstd if weight is None else invstd * weight
@@ -116,13 +117,12 @@ def _pool(
     return pooled.mean.to(mean)[None], pooled.variance.to(mean)[None], values
 
 
-def _check(segments: Segments, values: Values, counts: tuple[int, ...]) -> None:
+def _check(values: Values, counts: tuple[int, ...]) -> None:
     """Refuse statistics of one value."""
-    # in this order a GPU need not be waited for
-    if segments.fewest < 2 and values.number.min() < 2:
+    least = values.number.min()
+    if least < 2:
         raise ValueError(
-            f"BatchNorm got {values.number.min():g} value a channel "
-            f"(local batches {[*counts]}); use larger ones."
+            f"BatchNorm got {least:g} value a channel (local batches {[*counts]}); use larger ones."
         )
 
 

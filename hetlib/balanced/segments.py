@@ -77,14 +77,6 @@ class Segments:
             return each.sum(0, True)
         return torch.embedding_bag(each, self._number, self._first)[0]
 
-    def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """Average ``(n, channels, ...)`` over samples and pixels of a segment.
-
-        Returns:
-            ``(segments, channels)``.
-        """
-        return self.total(values).div_(self.values.number)
-
     def spread(self, numbers: torch.Tensor) -> torch.Tensor:
         """Give each sample the ``(segments, channels)`` of its segment.
 
