@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hetlib.balanced.checks import check_weights
     from hetlib.balanced.sampler import BalancedSampler
     from hetlib.balanced.weights import effective_batch, noise_scale
-    from hetlib.balanced.wrapper import announce, balance
+    from hetlib.balanced.loss import announce, balance
     from hetlib.errors import ReplicaError
     from hetlib.planning.partition import Partition, partition
     from hetlib.planning.planner import plan
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # Public name: the module that defines it.
 _MODULES = {
     "STRATEGIES": "hetlib.training.strategies",
+    "BalancedLoader": "hetlib.balanced.loader",
     "BalancedSampler": "hetlib.balanced.sampler",
     "Experiment": "hetlib.training.experiment",
     "JobReplicas": "hetlib.replicas.job",
@@ -44,8 +45,8 @@ _MODULES = {
     "RunRecord": "hetlib.training.records",
     "SpeedModel": "hetlib.planning.speed",
     "VirtualReplicas": "hetlib.replicas.virtual",
-    "announce": "hetlib.balanced.wrapper",
-    "balance": "hetlib.balanced.wrapper",
+    "announce": "hetlib.balanced.loss",
+    "balance": "hetlib.balanced.loss",
     "check_weights": "hetlib.balanced.checks",
     "collate": "hetlib.balanced.batches",
     "convert_batchnorm": "hetlib.balanced.batchnorm",
@@ -61,6 +62,7 @@ _MODULES = {
 
 __all__ = [
     "STRATEGIES",
+    "BalancedLoader",
     "BalancedSampler",
     "Experiment",
     "JobReplicas",

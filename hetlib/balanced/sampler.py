@@ -1,8 +1,8 @@
 """Which samples each replica gets in each step; every sample once an epoch."""
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch.distributed as dist
@@ -50,21 +50,30 @@ def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
     return tuple(counts.tolist())
 
 
+class Position(NamedTuple):
+    """A place in the training: the step that comes next."""
+
+    epoch: int
+    step: int  # in the epoch
+
+
 class BalancedSampler(Sampler[list[int]]):
     """Batch sampler that deals each global batch by shares.
 
     One epoch is one permutation of the data set. Step k takes the next global batch of it and
     replica r a part in proportion to its share, so all take the same number of steps and nothing is
-    repeated or left out; the last, short batch is dealt in proportion too. The position is one
-    integer, so a run can stop, change its shares, and go on.
+    repeated or left out; the last, short batch is dealt in proportion too. What is dealt is a pure
+    function of seed, epoch, step and plans: iterating changes nothing but the iterator.
 
-    Iterating gives the index list of each step of one epoch (empty for a share of 0) and moves on
-    to the next epoch.
+    Iterating gives the index list of each step of the present epoch, from the present step on
+    (empty for a share of 0). `set_epoch` chooses the epoch, as for torch's DistributedSampler.
 
     Args:
-        num_samples: Size of the data set.
+        num_samples: Size of the data set. Or a sampler of queries, such as torchgeo's: each epoch
+            its queries are drawn once, the same on every replica, and dealt.
         plan: A `Partition`, or the local batch of each replica; their sum is the global batch.
-        rank: Number of this replica; ``None`` asks ``torch.distributed`` (0 without a job).
+        rank: Number of this replica; ``None`` asks ``torch.distributed`` when the first batch is
+            dealt (0 without a job).
         seed: Seed of the permutations, the same on all replicas; without ``shuffle`` samples come
             in order.
         shuffle: Whether each epoch has an order of its own.
@@ -92,16 +101,14 @@ class BalancedSampler(Sampler[list[int]]):
         shards: Sequence[int] | np.ndarray | None = None,
     ) -> None:
         shares = _shares_of(plan)
-        if rank is None:
-            rank = dist.get_rank() if dist.is_initialized() else 0
         _require_shares(shares)
         _require_samples(num_samples, shares, drop_last)
-        _require_rank(rank, shares)
+        if rank is not None:
+            _require_rank(rank, shares)
         if shards is not None:
             _require_shards(shards, num_samples)
 
         self.num_samples = num_samples
-        self.rank = rank
         self.seed = seed
         self.shuffle = shuffle
         self.drop_last = drop_last
@@ -109,11 +116,40 @@ class BalancedSampler(Sampler[list[int]]):
         self.global_batch = sum(shares)
         # which shares hold from which step on; the same plans make the same run
         self.plans = [(0, shares)]
-        # the position: the step that is read next
+        self._first_shares = shares  # what it was made with
+        # where iterating begins
         self.epoch = 0
         self.step = 0
-        # counts of the steps read, oldest first; `balance` takes them
-        self.dealt: deque[tuple[int, ...]] = deque()
+        self._rank = rank
+
+    @property
+    def replicas(self) -> int:
+        """Number of replicas of the plan."""
+        return len(self.plans[0][1])
+
+    @property
+    def knows_rank(self) -> bool:
+        """Whether the rank was given; else the job is asked when a batch is dealt."""
+        return self._rank is not None
+
+    @property
+    def rank(self) -> int:
+        """Number of this replica, as it was given or as the job says now.
+
+        Raises:
+            ValueError: The job has another number of processes than the plan has replicas.
+        """
+        if self._rank is not None:
+            return self._rank
+        if not dist.is_initialized():
+            return 0
+        world = dist.get_world_size()
+        if world != self.replicas:
+            raise ValueError(
+                f"`plan` has {self.replicas} replicas, but the job has {world} processes; "
+                "plan for as many, or give `rank`."
+            )
+        return dist.get_rank()
 
     def __len__(self) -> int:
         """Return the steps of an epoch."""
@@ -125,26 +161,26 @@ class BalancedSampler(Sampler[list[int]]):
         """Return the steps of an epoch with the last, short one, if there is one."""
         return -(-self.num_samples // self.global_batch)
 
-    def _steps_read(self) -> int:
-        """Return the steps that lie before the position, of all epochs."""
-        return self.epoch * len(self) + self.step
-
     def set_epoch(self, epoch: int) -> None:
-        """Start the next iteration at the first step of an epoch.
+        """Let the next iteration begin at the first step of an epoch.
 
         Args:
-            epoch: Its number, from 0.
+            epoch: Its number, from 0. The present one, set again, changes nothing.
         """
-        self.epoch = epoch
-        self.step = 0
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self.step = 0
 
-    def counts(self, step: int) -> tuple[int, ...]:
-        """Return the samples of each replica in a step of this epoch.
+    def counts(self, step: int, epoch: int | None = None) -> tuple[int, ...]:
+        """Return the samples of each replica in a step.
 
         Args:
             step: Its number in the epoch, from 0.
+            epoch: The epoch; ``None`` is the present one.
         """
-        number = self.epoch * len(self) + step
+        if epoch is None:
+            epoch = self.epoch
+        number = epoch * len(self) + step
         shares = next(shares for first, shares in reversed(self.plans) if first <= number)
         left = self.num_samples - step * self.global_batch
         return deal(min(self.global_batch, left), shares)
@@ -152,26 +188,25 @@ class BalancedSampler(Sampler[list[int]]):
     def replan(self, plan: HasShares | Sequence[int], step: int | None = None) -> None:
         """Deal by other shares of the same global batch from a step on.
 
-        All replicas must change at the same step; one that none has read, where DataLoaders read
-        ahead differently.
+        All replicas must change at the same step, one that none has read.
 
         Args:
             plan: A `Partition`, or the local batch of each replica.
-            step: The first step that is dealt by it, counted over all epochs; ``None`` is the next
-                one read.
+            step: The first step that is dealt by it, counted over all epochs; ``None`` is the
+                present one.
 
         Raises:
-            ValueError: The shares have another number or sum, or the step was read.
+            ValueError: The shares have another number or sum, or the step lies before the present.
         """
         shares = _shares_of(plan)
-        count = len(self.plans[0][1])
+        present = self.epoch * len(self) + self.step
         last_change = self.plans[-1][0]
-        first = max(self._steps_read(), last_change)
+        first = max(present, last_change)
         if step is None:
             step = first
-        fits = len(shares) == count and sum(shares) == self.global_batch
+        fits = len(shares) == self.replicas and sum(shares) == self.global_batch
         if not fits or min(shares) < 0 or step < first:
-            allowed = f"{count} numbers >= 0, sum {self.global_batch}, step >= {first}"
+            allowed = f"{self.replicas} numbers >= 0, sum {self.global_batch}, step >= {first}"
             raise ValueError(f"`plan` is {shares} at step {step}; allowed: {allowed}.")
         kept = [(start, old) for start, old in self.plans if start < step]
         self.plans = [*kept, (step, shares)]
@@ -190,67 +225,170 @@ class BalancedSampler(Sampler[list[int]]):
         if self.shuffle:
             order = rng.permutation(self.num_samples)
         if self.shards is not None:
-            self._take_own(order, np.array(self.shards))
+            self._take_own(order, np.array(self.shards), epoch)
         return order
 
-    def _take_own(self, order: np.ndarray, owned: np.ndarray) -> None:
+    def _take_own(self, order: np.ndarray, owned: np.ndarray, epoch: int) -> None:
         """Change an epoch's order so that each replica draws what it owns, in place.
 
         Each replica's places in the epoch, in this order, get what it owns.
         """
-        by_step = [self.counts(step) for step in range(self._all_steps())]
+        by_step = [self.counts(step, epoch) for step in range(self._all_steps())]
         counts = np.concatenate(by_step)
-        replicas = len(self.plans[0][1])
         # the replica that takes each place of the epoch
-        taker = np.repeat(np.arange(len(counts)) % replicas, counts)
+        taker = np.repeat(np.arange(len(counts)) % self.replicas, counts)
         # the places that replica 0 takes, then those of replica 1, ..., each in the epoch's order
         places = order[np.argsort(taker[order], kind="stable")]
         order[places] = owned
 
-    def steps(self) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-        """Go through the rest of the epoch, for all replicas, and move on to the next epoch.
+    def steps(
+        self, epoch: int | None = None, step: int | None = None
+    ) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+        """Go through an epoch, for all replicas.
+
+        Args:
+            epoch: The epoch; ``None`` is the present one.
+            step: The first step; ``None`` is the present one.
 
         Yields:
             The samples of each replica in a step, and their numbers, first those of rank 0.
         """
-        order = self.permutation(self.epoch)
-        while self.step < len(self):
+        if epoch is None:
+            epoch = self.epoch
+        if step is None:
             step = self.step
-            start = step * self.global_batch
-            # the position lies behind what is handed out
-            self.step += 1
-            yield self.counts(step), order[start : start + self.global_batch]
-        self.set_epoch(self.epoch + 1)
+        order = self.permutation(epoch)
+        for number in range(step, len(self)):
+            start = number * self.global_batch
+            yield self.counts(number, epoch), order[start : start + self.global_batch]
 
-    def __iter__(self) -> Iterator[list[int]]:
-        # steps read ahead in an epoch that was left early
-        self.dealt.clear()
-        for counts, indices in self.steps():
-            self.dealt.append(counts)
-            start = sum(counts[: self.rank])
-            own = indices[start : start + counts[self.rank]]
-            yield own.tolist()
+    def __iter__(self) -> "Deal":
+        return Deal(self, Position(self.epoch, self.step))
 
-    def state_dict(self) -> dict[str, int]:
-        """Return the position, which any plan with the same global batch can go on from."""
-        return {"seed": self.seed, "position": self._steps_read() * self.global_batch}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the present position, the plans, and what they belong to."""
+        return self.state_at(Position(self.epoch, self.step))
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a position.
+    def state_at(self, position: Position) -> dict[str, Any]:
+        """Return the state of a training that goes on from a position.
+
+        Args:
+            position: The step that comes next.
+        """
+        return {
+            **self._belongs_to(),
+            "shares": list(self._first_shares),
+            "plans": [[start, list(shares)] for start, shares in self.plans],
+            "epoch": position.epoch,
+            "step": position.step,
+        }
+
+    def _belongs_to(self) -> dict[str, Any]:
+        """Return what a position means nothing without."""
+        shards = None
+        if self.shards is not None:
+            numbers = np.ascontiguousarray(self.shards, dtype=np.int64)
+            shards = hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
+        return {
+            "num_samples": self.num_samples,
+            "global_batch": self.global_batch,
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+            "drop_last": self.drop_last,
+            "shards": shards,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        With the shares that the training began with, its plans are taken over: the same samples
+        come in the same batches. With others, those hold from here on, and each sample of the
+        epoch still comes once.
 
         Args:
             state: What `state_dict` returned.
 
         Raises:
-            ValueError: The position lies within a step of this plan.
+            ValueError: The state belongs to another training; the message names the field.
         """
-        steps, rest = divmod(state["position"], self.global_batch)
-        if rest:
+        _require_fitting(state, self._belongs_to())
+        epoch = int(state["epoch"])
+        step = int(state["step"])
+        plans = [(int(start), tuple(int(n) for n in shares)) for start, shares in state["plans"]]
+        own = self._first_shares
+        first = tuple(state["shares"])
+        if own != first:
+            if self.shards is not None and step:
+                raise ValueError(
+                    f"`plan` is {own}, and was {first} in the state, in mid-epoch with "
+                    "`shards`, whose borders would move; go on with the same plan."
+                )
+            plans = [(0, own)]
+        self.plans = plans
+        self.epoch = epoch
+        self.step = step
+
+
+class Deal:
+    """A pass over one epoch: the index lists of one replica.
+
+    Args:
+        sampler: What deals.
+        start: The first step.
+    """
+
+    def __init__(self, sampler: BalancedSampler, start: Position) -> None:
+        self._sampler = sampler
+        self._epoch = start.epoch
+        self._step = start.step
+        self._order: np.ndarray | None = None
+        self._rank = sampler.rank
+
+    def __iter__(self) -> "Deal":
+        return self
+
+    def __next__(self) -> list[int]:
+        if self._step >= len(self._sampler):
+            raise StopIteration
+        if self._order is None:
+            self._order = self._sampler.permutation(self._epoch)
+        counts = self._sampler.counts(self._step, self._epoch)
+        start = self._step * self._sampler.global_batch + sum(counts[: self._rank])
+        own = self._order[start : start + counts[self._rank]]
+        self._step += 1
+        return [int(index) for index in own]
+
+    @property
+    def position(self) -> Position:
+        """The step that is dealt next."""
+        return Position(self._epoch, self._step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of a training that goes on from what was dealt so far."""
+        return self._sampler.state_at(self.position)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Args:
+            state: What `state_dict` returned.
+        """
+        self._sampler.load_state_dict(state)
+        self._epoch = self._sampler.epoch
+        self._step = self._sampler.step
+        self._order = None
+
+
+def _require_fitting(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    missing = sorted({*own, "shares", "plans", "epoch", "step"} - set(state))
+    if missing:
+        raise ValueError(f"the state lacks {missing}; it is none of a BalancedSampler or -Loader.")
+    for name, value in own.items():
+        if state[name] != value:
             raise ValueError(
-                f"the position {state['position']} is not between steps of {self.global_batch}."
+                f"the state has `{name}` {state[name]!r}, but here it is {value!r}; "
+                "a position fits the training alone that it comes from."
             )
-        self.seed = state["seed"]
-        self.epoch, self.step = divmod(steps, len(self))
 
 
 def _shares_of(plan: HasShares | Sequence[int]) -> tuple[int, ...]:
