@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hetlib.balanced.batches import collate
+    from hetlib.balanced.checks import check_gradient, check_weights
+    from hetlib.balanced.counting import announce
+    from hetlib.balanced.loader import BalancedLoader
+    from hetlib.balanced.loss import balance
     from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
-    from hetlib.balanced.checks import check_weights
     from hetlib.balanced.sampler import BalancedSampler
     from hetlib.balanced.weights import effective_batch, noise_scale
-    from hetlib.balanced.loss import announce, balance
     from hetlib.errors import ReplicaError
     from hetlib.planning.partition import Partition, partition
     from hetlib.planning.planner import plan
@@ -45,8 +47,9 @@ _MODULES = {
     "RunRecord": "hetlib.training.records",
     "SpeedModel": "hetlib.planning.speed",
     "VirtualReplicas": "hetlib.replicas.virtual",
-    "announce": "hetlib.balanced.loss",
+    "announce": "hetlib.balanced.counting",
     "balance": "hetlib.balanced.loss",
+    "check_gradient": "hetlib.balanced.checks",
     "check_weights": "hetlib.balanced.checks",
     "collate": "hetlib.balanced.batches",
     "convert_batchnorm": "hetlib.balanced.batchnorm",
@@ -77,6 +80,7 @@ __all__ = [
     "VirtualReplicas",
     "announce",
     "balance",
+    "check_gradient",
     "check_weights",
     "collate",
     "convert_batchnorm",

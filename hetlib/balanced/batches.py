@@ -1,6 +1,13 @@
-"""Batches of a data loader where a replica's share may be 0."""
+"""Batches of a data loader where a replica's share may be 0.
 
-from collections.abc import Callable
+How a batch without samples looks is read off two that hold the first sample once and twice: what
+grows from one to the other has an entry for each sample. So sequences that come time first, lists
+of images and what all samples share are told apart without a guess.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,15 +19,20 @@ from hetlib.errors import one_of
 
 Merge: TypeAlias = Callable[[list[Any]], Any]
 
+EMPTY = ("rows", "sample")
 
-def collate(data: Dataset[Any], merge: Merge = default_collate, *, empty: str = "rows") -> Merge:
+
+def collate(
+    data: Dataset[Any], merge: Merge = default_collate, *, empty: str = "rows", first: Any = 0
+) -> Merge:
     """Make a ``collate_fn`` that also takes an empty batch.
 
     Args:
-        data: The data set; its first sample shows what a batch looks like.
+        data: The data set; one sample shows what a batch looks like.
         merge: What makes a batch of a list of samples.
-        empty: What an empty batch becomes: ``"rows"``, tensors, arrays and lists without rows, or
-            ``"sample"``, the first sample alone, for networks that cannot take none.
+        empty: What an empty batch becomes: ``"rows"``, tensors, arrays and lists without an entry,
+            or ``"sample"``, that sample alone, for networks that cannot take none.
+        first: What the data set is asked for to get the sample.
 
     Returns:
         A function for ``DataLoader(collate_fn=...)``.
@@ -28,45 +40,133 @@ def collate(data: Dataset[Any], merge: Merge = default_collate, *, empty: str = 
     Raises:
         ValueError: ``empty`` is neither.
     """
-    one_of("empty", empty, ("rows", "sample"))
-    return partial(_merge, data, merge, empty)
+    one_of("empty", empty, EMPTY)
+    return partial(_merge, data, merge, empty, first)
 
 
-def _merge(data: Dataset[Any], merge: Merge, empty: str, samples: list[Any]) -> Any:
+def _merge(data: Dataset[Any], merge: Merge, empty: str, first: Any, samples: list[Any]) -> Any:
     if samples:
         return merge(samples)
-    one = merge([data[0]])
-    return one if empty == "sample" else without_rows(one)
+    sample = data[first]
+    if empty == "sample":
+        return merge([sample])
+    return _without_samples(merge([sample]), merge([sample, sample]))
 
 
-def without_rows(batch: Any) -> Any:
-    """Return a batch with everything that has a row for each sample cut to none.
+def _without_samples(one: Any, two: Any) -> Any:
+    """Return the batch of no sample, from those of one and of two.
 
     Args:
-        batch: Tensors, arrays and sequences of values, in mappings, tuples and lists of them.
+        one: Tensors, arrays and sequences of values, in mappings, dataclasses, tuples and lists.
+        two: The same of twice the sample.
     """
-    if isinstance(batch, torch.Tensor | np.ndarray):
-        return batch[:0] if batch.ndim else batch
-    if isinstance(batch, dict):
-        inner = {key: without_rows(value) for key, value in batch.items()}
-        return _alike(batch, inner)
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(without_rows(part) for part in batch))
-    if isinstance(batch, tuple | list):
-        if not any(_holds_rows(part) for part in batch):
-            return type(batch)()  # a value for each sample, such as names
-        return type(batch)(without_rows(part) for part in batch)
+    if isinstance(one, torch.Tensor | np.ndarray):
+        return _cut(one, two.shape)
+    if isinstance(one, Mapping):
+        return _changed(one, {key: _without_samples(one[key], two[key]) for key in one})
+    if dataclasses.is_dataclass(one):
+        return _with_fields(one, two, [field.name for field in dataclasses.fields(one)])
+    if isinstance(one, list | tuple):
+        return _shorter(one, two)
+    if _holds_tensors(one):
+        return _with_fields(one, two, list(vars(one)))
+    return one
+
+
+def _holds_tensors(batch: Any) -> bool:
+    """Say whether a batch is an object of a class of its own, with tensors for attributes."""
+    if not hasattr(batch, "__dict__"):
+        return False
+    return any(isinstance(value, torch.Tensor | np.ndarray) for value in vars(batch).values())
+
+
+def _left(one: int, two: int) -> int:
+    """Return the size for no sample, on the line through those for one and two."""
+    return max(2 * one - two, 0)
+
+
+def _cut(one: Any, grown: Sequence[int]) -> Any:
+    sizes = [_left(size, larger) for size, larger in zip(one.shape, grown, strict=True)]
+    return one[tuple(slice(size) for size in sizes)] if sizes else one
+
+
+def _shorter(one: Any, two: Any) -> Any:
+    if len(one) != len(two):
+        return one[: _left(len(one), len(two))]
+    parts = [_without_samples(first, second) for first, second in zip(one, two, strict=True)]
+    if hasattr(one, "_fields"):
+        return type(one)(*parts)
+    return type(one)(parts)
+
+
+def _changed(batch: Any, entries: Mapping[Any, Any]) -> Any:
+    """Return a copy of a mapping of any kind, with other values."""
+    changed = copy.copy(batch)
+    for key, value in entries.items():
+        changed[key] = value
+    return changed
+
+
+def _with_fields(one: Any, two: Any, names: Sequence[str]) -> Any:
+    """Return a copy of an object whose fields are those of a batch without samples."""
+    changed = copy.copy(one)
+    for name in names:
+        value = _without_samples(getattr(one, name), getattr(two, name))
+        # also where the class is frozen
+        object.__setattr__(changed, name, value)
+    return changed
+
+
+def rows_of(batch: Any) -> tuple[int, set[int]] | None:
+    """Return the number that all tensors of a batch have first, and all sizes that they have.
+
+    Args:
+        batch: Tensors in mappings, dataclasses, tuples and lists.
+
+    Returns:
+        ``None`` where they do not agree, or there are none.
+    """
+    shapes = [tensor.shape for tensor in _tensors(batch) if tensor.ndim]
+    firsts = {shape[0] for shape in shapes}
+    if len(firsts) != 1:
+        return None
+    sizes = {size for shape in shapes for size in shape}
+    return firsts.pop(), sizes
+
+
+def _tensors(batch: Any) -> Iterator[torch.Tensor]:
+    if isinstance(batch, torch.Tensor):
+        yield batch
+        return
+    parts: Iterable[Any] = ()
+    if isinstance(batch, Mapping):
+        parts = batch.values()
+    elif isinstance(batch, list | tuple):
+        parts = batch
+    elif dataclasses.is_dataclass(batch) or _holds_tensors(batch):
+        parts = vars(batch).values()
+    for part in parts:
+        yield from _tensors(part)
+
+
+def moved(batch: Any, device: torch.device | str) -> Any:
+    """Return a batch on a device.
+
+    Args:
+        batch: Tensors, and objects with a ``to`` of their own, in mappings, dataclasses, tuples and
+            lists.
+        device: Where to.
+    """
+    if callable(getattr(batch, "to", None)):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return _changed(batch, {key: moved(value, device) for key, value in batch.items()})
+    if isinstance(batch, list | tuple):
+        parts = [moved(part, device) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    if dataclasses.is_dataclass(batch) or _holds_tensors(batch):
+        changed = copy.copy(batch)
+        for name, value in vars(batch).items():
+            object.__setattr__(changed, name, moved(value, device))
+        return changed
     return batch
-
-
-def _holds_rows(part: Any) -> bool:
-    """Say whether a part of a batch is itself made of rows."""
-    return isinstance(part, torch.Tensor | np.ndarray | dict | tuple | list)
-
-
-def _alike(batch: dict[Any, Any], inner: dict[Any, Any]) -> Any:
-    """Return ``inner`` as the kind of mapping that ``batch`` is, where it can be made of one."""
-    try:
-        return type(batch)(inner)
-    except TypeError:
-        return inner

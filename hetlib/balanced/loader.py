@@ -5,31 +5,22 @@ is what was trained: it moves when a batch is balanced, and when a pass has hand
 batch. So a batch that workers read ahead, or a look at the first one, changes nothing.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from hetlib.balanced.batches import collate
-from hetlib.balanced.sampler import BalancedSampler, HasShares, Position
-from hetlib.errors import one_of
+from hetlib.balanced.dealing import Deal, Position
+from hetlib.balanced.passes import Dealer, Marks, TrainingPass
+from hetlib.balanced.progress import HandedOut, Progress
+from hetlib.balanced.sampler import BalancedSampler, HasShares
 
 # Options of DataLoader that say which samples come together, as `plan` does.
 _DEALT = ("batch_size", "batch_sampler")
-
-
-@dataclass
-class HandedOut:
-    """A batch that the loop has."""
-
-    position: Position  # of its step
-    counts: tuple[int, ...]  # samples of each replica
-    balanced: bool = False
 
 
 class BalancedLoader(DataLoader[Any]):
@@ -47,9 +38,12 @@ class BalancedLoader(DataLoader[Any]):
         shuffle: Whether each epoch has an order of its own.
         drop_last: Leave out the last, short global batch of an epoch.
         shards: The samples in the order in which replicas own them; see `BalancedSampler`.
+        sampler: One of queries, such as torchgeo's, in place of the samples' numbers: each epoch
+            its queries are drawn once, the same on every replica, and dealt in their order.
         empty: What a step gives that has no sample for this replica: ``"rows"``, tensors without
             rows, or ``"sample"``, one sample that `balance` gives the weight 0, for networks that
             cannot take none.
+        collate_fn: What makes a batch of a list of samples; ``None`` is torch's own.
         options: Those of ``DataLoader``, such as ``num_workers``.
 
     Raises:
@@ -61,6 +55,9 @@ class BalancedLoader(DataLoader[Any]):
     [3, 3, 1]
     """
 
+    # Accelerator.prepare leaves it as it is: the batches are dealt already.
+    _is_accelerate_prepared = True
+
     def __init__(
         self,
         dataset: Dataset[Any],
@@ -71,16 +68,15 @@ class BalancedLoader(DataLoader[Any]):
         shuffle: bool = True,
         drop_last: bool = False,
         shards: Sequence[int] | np.ndarray | None = None,
+        sampler: Iterable[Any] | None = None,
         empty: str = "rows",
         collate_fn: Callable[[list[Any]], Any] | None = None,
         **options: Any,
     ) -> None:
-        one_of("empty", empty, ("rows", "sample"))
-        given = sorted(set(options) & set(_DEALT))
-        if given:
-            raise ValueError(f"`{given[0]}` is given, but `plan` says which samples come together.")
-        sampler = BalancedSampler(
-            len(dataset),  # type: ignore[arg-type]
+        _require_options(options)
+        samples = _size_of(dataset) if sampler is None else sampler
+        dealer = Dealer(
+            samples,
             plan,
             rank=rank,
             seed=seed,
@@ -88,12 +84,19 @@ class BalancedLoader(DataLoader[Any]):
             drop_last=drop_last,
             shards=shards,
         )
-        merge = collate(dataset, collate_fn or default_collate, empty=empty)
-        super().__init__(dataset, batch_sampler=sampler, collate_fn=merge, **options)
-        self._dealer = sampler
-        self._trained = Position(0, 0)
-        self._handed_out: deque[HandedOut] = deque()
-        self._pass = 0  # number of the latest training pass
+        merge = collate(dataset, collate_fn or default_collate, empty=empty, first=dealer.first_key)
+        super().__init__(dataset, batch_sampler=dealer, collate_fn=merge, **options)
+        self._dealer = dealer
+        # torch's own collate_fn merges all samples that it is given
+        self._marks = Marks(fills=empty == "sample", may_leave_out=collate_fn is not None)
+        self._progress = Progress(len(dealer))
+        # the iterator of the latest training pass, which knows what workers were given
+        self._deal: Deal | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has the position, and nothing of a pass that is on its way.
+        at_rest = Progress(self._progress.steps, self._progress.trained, self._progress.trained)
+        return {**self.__dict__, "_iterator": None, "_deal": None, "_progress": at_rest}
 
     @property
     def dealer(self) -> BalancedSampler:
@@ -103,26 +106,20 @@ class BalancedLoader(DataLoader[Any]):
     @property
     def counts(self) -> tuple[int, ...]:
         """Samples of each replica in the batch handed out last."""
-        return self._last().counts
+        last = self._progress.last
+        if last is None:
+            raise RuntimeError("no batch was handed out yet; read one from the loader first.")
+        return last.counts
 
     @property
     def epoch(self) -> int:
         """Epoch of the batch handed out last, or of the position before there is one."""
-        if self._handed_out:
-            return self._last().position.epoch
-        return self._trained.epoch
+        return self._progress.present().epoch
 
     @property
     def step(self) -> int:
         """Step in the epoch of the batch handed out last, or of the position."""
-        if self._handed_out:
-            return self._last().position.step
-        return self._trained.step
-
-    def _last(self) -> HandedOut:
-        if not self._handed_out:
-            raise RuntimeError("no batch was handed out yet; read one from the loader first.")
-        return self._handed_out[-1]
+        return self._progress.present().step
 
     def set_epoch(self, epoch: int) -> None:
         """Begin the next pass at the first step of an epoch.
@@ -130,9 +127,9 @@ class BalancedLoader(DataLoader[Any]):
         Args:
             epoch: Its number, from 0. The present one, set again, changes nothing.
         """
-        if epoch != self._trained.epoch:
-            self._trained = Position(epoch, 0)
-            self._handed_out.clear()
+        if epoch != self._progress.start.epoch:
+            self._progress.move(Position(epoch, 0))
+            self._deal = None
 
     def replan(self, plan: HasShares | Sequence[int], step: int | None = None) -> None:
         """Deal by other shares of the same global batch from a step on.
@@ -148,114 +145,76 @@ class BalancedLoader(DataLoader[Any]):
         Raises:
             ValueError: The shares have another number or sum, or the step was read.
         """
+        unread = self._first_unread()
         if step is None:
-            step = self._first_unread()
+            step = _largest(unread)
+        if step < unread:
+            raise ValueError(
+                f"`plan` is to hold from step {step} on, but this replica has read as far as step "
+                f"{unread}; allowed is step >= {unread} on every replica, or None."
+            )
+        self._dealer.begin(self._progress.start)
         self._dealer.replan(plan, step)
 
     def _first_unread(self) -> int:
-        unread = torch.tensor(self._number(self._trained))
-        if self._handed_out:
-            read = self._handed_out[-1].position
-            ahead = self.num_workers * (self.prefetch_factor or 0)
-            step = min(read.step + 1 + ahead, len(self))
-            unread = torch.tensor(self._number(Position(read.epoch, step)))
-        if dist.is_initialized() and dist.get_world_size() > 1:
-            if dist.get_backend() == "nccl":
-                unread = unread.cuda()
-            dist.all_reduce(unread, dist.ReduceOp.MAX)
-        return int(unread)
-
-    def _number(self, position: Position) -> int:
-        """Return a step's number over all epochs."""
-        return position.epoch * len(self) + position.step
+        """Return the number of the first step that this replica's pass has not dealt."""
+        start = self._progress.number(self._progress.start)
+        if self._deal is None:
+            return start
+        return max(start, self._progress.number(self._deal.position))
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        # The rank is asked here, and workers start here, not with the first batch: a fork right
-        # after a collective of the loop can hang.
-        self._require_job()
+        # Workers start here, not with the first batch: a fork right after a collective of the loop
+        # can hang.
         if not torch.is_grad_enabled():
-            self._begin_dealing(Position(self._trained.epoch, 0))
-            return Evaluation(self._get_iterator())
-        self._pass += 1
-        self._handed_out.clear()
-        self._begin_dealing(self._trained)
-        return TrainingPass(self, super().__iter__(), self._trained, self._pass)
+            self._dealer.begin(Position(self._progress.start.epoch, 0))
+            return self._get_iterator()
+        start = self._progress.begin()
+        self._dealer.begin(start)
+        batches = super().__iter__()
+        assert self._dealer.latest is not None
+        self._deal, record = self._dealer.latest
+        return TrainingPass(batches, record, self._progress, self._marks)
 
-    def _begin_dealing(self, start: Position) -> None:
-        self._dealer.epoch = start.epoch
-        self._dealer.step = start.step
-
-    def _require_job(self) -> None:
-        """Refuse a plan for several replicas where there is but this process."""
-        alone = not dist.is_initialized() and not self._dealer.knows_rank
-        if alone and self._dealer.replicas > 1:
-            raise ValueError(
-                f"`plan` has {self._dealer.replicas} replicas, but there is no job; start it with "
-                "torchrun and call torch.distributed.init_process_group, or give `rank`."
-            )
-
-    def hand_out(self, number: int, position: Position) -> None:
-        """Note that a pass gives a batch to the loop.
-
-        Args:
-            number: Of the pass; those of an earlier one change nothing.
-            position: Of the batch's step.
-        """
-        if number != self._pass:
-            return
-        counts = self._dealer.counts(position.step, position.epoch)
-        while self._handed_out and self._handed_out[0].balanced:
-            self._handed_out.popleft()
-        self._handed_out.append(HandedOut(position, counts))
-        if position.step + 1 == len(self):
-            self._trained = self._after(position)
-
-    def _after(self, position: Position) -> Position:
-        if position.step + 1 < len(self):
-            return Position(position.epoch, position.step + 1)
-        return Position(position.epoch + 1, 0)
-
-    def take_batch(self, samples: int | None = None, *, counted: bool = False) -> float:
-        """Move the position behind a batch, whole or the part of it that is balanced now.
+    def take_batch(self, samples: int | None = None) -> tuple[HandedOut, float]:
+        """Move the position behind the batch handed out last, or the part of it that is balanced.
 
         Args:
             samples: Of the part; ``None`` is the whole local batch.
-            counted: Whether the loop counts by itself: then the batch is the oldest one that was
-                handed out and not balanced, and no weight is asked for.
 
         Returns:
-            The factor of the loss, P m / n.
+            The batch, and the factor of the loss, P m / n.
 
         Raises:
-            RuntimeError: It is not clear which batch it is, or not as much of it is left.
+            RuntimeError: It is not clear which batch it is, or it has not as many samples.
         """
-        waiting = [batch for batch in self._handed_out if not batch.balanced]
-        if counted:
-            if waiting:
-                self._finish(waiting[0])
-            return 1.0
-        batch = self._last()
-        older = [other for other in waiting if other is not batch]
-        if older:
-            raise RuntimeError(
-                f"{len(older) + 1} batches were handed out since the last one was balanced: the "
-                "loop reads ahead or skips. Count what the loss is the mean over: "
-                "balance(loss, loader, count=len(targets))."
-            )
+        batch = self._progress.newest()
         own = batch.counts[self._dealer.rank]
         if samples is None:
+            _require_all_rows(batch, own)
             samples = own
-        elif not 0 <= samples <= own:
+        if own == 0 and batch.fills:
+            # one sample may be there, and has no weight
+            samples = 0
+        if not 0 <= samples <= own:
             raise RuntimeError(
                 f"`samples` is {samples}, but {own} samples were dealt to this replica; give the "
                 "size of the part of the batch that the loss is the mean over."
             )
-        self._finish(batch)
-        return len(batch.counts) * samples / sum(batch.counts)
+        self._progress.balance(batch)
+        return batch, len(batch.counts) * samples / sum(batch.counts)
 
-    def _finish(self, batch: HandedOut) -> None:
-        batch.balanced = True
-        self._trained = self._after(batch.position)
+    def take_counted_batch(self) -> tuple[HandedOut | None, bool]:
+        """Move the position behind the oldest batch that was not balanced.
+
+        Returns:
+            The batch; and whether this replica has one sample of weight 0 in it, in place of none.
+        """
+        batch = self._progress.oldest()
+        if batch is None:
+            return None, False
+        self._progress.balance(batch)
+        return batch, batch.fills and batch.counts[self._dealer.rank] == 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position, after the batch balanced last or the pass ended last, and the plans.
@@ -263,7 +222,7 @@ class BalancedLoader(DataLoader[Any]):
         Returns:
             Plain values, among them what they belong to.
         """
-        return self._dealer.state_at(self._trained)
+        return self._dealer.state_at(self._progress.trained)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, in the next pass.
@@ -274,49 +233,49 @@ class BalancedLoader(DataLoader[Any]):
         Raises:
             ValueError: The state belongs to another training; the message names the field.
         """
-        self._dealer.load_state_dict(state)
-        self._trained = Position(self._dealer.epoch, self._dealer.step)
-        self._handed_out.clear()
-        self._pass += 1
+        position = self._dealer.take_over(state)
+        self._progress.move(position)
+        self._progress.last = None
+        self._deal = None
 
 
-class TrainingPass(Iterator[Any]):
-    """A pass that hands batches out.
-
-    Args:
-        loader: Whose pass it is.
-        batches: What reads them.
-        start: Position of the first.
-        number: Of the pass.
-    """
-
-    def __init__(
-        self, loader: BalancedLoader, batches: Iterator[Any], start: Position, number: int
-    ) -> None:
-        self._loader = loader
-        self._batches = batches
-        self._next = start
-        self._number = number
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __next__(self) -> Any:
-        batch = next(self._batches)
-        self._loader.hand_out(self._number, self._next)
-        self._next = Position(self._next.epoch, self._next.step + 1)
-        return batch
+def _largest(number: int) -> int:
+    """Return the largest of all replicas' numbers."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return number
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    largest = torch.tensor(number, device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
 
 
-class Evaluation(Iterator[Any]):
-    """A pass that changes nothing.
+def _size_of(dataset: Any) -> int:
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        raise ValueError(
+            f"`dataset` is a {type(dataset).__name__} without a length, which cannot be dealt; "
+            "give one that is read by numbers, or a `sampler` of queries."
+        )
+    return len(dataset)
 
-    Args:
-        batches: What reads them.
-    """
 
-    def __init__(self, batches: Iterator[Any]) -> None:
-        self._batches = batches
+def _require_options(options: Mapping[str, Any]) -> None:
+    given = sorted(set(options) & set(_DEALT))
+    if given:
+        raise ValueError(f"`{given[0]}` is given, but `plan` says which samples come together.")
+    if not options.get("in_order", True):
+        raise ValueError(
+            "`in_order` is False, but the counts of a batch belong to its step; leave it out."
+        )
 
-    def __next__(self) -> Any:
-        return next(self._batches)
+
+def _require_all_rows(batch: HandedOut, own: int) -> None:
+    """Refuse a batch from which the caller's ``collate_fn`` left samples out."""
+    if batch.rows is None:
+        return
+    rows, sizes = batch.rows
+    if rows < own and own not in sizes:
+        raise RuntimeError(
+            f"the batch has {rows} rows, but {own} samples were dealt to this replica: does "
+            "`collate_fn` leave some out? Count what the loss is the mean over: "
+            "balance(loss, loader, count=len(targets))."
+        )

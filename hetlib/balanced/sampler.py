@@ -2,62 +2,31 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch.distributed as dist
 from torch.utils.data import Sampler
 
+from hetlib.balanced.dealing import Deal, Position
+from hetlib.balanced.queries import Queries
+from hetlib.balanced.shares import (
+    HasShares,
+    deal,
+    require_fitting,
+    require_no_shards,
+    require_position,
+    require_rank,
+    require_samples,
+    require_shards,
+    require_shares,
+    shares_of,
+)
 
-class HasShares(Protocol):
-    """A plan, such as a `Partition`."""
-
-    @property
-    def shares(self) -> Sequence[int]:
-        """Local batch of each replica."""
-
-
-def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
-    """Split samples by shares, by the largest remainder.
-
-    Each share > 0 gets one sample at least, if there are enough.
-
-    Args:
-        samples: How many to split.
-        shares: Numbers >= 0 with a sum >= 1, one a replica.
-
-    Returns:
-        The samples of each replica.
-
-    >>> deal(8, (90, 26, 9, 3))
-    (5, 1, 1, 1)
-    """
-    weights = np.asarray(shares, dtype=np.int64)
-    least = np.zeros_like(weights)
-    if samples >= np.count_nonzero(weights):
-        least = (weights > 0).astype(np.int64)
-    counts = np.maximum(weights * samples // weights.sum(), least)
-    wanted = weights * samples / weights.sum()
-
-    # rounding down leaves samples over, the least number of each takes too many
-    missing = samples - counts.sum()
-    while missing:
-        sign = np.sign(missing)
-        able = weights > 0 if sign > 0 else counts > least
-        distance = np.where(able, sign * (wanted - counts), -np.inf)
-        counts[np.argmax(distance)] += sign
-        missing -= sign
-    return tuple(counts.tolist())
+__all__ = ["BalancedSampler", "Deal", "HasShares", "Position", "deal"]
 
 
-class Position(NamedTuple):
-    """A place in the training: the step that comes next."""
-
-    epoch: int
-    step: int  # in the epoch
-
-
-class BalancedSampler(Sampler[list[int]]):
+class BalancedSampler(Sampler[list[Any]]):
     """Batch sampler that deals each global batch by shares.
 
     One epoch is one permutation of the data set. Step k takes the next global batch of it and
@@ -70,7 +39,8 @@ class BalancedSampler(Sampler[list[int]]):
 
     Args:
         num_samples: Size of the data set. Or a sampler of queries, such as torchgeo's: each epoch
-            its queries are drawn once, the same on every replica, and dealt.
+            its queries are drawn once, the same on every replica, and dealt in the order in which
+            it gives them.
         plan: A `Partition`, or the local batch of each replica; their sum is the global batch.
         rank: Number of this replica; ``None`` asks ``torch.distributed`` when the first batch is
             dealt (0 without a job).
@@ -91,7 +61,7 @@ class BalancedSampler(Sampler[list[int]]):
 
     def __init__(
         self,
-        num_samples: int,
+        num_samples: int | Iterable[Any],
         plan: HasShares | Sequence[int],
         *,
         rank: int | None = None,
@@ -100,13 +70,19 @@ class BalancedSampler(Sampler[list[int]]):
         drop_last: bool = False,
         shards: Sequence[int] | np.ndarray | None = None,
     ) -> None:
-        shares = _shares_of(plan)
-        _require_shares(shares)
-        _require_samples(num_samples, shares, drop_last)
+        shares = shares_of(plan)
+        require_shares(shares)
+        # drawn anew each epoch; None: the samples' numbers are dealt
+        self.queries: Queries | None = None
+        if isinstance(num_samples, Iterable):
+            require_no_shards(shards)
+            self.queries = Queries(num_samples, seed)
+            num_samples = len(self.queries)
+        require_samples(num_samples, shares, drop_last)
         if rank is not None:
-            _require_rank(rank, shares)
+            require_rank(rank, shares)
         if shards is not None:
-            _require_shards(shards, num_samples)
+            require_shards(shards, num_samples)
 
         self.num_samples = num_samples
         self.seed = seed
@@ -134,7 +110,7 @@ class BalancedSampler(Sampler[list[int]]):
 
     @property
     def rank(self) -> int:
-        """Number of this replica, as it was given or as the job says now.
+        """Number of this replica, as it was given or as the job says now; 0 without a job.
 
         Raises:
             ValueError: The job has another number of processes than the plan has replicas.
@@ -193,12 +169,13 @@ class BalancedSampler(Sampler[list[int]]):
         Args:
             plan: A `Partition`, or the local batch of each replica.
             step: The first step that is dealt by it, counted over all epochs; ``None`` is the
-                present one.
+                one at which iterating begins. In mid-epoch it is the caller who knows what was
+                read.
 
         Raises:
             ValueError: The shares have another number or sum, or the step lies before the present.
         """
-        shares = _shares_of(plan)
+        shares = shares_of(plan)
         present = self.epoch * len(self) + self.step
         last_change = self.plans[-1][0]
         first = max(present, last_change)
@@ -222,7 +199,8 @@ class BalancedSampler(Sampler[list[int]]):
         """
         rng = np.random.default_rng((self.seed, epoch))
         order = np.arange(self.num_samples)
-        if self.shuffle:
+        # queries come in the order of the sampler that drew them
+        if self.shuffle and self.queries is None:
             order = rng.permutation(self.num_samples)
         if self.shards is not None:
             self._take_own(order, np.array(self.shards), epoch)
@@ -240,6 +218,25 @@ class BalancedSampler(Sampler[list[int]]):
         # the places that replica 0 takes, then those of replica 1, ..., each in the epoch's order
         places = order[np.argsort(taker[order], kind="stable")]
         order[places] = owned
+
+    def keys(self, epoch: int, numbers: Sequence[int]) -> list[Any]:
+        """Return what the data set is asked for: the samples' numbers, or their queries.
+
+        Args:
+            epoch: The epoch.
+            numbers: Of samples in it.
+        """
+        if self.queries is None:
+            return list(numbers)
+        drawn = self.queries.of(epoch)
+        return [drawn[number] for number in numbers]
+
+    @property
+    def first_key(self) -> Any:
+        """What the data set is asked for to see how a sample looks."""
+        if self.queries is None:
+            return 0
+        return self.queries.first
 
     def steps(
         self, epoch: int | None = None, step: int | None = None
@@ -262,7 +259,7 @@ class BalancedSampler(Sampler[list[int]]):
             start = number * self.global_batch
             yield self.counts(number, epoch), order[start : start + self.global_batch]
 
-    def __iter__(self) -> "Deal":
+    def __iter__(self) -> Deal:
         return Deal(self, Position(self.epoch, self.step))
 
     def state_dict(self) -> dict[str, Any]:
@@ -311,115 +308,35 @@ class BalancedSampler(Sampler[list[int]]):
         Raises:
             ValueError: The state belongs to another training; the message names the field.
         """
-        _require_fitting(state, self._belongs_to())
-        epoch = int(state["epoch"])
-        step = int(state["step"])
+        position = self.take_over(state)
+        self.step = position.step
+
+    def take_over(self, state: Mapping[str, Any]) -> Position:
+        """Take over a state's plans and epoch, for a pass that is on its way in it.
+
+        Args:
+            state: What `state_dict` returned; see `load_state_dict`.
+
+        Returns:
+            The step that comes next in that pass; another one begins at the epoch's first.
+
+        Raises:
+            ValueError: The state belongs to another training; the message names the field.
+        """
+        require_fitting(state, self._belongs_to())
+        position = Position(int(state["epoch"]), int(state["step"]))
+        require_position(position, len(self))
         plans = [(int(start), tuple(int(n) for n in shares)) for start, shares in state["plans"]]
         own = self._first_shares
         first = tuple(state["shares"])
         if own != first:
-            if self.shards is not None and step:
+            if self.shards is not None and position.step:
                 raise ValueError(
                     f"`plan` is {own}, and was {first} in the state, in mid-epoch with "
                     "`shards`, whose borders would move; go on with the same plan."
                 )
             plans = [(0, own)]
         self.plans = plans
-        self.epoch = epoch
-        self.step = step
-
-
-class Deal:
-    """A pass over one epoch: the index lists of one replica.
-
-    Args:
-        sampler: What deals.
-        start: The first step.
-    """
-
-    def __init__(self, sampler: BalancedSampler, start: Position) -> None:
-        self._sampler = sampler
-        self._epoch = start.epoch
-        self._step = start.step
-        self._order: np.ndarray | None = None
-        self._rank = sampler.rank
-
-    def __iter__(self) -> "Deal":
-        return self
-
-    def __next__(self) -> list[int]:
-        if self._step >= len(self._sampler):
-            raise StopIteration
-        if self._order is None:
-            self._order = self._sampler.permutation(self._epoch)
-        counts = self._sampler.counts(self._step, self._epoch)
-        start = self._step * self._sampler.global_batch + sum(counts[: self._rank])
-        own = self._order[start : start + counts[self._rank]]
-        self._step += 1
-        return [int(index) for index in own]
-
-    @property
-    def position(self) -> Position:
-        """The step that is dealt next."""
-        return Position(self._epoch, self._step)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of a training that goes on from what was dealt so far."""
-        return self._sampler.state_at(self.position)
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state.
-
-        Args:
-            state: What `state_dict` returned.
-        """
-        self._sampler.load_state_dict(state)
-        self._epoch = self._sampler.epoch
-        self._step = self._sampler.step
-        self._order = None
-
-
-def _require_fitting(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    missing = sorted({*own, "shares", "plans", "epoch", "step"} - set(state))
-    if missing:
-        raise ValueError(f"the state lacks {missing}; it is none of a BalancedSampler or -Loader.")
-    for name, value in own.items():
-        if state[name] != value:
-            raise ValueError(
-                f"the state has `{name}` {state[name]!r}, but here it is {value!r}; "
-                "a position fits the training alone that it comes from."
-            )
-
-
-def _shares_of(plan: HasShares | Sequence[int]) -> tuple[int, ...]:
-    """Return the local batch of each replica, of a plan or as they are."""
-    shares: Any = getattr(plan, "shares", plan)
-    return tuple(int(share) for share in shares)
-
-
-def _require_shares(shares: tuple[int, ...]) -> None:
-    if not shares or min(shares) < 0 or sum(shares) < 1:
-        raise ValueError(f"`plan` has the shares {shares}; they must be >= 0 with a sum >= 1.")
-
-
-def _require_samples(num_samples: int, shares: tuple[int, ...], drop_last: bool) -> None:
-    least = sum(shares) if drop_last else 1
-    if num_samples < least:
-        raise ValueError(
-            f"`num_samples` is {num_samples}; with `drop_last={drop_last}` it must be >= {least}."
-        )
-
-
-def _require_rank(rank: int, shares: tuple[int, ...]) -> None:
-    replicas = len(shares)
-    if not 0 <= rank < replicas:
-        raise ValueError(
-            f"`rank` is {rank}, but the plan has {replicas} replicas (ranks 0..{replicas - 1})."
-        )
-
-
-def _require_shards(shards: Sequence[int] | np.ndarray, num_samples: int) -> None:
-    if sorted(shards) != list(range(num_samples)):
-        raise ValueError(
-            f"`shards` has {len(shards)} numbers; it must be some order of 0 to {num_samples - 1}."
-        )
+        self.epoch = position.epoch
+        self.step = 0
+        return position

@@ -1,0 +1,192 @@
+"""Counts that only each replica knows, summed over all of them while the forward pass runs."""
+
+import gc
+import math
+import weakref
+from typing import Any, TypeAlias
+
+import torch
+import torch.distributed as dist
+from torch.distributed.algorithms.join import Join, Joinable
+
+Group: TypeAlias = dist.ProcessGroup | None
+
+
+class AnnouncedCount:
+    """A replica's count, and the sum over all replicas, which is on its way.
+
+    Args:
+        own: Count of this replica, 0-d float64.
+        total: Becomes the sum over the replicas, 0-d float64.
+        work: The reduction that makes it so; ``None`` without other replicas.
+        replicas: Their number, P.
+    """
+
+    def __init__(
+        self, own: torch.Tensor, total: torch.Tensor, work: Any | None, replicas: int
+    ) -> None:
+        self.own = own
+        self.replicas = replicas
+        self._total = total
+        self._work = work
+
+    def part(self, samples: float | torch.Tensor | None = None) -> "Part":
+        """Return what a loss over a part of the count is weighted by.
+
+        Args:
+            samples: What the loss is the mean over; ``None`` is the whole count.
+
+        Raises:
+            RuntimeError: The count is smaller.
+        """
+        if samples is None:
+            return Part(self, self.own)
+        own = number_of(samples, self.own.device, "samples")
+        if _is_known(own) and float(own) > float(self.own):
+            raise RuntimeError(
+                f"`samples` is {float(own):g}, but this replica's count is {float(self.own):g}; "
+                "announce the count of all parts together, once."
+            )
+        return Part(self, own)
+
+    def total(self) -> torch.Tensor:
+        """Wait for the sum of all counts, and return it."""
+        if self._work is not None:
+            self._work.wait()
+            self._work = None
+        return self._total
+
+
+class Part:
+    """What a loss is the mean over, of an announced count.
+
+    Args:
+        announced: The count.
+        own: What is this loss's of it.
+    """
+
+    def __init__(self, announced: AnnouncedCount, own: torch.Tensor) -> None:
+        self._announced = announced
+        self._own = own
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the loss is known to be over nothing; on a GPU nobody asks, as it would wait."""
+        return _is_known(self._own) and float(self._own) == 0
+
+    def factor(self) -> torch.Tensor:
+        """Return P times the part of all counts that is this loss's; 0 where all are 0."""
+        total = self._announced.total()
+        part = self._announced.replicas * self._own / total
+        return torch.where(total == 0, torch.zeros_like(part), part)
+
+
+@torch.compiler.disable
+def announce(count: float | torch.Tensor, *, group: Group = None) -> AnnouncedCount:
+    """Begin to sum what only each replica can count, while its forward pass runs.
+
+    Every replica of the group calls it, in the same order, once a step, and gives the result to
+    `balance`, once or several times.
+
+    Args:
+        count: What this replica's loss is divided by: tokens, valid pixels, a sum of class weights.
+            A number >= 0, or a tensor with one element.
+        group: Process group of the replicas; ``None`` is the default one.
+
+    Returns:
+        The count, for ``balance(loss, count=...)``.
+
+    Raises:
+        ValueError: ``count`` is no finite number >= 0.
+        RuntimeError: DDP's ``join()`` is on: a replica that has run out would not take part.
+    """
+    own = number_of(count, _device_of(group), "count")
+    total = own.clone()
+    replicas = world_of(group)
+    work = None
+    if replicas > 1:
+        _joins.refuse()
+        work = dist.all_reduce(total, group=group, async_op=True)
+    return AnnouncedCount(own, total, work, replicas)
+
+
+def number_of(count: Any, device: torch.device, name: str) -> torch.Tensor:
+    """Return a count as a 0-d float64 tensor.
+
+    Args:
+        count: A number, or a tensor with one element.
+        device: Where the result is to be.
+        name: What the count is called in an error.
+
+    Raises:
+        ValueError: It is no finite number >= 0.
+    """
+    given = torch.as_tensor(count).detach()
+    if given.numel() != 1 or given.is_complex():
+        raise ValueError(
+            f"`{name}` has the shape {tuple(given.shape)} and the type {given.dtype}; it must be "
+            "one number: what the loss is the mean over."
+        )
+    own = given.reshape(()).to(device).to(torch.float64)
+    if _is_known(own) and not 0 <= float(own) < math.inf:
+        raise ValueError(f"`{name}` is {float(own)}; it must be a finite number >= 0.")
+    return own
+
+
+def _is_known(number: torch.Tensor) -> bool:
+    """Say whether a number can be looked at without waiting for a GPU."""
+    return number.device.type == "cpu"
+
+
+def _device_of(group: Group) -> torch.device:
+    """Return where a group reduces numbers: NCCL on this process's GPU, others on the CPU."""
+    if dist.is_initialized() and dist.get_backend(group) == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def world_of(group: Group = None) -> int:
+    """Return the number of replicas of a group, 1 without a job."""
+    return dist.get_world_size(group) if dist.is_initialized() else 1
+
+
+class _Joins:
+    """Knows whether DDP's ``join()`` is on.
+
+    Nothing leads from a count to a model. So the process's models are looked for among all objects,
+    in 20 ms, at the first call and whenever the calls have doubled.
+    """
+
+    def __init__(self) -> None:
+        self._models: weakref.WeakSet[Joinable] = weakref.WeakSet()
+        self._calls = 0
+        # settings that a `join()` that is over has left in its models
+        self._over: set[int] = set()
+
+    def refuse(self) -> None:
+        """Raise ``RuntimeError`` where it is on."""
+        self._calls += 1
+        if self._calls & (self._calls - 1) == 0:
+            self._models.update(_living(Joinable))
+        for model in self._models:
+            settings = model._join_config
+            if settings.enable and id(settings) not in self._over:
+                self._refuse_unless_over(settings)
+
+    def _refuse_unless_over(self, settings: Any) -> None:
+        joined = [model for join in _living(Join) for model in join._joinables]
+        if any(model._join_config is settings for model in joined):
+            raise RuntimeError(
+                "counts cannot be summed inside DDP's join(): a replica that has run out of "
+                "batches takes no part. Leave join() out and deal all replicas the same number of "
+                "steps, as BalancedLoader does."
+            )
+        self._over.add(id(settings))
+
+
+def _living(kind: type[Any]) -> list[Any]:
+    """Return all objects of a type, of those that the garbage collector knows."""
+    return [thing for thing in gc.get_objects() if isinstance(thing, kind)]
+
+
+_joins = _Joins()

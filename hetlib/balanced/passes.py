@@ -1,0 +1,116 @@
+"""A pass of a loader: what deals the batches, and what hands them out."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch.distributed as dist
+
+from hetlib.balanced.batches import rows_of
+from hetlib.balanced.dealing import Deal, Dealt, Position
+from hetlib.balanced.progress import HandedOut, Progress
+from hetlib.balanced.sampler import BalancedSampler
+
+
+class Dealer(BalancedSampler):
+    """The sampler of a loader: it begins where a pass does, and notes what it deals."""
+
+    # what the latest pass has dealt and not yet handed out, and its iterator
+    latest: tuple[Deal, deque[Dealt]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "latest": None}
+
+    @property
+    def rank(self) -> int:
+        """Number of this replica, as it was given or as the job says now.
+
+        Raises:
+            ValueError: There is no job, or one with another number of processes.
+        """
+        alone = self._rank is None and not dist.is_initialized()
+        if alone and self.replicas > 1:
+            raise ValueError(
+                f"`plan` has {self.replicas} replicas, but there is no job; start it with torchrun "
+                "and call torch.distributed.init_process_group, or give `rank`."
+            )
+        return super().rank
+
+    def begin(self, start: Position) -> None:
+        """Let the next iteration begin at a step.
+
+        Args:
+            start: The step.
+        """
+        self.epoch = start.epoch
+        self.step = start.step
+
+    def __iter__(self) -> Deal:
+        record: deque[Dealt] = deque()
+        deal = Deal(self, Position(self.epoch, self.step), record)
+        self.latest = (deal, record)
+        return deal
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is noted of each batch.
+
+    Attributes:
+        fills: Whether a replica without samples gets one sample of weight 0.
+        may_leave_out: Whether what merges samples is the caller's, and may leave some out.
+    """
+
+    fills: bool
+    may_leave_out: bool
+
+
+class TrainingPass(Iterator[Any]):
+    """A pass that notes what it hands out.
+
+    Args:
+        batches: What reads them.
+        record: What was dealt to be read, oldest first.
+        progress: Where it is noted; the pass is the one begun last.
+        marks: What is noted of each batch.
+    """
+
+    def __init__(
+        self, batches: Iterator[Any], record: deque[Dealt], progress: Progress, marks: Marks
+    ) -> None:
+        self._batches = batches
+        self._record = record
+        self._progress = progress
+        self._marks = marks
+        self._run = progress.run
+        self._epoch = progress.start.epoch
+        self._is_first = True
+
+    def __len__(self) -> int:
+        return self._progress.steps
+
+    def __next__(self) -> Any:
+        try:
+            batch = next(self._batches)
+        except StopIteration:
+            self._progress.end(self._epoch, self._run)
+            raise
+        except Exception:
+            # a sample that cannot be read takes its step along
+            if self._record:
+                self._record.popleft()
+            raise
+        self._hand_out(batch, self._record.popleft())
+        return batch
+
+    def _hand_out(self, batch: Any, dealt: Dealt) -> None:
+        handed = HandedOut(
+            dealt.position,
+            dealt.counts,
+            self._run,
+            fills=self._marks.fills and 0 in dealt.counts,
+            rows=rows_of(batch) if self._marks.may_leave_out else None,
+        )
+        self._progress.hand_out(handed, is_first=self._is_first)
+        self._is_first = False
