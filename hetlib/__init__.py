@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hetlib.balanced.batches import collate
-    from hetlib.balanced.checks import check_gradient, check_weights
+    from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
+    from hetlib.balanced.checks import check_weights
     from hetlib.balanced.counting import announce
+    from hetlib.balanced.gradient import check_gradient
     from hetlib.balanced.loader import BalancedLoader
     from hetlib.balanced.loss import balance
     from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
@@ -49,7 +51,7 @@ _MODULES = {
     "VirtualReplicas": "hetlib.replicas.virtual",
     "announce": "hetlib.balanced.counting",
     "balance": "hetlib.balanced.loss",
-    "check_gradient": "hetlib.balanced.checks",
+    "check_gradient": "hetlib.balanced.gradient",
     "check_weights": "hetlib.balanced.checks",
     "collate": "hetlib.balanced.batches",
     "convert_batchnorm": "hetlib.balanced.batchnorm",

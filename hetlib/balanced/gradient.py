@@ -1,0 +1,370 @@
+"""A check that a job can make of itself: its first gradient against that of one process."""
+
+import math
+import pickle
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parallel import DistributedDataParallel
+
+from hetlib.balanced.batches import moved
+from hetlib.balanced.counting import Group, number_of, world_of
+from hetlib.balanced.loss import balanced_loader
+from hetlib.errors import one_of
+
+# The loss of a network for a batch, as the job computes it.
+LossOf: TypeAlias = Callable[[Any, Any], torch.Tensor]
+
+# relative error of a gradient, by the weights' precision
+_ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-3}
+# of any other precision
+_ALLOWED_ROUGH = 0.05
+
+
+class Share(NamedTuple):
+    """What a replica's gradient is made from."""
+
+    batch: Any
+    # of its loss in the gradient of one process, n_r / n
+    weight: float
+
+
+def check_gradient(
+    model: nn.Module,
+    loss_of: LossOf,
+    batch: Any,
+    *,
+    loader: Any | None = None,
+    count: float | torch.Tensor | None = None,
+    reduction: str = "mean",
+    tolerance: float | None = None,
+    group: Group = None,
+) -> None:
+    r"""Compare the first reduced gradient with that of one process on the whole global batch.
+
+    Every replica calls it behind the first backward pass, before the optimizer's step (and behind
+    ``GradScaler.unscale_``). Rank 0 gets all batches and computes :math:`\sum_r (n_r / n) \nabla
+    L_r` in the network inside the wrapper, one replica's batch after another; the network, its
+    gradients and its buffers stay as they are. Where BatchNorm goes over all replicas, each
+    computes its own part at the same time, as in training.
+
+    Args:
+        model: The one that was trained, in its wrapper.
+        loss_of: Called with a network and a batch; returns the loss over all of it, as the job
+            computes it (the mean, or the sum), not balanced. A batch that goes through in parts may
+            go through whole.
+        batch: This replica's, of the step.
+        loader: The `BalancedLoader` that handed the batch out last.
+        count: Or what this replica's loss is the mean over.
+        reduction: ``"mean"``, or ``"sum"`` for a loss that is a sum: no counts.
+        tolerance: Relative error that is allowed; ``None`` is 1e-9 for float64, 1e-3 for float32
+            and 0.05 for others. Compressed gradients need more.
+        group: The replicas; ``None`` is DDP's group, else all of the job.
+
+    Raises:
+        ValueError: An argument is not allowed, or layers draw at random, which cannot be repeated.
+        RuntimeError: The gradient is another one, or could not be computed; the same on every
+            replica, with the likely reason.
+
+    Example:
+        loss = balance(loss_of(model, batch), loader)
+        loss.backward()
+        check_gradient(model, loss_of, batch, loader=loader)
+    """
+    one_of("reduction", reduction, ("mean", "sum"))
+    network, own_group = _unwrapped(model)
+    if group is None:
+        group = own_group
+    _require_repeatable(network)
+    own = _own_count(loader, count, reduction, group)
+    check = _Check(network, loss_of, reduction, tolerance, group)
+    if _pools(network):
+        finding = check.compare_together(batch, own)
+    else:
+        finding = check.compare_one_by_one(batch, own)
+    raise_everywhere(finding, group)
+
+
+def _unwrapped(model: nn.Module) -> tuple[nn.Module, Group]:
+    """Return the network inside DDP, and DDP's group; the model itself without one."""
+    for layer in model.modules():
+        if isinstance(layer, DistributedDataParallel):
+            # what torch.compile was given
+            network = getattr(layer.module, "_orig_mod", layer.module)
+            return network, layer.process_group
+    return model, None
+
+
+def raise_everywhere(finding: str, group: Group) -> None:
+    """Raise ``RuntimeError`` on all replicas with what one of them has found.
+
+    Args:
+        finding: What this replica has found; empty is nothing.
+        group: The replicas.
+    """
+    findings: list[Any] = [finding]
+    if world_of(group) > 1:
+        findings = [""] * world_of(group)
+        dist.all_gather_object(findings, finding, group=group)
+    found = [text for text in findings if text]
+    if found:
+        raise RuntimeError(found[0])
+
+
+class _Check:
+    """The comparison of a network's reduced gradient with that of one process."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss_of: LossOf,
+        reduction: str,
+        tolerance: float | None,
+        group: Group,
+    ) -> None:
+        self._network = network
+        self._loss_of = loss_of
+        self._reduction = reduction
+        self._tolerance = tolerance
+        self._group = group
+
+    def compare_one_by_one(self, batch: Any, own: float) -> str:
+        """Return what is wrong with the reduced gradient, or nothing; rank 0 alone computes.
+
+        Args:
+            batch: This replica's.
+            own: Its count.
+        """
+        packed = b""
+        finding = ""
+        try:
+            packed = pickle.dumps(Share(moved(batch, "cpu"), own))
+        except Exception as error:
+            finding = f"`check_gradient` could not send `batch` to rank 0: {error}"
+        raise_everywhere(finding, self._group)
+        shares = self._weighted([pickle.loads(one) for one in _sent_to_first(packed, self._group)])
+        if not shares:
+            return ""
+        try:
+            return self._explain([self._part(share) for share in shares], shares)
+        except Exception as error:  # the others wait for an answer, whatever it is
+            return f"`check_gradient` could not compute the gradient of one process: {error}"
+
+    def compare_together(self, batch: Any, own: float) -> str:
+        """Return the same; each replica computes its own part, and BatchNorm goes over all.
+
+        Args:
+            batch: This replica's.
+            own: Its count.
+        """
+        counts: list[Any] = [own]
+        if world_of(self._group) > 1:
+            counts = [0.0] * world_of(self._group)
+            dist.all_gather_object(counts, own, group=self._group)
+        shares = self._weighted([Share(None, count) for count in counts])
+        part = self._part(Share(batch, shares[_rank_of(self._group)].weight))
+        if world_of(self._group) > 1:
+            dist.all_reduce(part, group=self._group)
+        return self._explain([part], shares)
+
+    def _weighted(self, shares: list[Share]) -> list[Share]:
+        """Return the shares with the weights n_r / n in place of counts."""
+        if self._reduction == "sum":
+            return [Share(share.batch, 1.0) for share in shares]
+        total = sum(share.weight for share in shares) or 1.0
+        return [Share(share.batch, share.weight / total) for share in shares]
+
+    def _part(self, share: Share) -> torch.Tensor:
+        """Return a replica's part of the gradient of one process, ``(numbers,)``, float64."""
+        device = next(iter(_trained(self._network).values())).device
+        found = _gradient(self._network, self._loss_of, moved(share.batch, device))
+        # the mean over nothing may be NaN
+        return found * share.weight if share.weight else torch.zeros_like(found)
+
+    def _explain(self, parts: list[torch.Tensor], shares: list[Share]) -> str:
+        expected = torch.stack(parts).sum(0)
+        reduced = _reduced_gradient(self._network)
+        error = _relative(reduced, expected)
+        allowed = self._tolerance
+        if allowed is None:
+            weight = next(iter(_trained(self._network).values()))
+            allowed = _ALLOWED.get(weight.dtype.to_real(), _ALLOWED_ROUGH)
+        if error <= allowed:
+            return self._local_statistics()
+        reason = _likely_reason(reduced, parts, [share.weight for share in shares], allowed)
+        return (
+            f"the first reduced gradient is {error:.1e} off that of one process "
+            f"(allowed: {allowed:.0e}). {reason}"
+        )
+
+    def _local_statistics(self) -> str:
+        """Say which layers make a right sum of gradients another one than one process has."""
+        local = [name for name, layer in _batchnorms(self._network) if not _pools_one(layer)]
+        if not local or world_of(self._group) == 1:
+            return ""
+        return (
+            f"The BatchNorm layers {local} see one replica's samples at a time, so the gradient is "
+            "not that of one process; try hetlib.convert_batchnorm."
+        )
+
+
+def _rank_of(group: Group) -> int:
+    return dist.get_rank(group) if dist.is_initialized() else 0
+
+
+def _sent_to_first(packed: bytes, group: Group) -> list[bytes]:
+    """Return what each replica packed, by rank, on rank 0; nothing elsewhere."""
+    replicas = world_of(group)
+    if replicas == 1:
+        return [packed]
+    if _rank_of(group) != 0:
+        dist.gather_object(packed, None, group=group, group_dst=0)
+        return []
+    by_rank: list[Any] = [b""] * replicas
+    dist.gather_object(packed, by_rank, group=group, group_dst=0)
+    return by_rank
+
+
+def _require_repeatable(network: nn.Module) -> None:
+    drawing = [
+        name
+        for name, layer in network.named_modules()
+        if isinstance(layer, _DropoutNd) and layer.training and layer.p > 0
+    ]
+    if drawing:
+        raise ValueError(
+            f"`check_gradient` cannot repeat layers that draw at random: {drawing}; "
+            "set their p to 0 for it."
+        )
+    if not _trained(network):
+        raise ValueError("`model` has no weight that needs a gradient; there is nothing to check.")
+
+
+def _own_count(loader: Any, count: Any, reduction: str, group: Group) -> float:
+    """Return the count of this replica."""
+    if reduction == "sum":
+        return 1.0
+    if count is not None:
+        return float(number_of(count, torch.device("cpu"), "count"))
+    if loader is None:
+        raise ValueError(
+            "give `loader`, the BalancedLoader that dealt the batch, or `count`, what the loss is "
+            "the mean over on this replica."
+        )
+    return float(balanced_loader(loader).counts[_rank_of(group)])
+
+
+def _batchnorms(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the BatchNorm layers that take statistics of their batch, by name."""
+    return [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, _BatchNorm) and (layer.training or layer.running_mean is None)
+    ]
+
+
+def _pools_one(layer: nn.Module) -> bool:
+    return hasattr(layer, "process_group")
+
+
+def _pools(network: nn.Module) -> bool:
+    """Say whether some BatchNorm layer goes over all replicas."""
+    return any(_pools_one(layer) for _, layer in _batchnorms(network))
+
+
+def _trained(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the weights that training changes, each once, by name."""
+    return {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+
+
+class _Whole(nn.Module):
+    """A network and its loss as one module, whose weights can be replaced for a call."""
+
+    def __init__(self, network: nn.Module, loss_of: LossOf) -> None:
+        super().__init__()
+        self.network = network
+        self._loss_of = loss_of
+
+    def forward(self, batch: Any) -> torch.Tensor:
+        return self._loss_of(self.network, batch)
+
+
+def _gradient(network: nn.Module, loss_of: LossOf, batch: Any) -> torch.Tensor:
+    """Return the gradient of a loss, ``(numbers,)``, float64.
+
+    It is that of copies of the weights, which have none of their hooks, and copies of the buffers.
+    """
+    weights: dict[str, torch.Tensor] = {}
+    for name, weight in network.named_parameters():
+        weights[name] = weight.detach().clone().requires_grad_(weight.requires_grad)
+    buffers = {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
+    replaced = {f"network.{name}": tensor for name, tensor in {**weights, **buffers}.items()}
+    with torch.enable_grad():
+        loss = torch.func.functional_call(_Whole(network, loss_of), replaced, (batch,))
+        trained = [weight for weight in weights.values() if weight.requires_grad]
+        found = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
+    return _flat(found)
+
+
+def _reduced_gradient(network: nn.Module) -> torch.Tensor:
+    """Return the gradient that a network's weights carry, ``(numbers,)``, float64."""
+    found = []
+    for weight in _trained(network).values():
+        found.append(torch.zeros_like(weight) if weight.grad is None else weight.grad)
+    return _flat(found)
+
+
+def _flat(gradients: Any) -> torch.Tensor:
+    """Return gradients of any layout and type as one vector of float64."""
+    parts = []
+    for gradient in gradients:
+        dense = gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
+        if dense.is_complex():
+            dense = torch.view_as_real(dense)
+        parts.append(dense.flatten().double())
+    return torch.cat(parts)
+
+
+def _relative(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return the relative error; infinite for NaN."""
+    error = float((found - expected).norm() / expected.norm().clamp(min=1e-300))
+    return error if math.isfinite(error) else math.inf
+
+
+def _likely_reason(
+    reduced: torch.Tensor, parts: list[torch.Tensor], weights: list[float], allowed: float
+) -> str:
+    """Return what most likely makes a gradient differ: what it is equal to instead."""
+    expected = torch.stack(parts).sum(0)
+    if not expected.any():
+        return "`loss_of` gives no gradient; compute it with the network that it is called with."
+    other = (
+        "Does anything else scale gradients (a hook of DDP or of a weight), does `loss_of` compute "
+        "another loss, or were they not zero at first?"
+    )
+    if len(parts) != len(weights) or len(parts) == 1:
+        return other
+    replicas = len(parts)
+    whole = [
+        part / w if w else torch.zeros_like(part) for part, w in zip(parts, weights, strict=True)
+    ]
+    plain = torch.stack(whole).sum(0) / replicas
+    squared = sum(part * w * replicas for part, w in zip(parts, weights, strict=True))
+    is_alike = partial(_is_alike, reduced, max(allowed, 1e-6))
+    if is_alike(plain):
+        return "It is the plain mean over the replicas: balance the loss before its backward pass."
+    if is_alike(squared):
+        return "The losses were weighted twice: balance each loss once."
+    if is_alike(expected / replicas):
+        return "It is that of one process over the number of replicas: is a sum averaged?"
+    return other
+
+
+def _is_alike(found: torch.Tensor, allowed: float, expected: Any) -> bool:
+    return _relative(found, expected) <= allowed
