@@ -39,13 +39,12 @@ def plan_and_train(rank: int) -> tuple[tuple[int, ...], list[float]]:
     inputs = data.tensors[0][:8]
     plan = hetlib.plan(network, inputs, global_batch=GLOBAL_BATCH, seconds=0.5)
 
-    sampler = hetlib.BalancedSampler(len(data), (11, 5), rank=rank, seed=0)
-    merge = hetlib.collate(data)
-    loader = torch.utils.data.DataLoader(data, batch_sampler=sampler, collate_fn=merge)
-    model = hetlib.balance(DistributedDataParallel(network), sampler)
+    loader = hetlib.BalancedLoader(data, (11, 5), rank=rank, seed=0)
+    model = DistributedDataParallel(network)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for batch, labels in loader:
-        F.cross_entropy(model(batch), labels).backward()
+        loss = F.cross_entropy(model(batch), labels)
+        hetlib.balance(loss, loader).backward()
         optimizer.step()
         optimizer.zero_grad()
     hetlib.check_weights(network)

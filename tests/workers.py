@@ -38,13 +38,14 @@ def reduced_gradients(
     results = []
     for samples, shares, seed, balanced in cases:
         images, labels = make_data(samples, seed)
-        sampler = hetlib.BalancedSampler(samples, shares, seed=seed)
+        loader = hetlib.BalancedLoader(range(samples), shares, seed=seed)
         model = DistributedDataParallel(make_model(seed))
-        if balanced:
-            hetlib.balance(model, sampler)
         steps = []
-        for indices in sampler:
-            F.cross_entropy(model(images[indices]), labels[indices]).backward()
+        for indices in loader:
+            loss = F.cross_entropy(model(images[indices]), labels[indices])
+            if balanced:
+                hetlib.balance(loss, loader)
+            loss.backward()
             steps.append(flat_gradient(model.module).numpy().copy())
             model.zero_grad()
         results.append(steps)
@@ -62,32 +63,6 @@ def whole_batch_gradients(samples: int, shares: tuple[int, ...], seed: int) -> l
         F.cross_entropy(model(images[indices]), labels[indices]).backward()
         gradients.append(flat_gradient(model).numpy().copy())
     return gradients
-
-
-def misuse_of_balance(rank: int) -> str:
-    """Train on other batches than the sampler dealt, and return the error's message."""
-    sampler = hetlib.BalancedSampler(16, [6, 2])
-    model = hetlib.balance(DistributedDataParallel(make_model(0)), sampler)
-    images, _ = make_data(16, 0)
-    try:
-        model(images)
-    except RuntimeError as error:
-        return str(error)
-    return ""
-
-
-def evaluation_leaves_the_count_alone(rank: int) -> int:
-    sampler = hetlib.BalancedSampler(16, [6, 2])
-    model = hetlib.balance(DistributedDataParallel(make_model(0)), sampler)
-    images, labels = make_data(16, 0)
-    for indices in sampler:
-        with torch.no_grad():
-            model(images[:3])
-        model.eval()
-        model(images[:1])
-        model.train()
-        F.cross_entropy(model(images[indices]), labels[indices]).backward()
-    return len(sampler.dealt)
 
 
 def die(rank: int, victim: int, signum: int) -> None:

@@ -2,12 +2,12 @@
 
 import gc
 import math
-import weakref
+import sys
 from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
-from torch.distributed.algorithms.join import Join, Joinable
+from torch.distributed.algorithms.join import Join
 
 Group: TypeAlias = dist.ProcessGroup | None
 
@@ -153,40 +153,28 @@ def world_of(group: Group = None) -> int:
 class _Joins:
     """Knows whether DDP's ``join()`` is on.
 
-    Nothing leads from a count to a model. So the process's models are looked for among all objects,
-    in 20 ms, at the first call and whenever the calls have doubled.
+    Nothing leads from a count to a model. But each instance of a class holds a reference to it: as
+    long as there are as many references as before, no ``join()`` has begun, and else it is looked
+    for among all objects (20 ms).
     """
 
     def __init__(self) -> None:
-        self._models: weakref.WeakSet[Joinable] = weakref.WeakSet()
-        self._calls = 0
-        # settings that a `join()` that is over has left in its models
-        self._over: set[int] = set()
+        # to the class, when no join was on
+        self._references = 0
 
     def refuse(self) -> None:
         """Raise ``RuntimeError`` where it is on."""
-        self._calls += 1
-        if self._calls & (self._calls - 1) == 0:
-            self._models.update(_living(Joinable))
-        for model in self._models:
-            settings = model._join_config
-            if settings.enable and id(settings) not in self._over:
-                self._refuse_unless_over(settings)
-
-    def _refuse_unless_over(self, settings: Any) -> None:
-        joined = [model for join in _living(Join) for model in join._joinables]
-        if any(model._join_config is settings for model in joined):
-            raise RuntimeError(
-                "counts cannot be summed inside DDP's join(): a replica that has run out of "
-                "batches takes no part. Leave join() out and deal all replicas the same number of "
-                "steps, as BalancedLoader does."
-            )
-        self._over.add(id(settings))
-
-
-def _living(kind: type[Any]) -> list[Any]:
-    """Return all objects of a type, of those that the garbage collector knows."""
-    return [thing for thing in gc.get_objects() if isinstance(thing, kind)]
+        references = sys.getrefcount(Join)
+        if references == self._references:
+            return
+        for thing in gc.get_objects():
+            if isinstance(thing, Join) and thing._enable:
+                raise RuntimeError(
+                    "counts cannot be summed inside DDP's join(): a replica that has run out of "
+                    "batches takes no part. Leave join() out and deal all replicas the same "
+                    "number of steps, as BalancedLoader does."
+                )
+        self._references = references
 
 
 _joins = _Joins()

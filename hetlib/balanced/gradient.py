@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hetlib.balanced.batches import moved
 from hetlib.balanced.counting import Group, number_of, world_of
-from hetlib.balanced.loss import balanced_loader
+from hetlib.balanced.loss import balanced_loader, weigh
 from hetlib.errors import one_of
 
 # The loss of a network for a batch, as the job computes it.
@@ -183,9 +183,8 @@ class _Check:
     def _part(self, share: Share) -> torch.Tensor:
         """Return a replica's part of the gradient of one process, ``(numbers,)``, float64."""
         device = next(iter(_trained(self._network).values())).device
-        found = _gradient(self._network, self._loss_of, moved(share.batch, device))
-        # the mean over nothing may be NaN
-        return found * share.weight if share.weight else torch.zeros_like(found)
+        share = Share(moved(share.batch, device), share.weight)
+        return _gradient(self._network, self._loss_of, share)
 
     def _explain(self, parts: list[torch.Tensor], shares: list[Share]) -> str:
         expected = torch.stack(parts).sum(0)
@@ -295,8 +294,8 @@ class _Whole(nn.Module):
         return self._loss_of(self.network, batch)
 
 
-def _gradient(network: nn.Module, loss_of: LossOf, batch: Any) -> torch.Tensor:
-    """Return the gradient of a loss, ``(numbers,)``, float64.
+def _gradient(network: nn.Module, loss_of: LossOf, share: Share) -> torch.Tensor:
+    """Return the gradient of a weighted loss, ``(numbers,)``, float64.
 
     It is that of copies of the weights, which have none of their hooks, and copies of the buffers.
     """
@@ -306,7 +305,11 @@ def _gradient(network: nn.Module, loss_of: LossOf, batch: Any) -> torch.Tensor:
     buffers = {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
     replaced = {f"network.{name}": tensor for name, tensor in {**weights, **buffers}.items()}
     with torch.enable_grad():
-        loss = torch.func.functional_call(_Whole(network, loss_of), replaced, (batch,))
+        loss = torch.func.functional_call(_Whole(network, loss_of), replaced, (share.batch,))
+        if not loss.requires_grad:
+            raise ValueError("`loss_of` returned a loss that needs no gradient")
+        # at its root: BatchNorm over all replicas hands gradients from one to another
+        weigh(loss, share.weight)
         trained = [weight for weight in weights.values() if weight.requires_grad]
         found = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
     return _flat(found)

@@ -60,6 +60,7 @@ class Situation:
     samples: int = 18
     # most samples of a micro-batch, by rank
     parts: Sizes | None = None
+    # of each sample through the network, in one loss
     passes: int = 1
     reduction: str = "mean"
     net: str = ""

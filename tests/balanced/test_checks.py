@@ -20,7 +20,11 @@ def messages(team):
         "batchnorm": "hetlib.convert_batchnorm",
         "hook": "a hook of DDP or of a weight",
         "drift": "weights differ in 1 of 6 tensors, e.g. .*second.bias",
-        "dropout": "ValueError: `check` cannot repeat layers that draw at random: .*'1'",
+        "plain": "It is the plain mean over the replicas: balance the loss",
+        "weighted twice": "The losses were weighted twice",
+        "cannot be sent": "could not send `batch` to rank 0",
+        "other model": r"models have other weights: 2 tensors on rank 0, \[2, 4\] by rank",
+        "dropout": "ValueError: `check_gradient` cannot repeat layers .*: .*'norm'",
     }.items(),
 )
 def test_a_mistake_is_named_on_every_replica(messages, mistake, words):

@@ -46,6 +46,8 @@ def test_every_sample_once_whatever_changes_in_mid_epoch(size, shares, data):
     replans = {step: tuple(data.draw(st.permutations(shares))) for step in changes}
     for epoch in range(2):
         used = read_epoch(samplers, epoch * per_epoch, replans)
+        for sampler in samplers:
+            sampler.set_epoch(epoch + 1)
         assert sorted(used) == list(range(size))
 
     again = hetlib.BalancedSampler(size, shares, rank=0, seed=1)
@@ -70,10 +72,10 @@ def read_epoch(samplers, first, replans):
     for step in range(len(samplers[0])):
         batches = [next(reader) for reader in readers]
         used += itertools.chain(*batches)
-        assert [len(batch) for batch in batches] == list(samplers[0].dealt[-1])
+        assert tuple(len(batch) for batch in batches) == samplers[0].counts(step)
         if first + step in replans:
             for sampler in samplers:
-                sampler.replan(replans[first + step])
+                sampler.replan(replans[first + step], first + step + 1)
     assert all(next(reader, None) is None for reader in readers)
     return used
 
@@ -87,10 +89,10 @@ def test_steps_read_keep_their_counts():
     reader = iter(sampler)
     next(reader)
     next(reader)
-    sampler.replan([1, 7])
+    sampler.replan([1, 7], step=reader.position.step)
     sampler.replan([4, 4], step=4)
     assert [len(batch) for batch in reader] == [1, 1, 4]
-    assert list(sampler.dealt) == [
+    assert [sampler.counts(step) for step in range(5)] == [
         (6, 2),
         (6, 2),
         (1, 7),
@@ -115,7 +117,7 @@ def test_steps_read_keep_their_counts():
 )
 def test_a_plan_that_does_not_fit_is_refused(plan, step):
     sampler = hetlib.BalancedSampler(40, [6, 2], rank=0)
-    next(iter(sampler))
+    sampler.replan([6, 2], 1)
     message = r"`plan` is .* allowed: 2 numbers >= 0, sum 8, step >= 1"
     with pytest.raises(ValueError, match=message):
         sampler.replan(plan, step)

@@ -94,11 +94,11 @@ def one_step_each(rank: int, shares: tuple[int, ...]) -> int:
     """Train one balanced step after a plan: no group or hook of the planner is in the way."""
     model = small_cnn()
     hetlib.plan(model, images(8), global_batch=sum(shares), seconds=0.1)
-    sampler = hetlib.BalancedSampler(sum(shares), shares)
-    wrapped = hetlib.balance(DistributedDataParallel(model), sampler)
-    for indices in sampler:
+    loader = hetlib.BalancedLoader(range(sum(shares)), shares)
+    wrapped = DistributedDataParallel(model)
+    for indices in loader:
         loss = wrapped(images(len(indices))).square().mean()
-        loss.backward()
+        hetlib.balance(loss, loader).backward()
     return sum(p.grad is not None for p in model.parameters())
 
 

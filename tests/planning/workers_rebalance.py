@@ -28,8 +28,7 @@ def gradients_with_replans(
     """
     images, labels = make_data(samples, 0)
     sampler = hetlib.BalancedSampler(samples, shares, seed=0)
-    wrapped = DistributedDataParallel(make_model(0))
-    model = hetlib.balance(wrapped, sampler)
+    model = DistributedDataParallel(make_model(0))
     reader = iter(sampler)
     read = deque[list[int]]()
     gradients: list[np.ndarray] = []
@@ -42,13 +41,13 @@ def gradients_with_replans(
             read.append(indices)
         batch = read.popleft()
         loss = F.cross_entropy(model(images[batch]), labels[batch])
-        loss.backward()
+        hetlib.balance(loss, count=len(batch)).backward()
         gradient = flat_gradient(model.module)
         gradients.append(gradient.numpy().copy())
         sizes.append(len(batch))
         model.zero_grad()
         if len(gradients) in replans:
-            sampler.replan(replans[len(gradients)])
+            sampler.replan(replans[len(gradients)], reader.position.step)
     return gradients, sizes
 
 

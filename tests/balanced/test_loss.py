@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import hetlib
-from hetlib.balanced.wrapper import scale_gradient
+from hetlib.balanced.loss import weigh
 from tests import workers as plain_workers
 from tests.balanced import workers, workers_mistakes
 from tests.balanced.situations import SITUATIONS
@@ -99,15 +99,26 @@ def messages(team):
 @pytest.mark.parametrize(
     ("mistake", "words"),
     {
-        "part": "RuntimeError: replica . got a batch of .*are left to process",
-        "unannounced": r"call `announce\(model, count\)` before it",
-        "announced twice": "announced passes were not made",
-        "needs no count": "TypeError: `model` takes no counts",
-        "replicas": "ValueError: `sampler` deals to 3 replicas, but the model has 2",
+        "part": "RuntimeError: `samples` is ., but . samples were dealt to this replica",
+        "read ahead": r"RuntimeError: 2 batches were handed out .* balance\(loss, loader, count=",
+        "announced part": "RuntimeError: `samples` is 4, but this replica's count is 3",
+        "part of a number": "ValueError: .*announce the count of all parts once",
+        "no count": "ValueError: give `loader`, .* or `count`",
+        "negative count": "ValueError: `count` is -1.0; it must be a finite number >= 0",
+        "several counts": r"ValueError: `count` has the shape \(2,\)",
+        "sum with a count": "ValueError: `reduction` is 'sum', which needs no counts",
+        "replicas": "ValueError: `plan` has 3 replicas, but the job has 2 processes",
+        "group": "ValueError: `loader` deals to 3 replicas, but 2 processes average the gradients",
         "reduction": "ValueError: `reduction` is 'average'; allowed",
-        "passes": "ValueError: `passes` is 0",
-        "evaluation": "RuntimeError: a backward pass through outputs of a model in evaluation mode",
-        "outputs": "TypeError: the model returned a partial without a tensor",
+        "evaluation": "RuntimeError: `loss` needs no gradient .*in an evaluation leave",
+        "outputs": "TypeError: `loss` is a dict; give the tensor",
+        "weight": "RuntimeError: `loss` is a weight itself",
+        "twice": "RuntimeError: this loss was balanced before",
+        "join": r"RuntimeError: counts cannot be summed inside DDP's join\(\)",
+        "unread": "RuntimeError: no batch was handed out yet",
+        "left out": "RuntimeError: the batch has 3 rows, but 4 samples were dealt",
+        "filled": "RuntimeError: BatchNorm over all replicas counts the sample",
+        "other loader": "TypeError: `loader` is a list; pass the BalancedLoader",
     }.items(),
 )
 def test_a_mistake_is_named_on_every_replica(messages, mistake, words):
@@ -116,19 +127,18 @@ def test_a_mistake_is_named_on_every_replica(messages, mistake, words):
 
 
 def test_batches_that_were_not_dealt_are_refused_and_evaluation_is_free(team):
-    pool = team(1, 1)
-    messages = pool.run(plain_workers.misuse_of_balance)
-    left = pool.run(plain_workers.evaluation_leaves_the_count_alone)
-    assert "got a batch of 16, but the sampler dealt no step" in messages[0]
-    assert "batch_sampler=sampler" in messages[1]
-    assert left == [0, 0]
+    found = team(1, 1).run(workers.evaluates_and_trains_on_others)
+    for refused, counts, state in found:
+        assert "no batch was handed out yet" in refused
+        assert counts == [(6, 2), (6, 2)]
+        assert (state["epoch"], state["step"]) == (1, 0)
 
 
 def test_balance_names_what_it_needs():
-    with pytest.raises(TypeError, match="BalancedSampler"):
-        hetlib.balance(nn.Linear(2, 2), [4, 4])
-    with pytest.raises(TypeError, match="DistributedDataParallel"):
-        hetlib.balance(nn.Linear(2, 2), hetlib.BalancedSampler(8, [4, 4], rank=0))
+    with pytest.raises(TypeError, match="BalancedLoader"):
+        hetlib.balance(torch.ones(1, requires_grad=True).sum(), [4, 4])
+    with pytest.raises(TypeError, match="Models are no longer balanced, losses are"):
+        hetlib.balance(nn.Linear(2, 2), hetlib.BalancedLoader(range(8), [4, 4], rank=0))
 
 
 def test_an_overflow_on_one_replica_is_one_for_all(team):
@@ -140,14 +150,44 @@ def test_an_overflow_on_one_replica_is_one_for_all(team):
     assert scales[2] == scales[1] / 2
 
 
-def test_scaling_reaches_every_output():
+@pytest.mark.parametrize("factor", [0.5, torch.tensor(0.5), lambda: torch.tensor(0.5)])
+def test_scaling_reaches_every_output(factor):
     x = torch.ones(3, requires_grad=True)
     outputs = {"a": x * 2, "b": [x * 3, 5]}
-    scaled = scale_gradient(outputs, 0.5)
-    total = scaled["a"].sum() + scaled["b"][0].sum()
-    total.backward()
+    loss = outputs["a"].sum() + outputs["b"][0].sum()
+    before = loss.item()
+    assert weigh(loss, factor) is loss
+    loss.backward()
+    assert loss.item() == before
     assert x.grad.tolist() == [2.5] * 3
-    assert scaled["a"].tolist() == [2.0] * 3
+
+
+def test_the_gradient_of_each_sample_has_its_own_factor():
+    x = torch.ones(3, requires_grad=True)
+    weigh(x * 2, torch.tensor([1.0, 0.0, 3.0])).sum().backward()
+    assert x.grad.tolist() == [2.0, 0.0, 6.0]
+
+
+def test_a_loss_is_weighted_once_each_time_it_is_passed_backward():
+    x = torch.ones(3, requires_grad=True)
+    loader = hetlib.BalancedLoader(range(8), [6, 2], rank=0)
+    next(iter(loader))
+    first = hetlib.balance(x.mean(), loader)
+    second = hetlib.balance((x * x).mean(), loader)
+    first.backward(retain_graph=True)
+    first.backward()
+    second.backward()
+    # two replicas, six of eight samples
+    assert torch.allclose(x.grad, torch.full((3,), 1.5 * (1 + 1 + 2) / 3))
+
+
+def test_a_count_of_nothing_gives_nothing_and_its_nan_is_named():
+    x = torch.ones(3, requires_grad=True)
+    hetlib.balance(F.cross_entropy(x[None], torch.tensor([-100])), count=0).backward()
+    assert x.grad.tolist() == [0.0] * 3
+    own = (x * 0).sum() / torch.zeros(())
+    with pytest.raises(RuntimeError, match="the count of this replica is 0 and its loss divides"):
+        hetlib.balance(own, count=0).backward()
 
 
 def test_a_mean_loss_over_no_samples_gives_no_gradient():

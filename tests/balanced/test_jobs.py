@@ -1,0 +1,47 @@
+"""Two epochs with a short last batch: replicas train what one process does, whatever the job."""
+
+import pytest
+
+from tests.balanced import workers_jobs
+from tests.balanced.jobs import JOBS
+
+# steps of 8, 8 and 3 samples; of 7, 7 and 5
+TWO = (6, 2)
+THREE = (4, 0, 3)
+
+
+def worst_error(by_rank, expected):
+    worst = 0.0
+    for found in by_rank:
+        for ours, reference in zip(found, expected, strict=True):
+            error = (ours - reference).norm() / reference.norm()
+            worst = max(worst, float(error))
+    return worst
+
+
+@pytest.mark.parametrize("shares", [TWO, THREE])
+@pytest.mark.parametrize("name", JOBS)
+def test_trains_what_one_process_does(team, name, shares):
+    by_rank = team(*[1] * len(shares)).run(workers_jobs.in_replicas, name, shares)
+    assert worst_error(by_rank, workers_jobs.alone(name, shares)) < 1e-12
+
+
+@pytest.mark.parametrize("mutant", ["always 1", "planned"])
+@pytest.mark.parametrize("name", ["time first", "GAN", "SAM", "LBFGS", "in place"])
+def test_a_wrong_factor_would_be_seen(team, name, mutant):
+    by_rank = team(1, 1).run(workers_jobs.in_replicas, name, TWO, mutant)
+    assert worst_error(by_rank, workers_jobs.alone(name, TWO)) > 1e-6
+
+
+@pytest.mark.parametrize("shares", [TWO, THREE])
+@pytest.mark.parametrize("name", workers_jobs.LOOPS)
+def test_any_loop_trains_every_sample_once_an_epoch(team, name, shares):
+    by_rank = team(*[1] * len(shares)).run(workers_jobs.by_loop, name, shares)
+    expected = workers_jobs.by_loop(None, name, shares)
+    assert worst_error([[found] for found in by_rank], [expected]) < 1e-12
+
+
+def test_a_sample_that_fills_a_place_has_no_weight(team):
+    by_rank = team(1, 1, 1).run(workers_jobs.by_loop, "zip", THREE, "sample")
+    expected = workers_jobs.by_loop(None, "zip", THREE)
+    assert worst_error([[found] for found in by_rank], [expected]) < 1e-12
