@@ -1,6 +1,7 @@
 """Random training set-ups: 2,000 without processes, 50 with them, none differs from one process."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +9,6 @@ import torch.nn.functional as F
 
 import hetlib
 from hetlib.balanced.batchnorm import segment_batchnorm
-from hetlib.balanced.counts import DealtCounts
 from hetlib.balanced.weights import replica_weights
 from tests.balanced import workers
 from tests.balanced.situations import Net, Situation, gradient, loss_of, make, options
@@ -50,37 +50,36 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def weighted(s: Situation, dtype: torch.dtype) -> list[torch.Tensor]:
-    """Return each step's gradient as the hooks and DDP's division make it, pass after pass."""
+    """Return each step's gradient as the hooks and DDP's division make it, replica after replica."""
     images, labels = make(s)
     images = images.to(dtype)
     net = Net(s.net).to(dtype)
     replicas = len(s.shares)
-    samplers = []
-    counts = []
-    for rank in range(replicas):
-        sampler = hetlib.BalancedSampler(s.samples, s.shares, rank=rank, seed=1)
-        samplers.append(sampler)
-        counts.append(DealtCounts(sampler, s.passes))
-
+    loaders = [
+        hetlib.BalancedLoader(range(s.samples), s.shares, rank=rank, seed=1)
+        for rank in range(replicas)
+    ]
     steps = []
-    for dealt in zip(*samplers, strict=True):
+    for dealt in zip(*loaders, strict=True):
         net.zero_grad()
-        for rank, indices in enumerate(dealt):
+        for rank, (loader, indices) in enumerate(zip(loaders, dealt, strict=True)):
             most = s.most(rank, len(indices))
             inputs = images[indices].split(most)
             targets = labels[indices].split(most)
             for x, y in zip(inputs, targets, strict=True):
-                factors = [counts[rank].factor(len(x)) for _ in range(s.passes)]
-                factor = factors[0]
-                if s.reduction == "sum":
-                    factor = float(replicas)
-                if len(x):
-                    loss = loss_of(s, net, x, y) * factor / replicas
-                    loss.backward()
+                loss = balanced(s, loss_of(s, net, x, y), loader, len(y))
+                loss.backward()
         if s.clip:
             torch.nn.utils.clip_grad_norm_(net.parameters(), s.clip)
         steps.append(gradient(net))
     return steps
+
+
+def balanced(s: Situation, loss: torch.Tensor, loader: Any, samples: int) -> torch.Tensor:
+    """Return the loss as DDP reduces it: weighted, over the number of replicas."""
+    if s.reduction == "sum":
+        return hetlib.balance(loss, loader, reduction="sum")
+    return hetlib.balance(loss, loader, samples=samples) / len(s.shares)
 
 
 def test_1400_set_ups_against_one_process():

@@ -78,15 +78,18 @@ def test_last_step_in_proportion():
 def test_goes_on_from_a_position_with_another_plan(size, shares, data):
     before = BalancedSampler(size, shares, rank=0, seed=3)
     stop = data.draw(st.integers(0, len(before)))
+    reader = iter(before)
     steps = before.steps()
     used = []
     for _ in range(stop):
+        next(reader)
         _, indices = next(steps)
         used += indices.tolist()
 
-    after = BalancedSampler(size, [sum(shares)], rank=0, seed=99)
-    after.load_state_dict(before.state_dict())
-    if after.step or not stop:
+    after = BalancedSampler(size, [sum(shares)], rank=0, seed=3)
+    after.load_state_dict(reader.state_dict())
+    assert after.epoch == (stop == len(before))
+    if not after.epoch:
         used += flat(after)
     assert sorted(used) == list(range(size))
 
@@ -94,10 +97,59 @@ def test_goes_on_from_a_position_with_another_plan(size, shares, data):
 def test_epochs_differ_and_repeat():
     sampler = BalancedSampler(50, [8, 2], rank=0, seed=1)
     first = list(sampler)
+    sampler.set_epoch(1)
     second = list(sampler)
     assert first != second
     sampler.set_epoch(0)
     assert list(sampler) == first
+
+
+def test_iterating_changes_nothing_but_the_iterator():
+    sampler = BalancedSampler(50, [8, 2], rank=0, seed=1)
+    before = sampler.state_dict()
+    first = list(sampler)
+    reader = iter(sampler)
+    next(reader)
+    assert sampler.state_dict() == before
+    assert list(sampler) == first
+    assert list(reader) == first[1:]
+
+
+def test_a_pass_goes_on_from_its_own_state():
+    sampler = BalancedSampler(50, [8, 2], rank=1, seed=1)
+    sampler.replan([4, 6], step=3)
+    sampler.set_epoch(2)
+    whole = list(sampler)
+    reader = iter(sampler)
+    next(reader)
+    state = reader.state_dict()
+
+    fresh = BalancedSampler(50, [8, 2], rank=1, seed=1)
+    resumed = iter(fresh)
+    resumed.load_state_dict(state)
+    assert list(resumed) == whole[1:]
+    # the next pass begins its epoch anew
+    assert list(fresh) == whole
+
+
+def test_a_worker_s_loader_with_state_goes_on_where_the_loop_was():
+    stateful = pytest.importorskip("torchdata.stateful_dataloader").StatefulDataLoader
+    for workers_of_it in (0, 2):
+        sampler = BalancedSampler(60, [8, 2], rank=0, seed=1)
+        expected = [len(batch) for batch in sampler]
+        loader = stateful(range(60), batch_sampler=sampler, num_workers=workers_of_it)
+        read = []
+        for batch in loader:
+            read.append(batch)
+            if len(read) == 2:
+                state = loader.state_dict()
+        again = BalancedSampler(60, [8, 2], rank=0, seed=1)
+        loader = stateful(range(60), batch_sampler=again, num_workers=workers_of_it)
+        loader.load_state_dict(state)
+        rest = [batch.tolist() for batch in loader]
+        assert rest == [batch.tolist() for batch in read[2:]]
+        # then the whole epoch, as torch's samplers do
+        assert [len(batch) for batch in loader] == expected
 
 
 @given(
@@ -123,9 +175,10 @@ def test_replicas_with_shards_draw_their_own_samples_and_all_once(
     borders = np.cumsum(totals)[:-1]
     shards = [set(part.tolist()) for part in np.split(own, borders)]
     expected = size // batch * batch if drop_last else size
-    for _epoch in range(2):
+    for epoch in range(2):
         used = []
         for sampler, shard in zip(samplers, shards, strict=True):
+            sampler.set_epoch(epoch)
             used += [index for index in flat(sampler) if index in shard]
         assert len(used) == expected
         assert len(set(used)) == expected
@@ -135,6 +188,7 @@ def test_shards_are_shuffled_anew_each_epoch_and_read_in_order_without():
     own = np.arange(40)[::-1]
     shuffled = BalancedSampler(40, [6, 2], rank=1, shards=own)
     first = flat(shuffled)
+    shuffled.set_epoch(1)
     second = flat(shuffled)
     assert first != second
     assert sorted(first) == sorted(second) == list(range(10))
@@ -157,9 +211,11 @@ def test_drop_last_and_order():
 
 def test_feeds_a_dataloader_that_reads_ahead():
     sampler = BalancedSampler(20, [6, 2], rank=0)
-    loader = DataLoader(np.arange(20), batch_sampler=sampler)
+    loader = DataLoader(np.arange(20), batch_sampler=sampler, num_workers=1, prefetch_factor=3)
     assert [len(batch) for batch in loader] == [6, 6, 3]
-    assert list(sampler.dealt) == [(6, 2), (6, 2), (3, 1)]
+    assert [sampler.counts(step) for step in range(3)] == [(6, 2), (6, 2), (3, 1)]
+    # nothing moved
+    assert sampler.state_dict()["step"] == 0
 
 
 @pytest.mark.parametrize(
@@ -186,6 +242,28 @@ def test_a_position_between_steps_is_refused():
     sampler = BalancedSampler(10, [3], rank=0)
     with pytest.raises(ValueError, match="position"):
         sampler.load_state_dict({"seed": 0, "position": 4})
+    for step in (-1, 4):
+        state = {**sampler.state_dict(), "step": step}
+        with pytest.raises(ValueError, match="position is step .* an epoch has 4 steps"):
+            sampler.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"num_samples": 11}, "num_samples"),
+        ({"plan": [2, 2]}, "global_batch"),
+        ({"seed": 1}, "seed"),
+        ({"shuffle": False}, "shuffle"),
+        ({"drop_last": True}, "drop_last"),
+        ({"shards": np.arange(10)}, "shards"),
+    ],
+)
+def test_a_state_that_does_not_fit_names_the_field(changes, field):
+    settings = {"num_samples": 10, "plan": [3], "rank": 0}
+    state = BalancedSampler(**settings).state_dict()
+    with pytest.raises(ValueError, match=f"the state has `{field}`"):
+        BalancedSampler(**{**settings, **changes}).load_state_dict(state)
 
 
 def test_a_replica_without_samples_loads_empty_batches(team):

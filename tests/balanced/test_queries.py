@@ -1,0 +1,121 @@
+"""Samplers that draw queries at random: the same on every replica, each dealt once."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import BatchSampler, DistributedSampler, RandomSampler
+
+import hetlib
+
+
+class Windows:
+    """Draws windows of a scene, as geographic samplers do: by whatever generator is at hand."""
+
+    def __init__(self, number, generator=None):
+        self.number = number
+        self.generator = generator
+
+    def __iter__(self):
+        for _ in range(self.number):
+            place = torch.rand(2, generator=self.generator)
+            turn = random.random() + np.random.random() + float(torch.rand(()))
+            yield (float(place[0]), float(place[1]), turn)
+
+
+class InBatches(Windows):
+    """Gives lists of windows."""
+
+    def __iter__(self):
+        drawn = list(super().__iter__())
+        yield from ([*drawn[:5]], [*drawn[5:]])
+
+
+class Scene(torch.utils.data.Dataset):
+    """Read by windows alone."""
+
+    def __getitem__(self, window):
+        assert isinstance(window, tuple)
+        return {"image": torch.tensor(window, dtype=torch.float64), "window": window}
+
+
+def dealt(sampler, epoch, shares=(4, 2)):
+    """Return the queries of each replica in an epoch; each has its own random state."""
+    by_rank = []
+    for rank in range(len(shares)):
+        torch.manual_seed(rank)
+        random.seed(rank)
+        np.random.seed(rank)
+        of_rank = hetlib.BalancedSampler(sampler, shares, rank=rank, seed=7)
+        of_rank.set_epoch(epoch)
+        by_rank.append(list(of_rank))
+    return by_rank
+
+
+@pytest.mark.parametrize("kind", [Windows, InBatches])
+@pytest.mark.parametrize("own", [False, True])
+def test_each_query_is_dealt_once_on_replicas_of_any_random_state(kind, own):
+    epochs = []
+    for epoch in range(2):
+        generator = torch.Generator() if own else None
+        first, second = dealt(kind(9, generator), epoch)
+        assert [len(batch) for batch in first] == [4, 2]
+        assert [len(batch) for batch in second] == [2, 1]
+        windows = [window for batch in (*first, *second) for window in batch]
+        assert len(set(windows)) == 9
+        again = dealt(kind(9, generator), epoch)
+        assert again == [first, second]
+        epochs.append(windows)
+    assert not set(epochs[0]) & set(epochs[1])
+
+
+def test_drawing_leaves_the_random_states_as_they_were():
+    generator = torch.Generator()
+    before = (torch.rand(()), generator.get_state(), random.getstate(), np.random.get_state()[1])
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    list(hetlib.BalancedSampler(Windows(9, generator), [4, 2], rank=0))
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(generator.get_state(), before[1])
+    assert random.getstate() == before[2]
+    assert (np.random.get_state()[1] == before[3]).all()
+
+
+def test_the_order_is_the_sampler_s():
+    sampler = hetlib.BalancedSampler([*"abcdefg"], [2, 1], rank=0)
+    assert list(sampler) == [["a", "b"], ["d", "e"], ["g"]]
+
+
+def test_torch_s_own_samplers_are_drawn_for_all():
+    sampler = BatchSampler(RandomSampler(range(12)), 4, drop_last=False)
+    first, second = dealt(sampler, 0)
+    numbers = [number for batch in (*first, *second) for number in batch]
+    assert sorted(numbers) == list(range(12))
+
+
+def test_a_loader_reads_queries_and_an_empty_batch_looks_like_one():
+    for empty, rows in (("rows", 0), ("sample", 1)):
+        loader = hetlib.BalancedLoader(
+            Scene(), [3, 0], rank=1, sampler=Windows(6), empty=empty, seed=7
+        )
+        for batch in loader:
+            assert batch["image"].shape == (rows, 3)
+            assert loader.counts == (3, 0)
+
+
+def test_what_cannot_be_dealt_is_named():
+    alone = DistributedSampler(range(8), num_replicas=2, rank=0)
+    with pytest.raises(ValueError, match="DistributedSampler, which deals to the replicas itself"):
+        hetlib.BalancedSampler(alone, [4], rank=0)
+    with pytest.raises(ValueError, match="`num_samples` is a list that gives no query"):
+        hetlib.BalancedSampler([], [4], rank=0)
+    with pytest.raises(ValueError, match="`shards` names samples by their numbers"):
+        hetlib.BalancedSampler([5, 6], [2], rank=0, shards=[1, 0])
+    growing = Windows(4)
+    sampler = hetlib.BalancedSampler(growing, [4], rank=0)
+    growing.number = 5
+    sampler.set_epoch(1)
+    with pytest.raises(RuntimeError, match="5 queries in epoch 1, and 4 in the first"):
+        list(sampler)
