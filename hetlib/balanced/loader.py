@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
+from hetlib.balanced.accelerated import Accelerated
 from hetlib.balanced.batches import collate
 from hetlib.balanced.dealing import Deal, Position
 from hetlib.balanced.passes import Dealer, Marks, TrainingPass
@@ -55,9 +56,6 @@ class BalancedLoader(DataLoader[Any]):
     [3, 3, 1]
     """
 
-    # Accelerator.prepare leaves it as it is: the batches are dealt already.
-    _is_accelerate_prepared = True
-
     def __init__(
         self,
         dataset: Dataset[Any],
@@ -92,11 +90,24 @@ class BalancedLoader(DataLoader[Any]):
         self._progress = Progress(len(dealer))
         # the iterator of the latest training pass, which knows what workers were given
         self._deal: Deal | None = None
+        # what Accelerate is told, once it has prepared this loader
+        self._accelerated: Accelerated | None = None
+
+    @property
+    def _is_accelerate_prepared(self) -> bool:
+        """Say to ``Accelerator.prepare``, which asks, that the batches are dealt already."""
+        return True
+
+    @_is_accelerate_prepared.setter
+    def _is_accelerate_prepared(self, _: bool) -> None:
+        """Note that it was prepared: ``Accelerator.prepare`` marks what it returns."""
+        self._accelerated = Accelerated(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has the position, and nothing of a pass that is on its way.
+        nothing = dict.fromkeys(("_iterator", "_deal", "_accelerated"))
         at_rest = Progress(self._progress.steps, self._progress.trained, self._progress.trained)
-        return {**self.__dict__, "_iterator": None, "_deal": None, "_progress": at_rest}
+        return {**self.__dict__, "_progress": at_rest, **nothing}
 
     @property
     def dealer(self) -> BalancedSampler:
@@ -129,6 +140,7 @@ class BalancedLoader(DataLoader[Any]):
         """
         if epoch != self._progress.start.epoch:
             self._progress.move(Position(epoch, 0))
+            self._dealer.begin(self._progress.start)
             self._deal = None
 
     def replan(self, plan: HasShares | Sequence[int], step: int | None = None) -> None:
@@ -168,13 +180,19 @@ class BalancedLoader(DataLoader[Any]):
         # can hang.
         if not torch.is_grad_enabled():
             self._dealer.begin(Position(self._progress.start.epoch, 0))
-            return self._get_iterator()
+            return self._evaluation()
         start = self._progress.begin()
         self._dealer.begin(start)
         batches = super().__iter__()
         assert self._dealer.latest is not None
         self._deal, record = self._dealer.latest
-        return TrainingPass(batches, record, self._progress, self._marks)
+        return TrainingPass(batches, record, self._progress, self._marks, self._accelerated)
+
+    def _evaluation(self) -> Iterator[Any]:
+        batches: Iterator[Any] = self._get_iterator()
+        if self._accelerated is None:
+            return batches
+        return map(self._accelerated.placed, batches)
 
     def take_batch(self, samples: int | None = None) -> tuple[HandedOut, float]:
         """Move the position behind the batch handed out last, or the part of it that is balanced.
@@ -235,6 +253,7 @@ class BalancedLoader(DataLoader[Any]):
         """
         position = self._dealer.take_over(state)
         self._progress.move(position)
+        self._dealer.begin(position)
         self._progress.last = None
         self._deal = None
 

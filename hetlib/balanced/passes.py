@@ -7,6 +7,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from hetlib.balanced.accelerated import Accelerated
 from hetlib.balanced.batches import rows_of
 from hetlib.balanced.dealing import Deal, Dealt, Position
 from hetlib.balanced.progress import HandedOut, Progress
@@ -16,7 +17,7 @@ from hetlib.balanced.sampler import BalancedSampler
 class Dealer(BalancedSampler):
     """The sampler of a loader: it begins where a pass does, and notes what it deals."""
 
-    # what the latest pass has dealt and not yet handed out, and its iterator
+    # the latest pass's iterator, and what it has dealt and not yet handed out
     latest: tuple[Deal, deque[Dealt]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,10 +75,16 @@ class TrainingPass(Iterator[Any]):
         record: What was dealt to be read, oldest first.
         progress: Where it is noted; the pass is the one begun last.
         marks: What is noted of each batch.
+        accelerated: What Accelerate is told, where it prepared the loader.
     """
 
     def __init__(
-        self, batches: Iterator[Any], record: deque[Dealt], progress: Progress, marks: Marks
+        self,
+        batches: Iterator[Any],
+        record: deque[Dealt],
+        progress: Progress,
+        marks: Marks,
+        accelerated: Accelerated | None = None,
     ) -> None:
         self._batches = batches
         self._record = record
@@ -86,6 +93,9 @@ class TrainingPass(Iterator[Any]):
         self._run = progress.run
         self._epoch = progress.start.epoch
         self._is_first = True
+        self._accelerated = accelerated
+        if accelerated is not None:
+            accelerated.begin()
 
     def __len__(self) -> int:
         return self._progress.steps
@@ -95,14 +105,21 @@ class TrainingPass(Iterator[Any]):
             batch = next(self._batches)
         except StopIteration:
             self._progress.end(self._epoch, self._run)
+            if self._accelerated is not None:
+                self._accelerated.end()
             raise
         except Exception:
             # a sample that cannot be read takes its step along
             if self._record:
                 self._record.popleft()
             raise
-        self._hand_out(batch, self._record.popleft())
-        return batch
+        dealt = self._record.popleft()
+        self._hand_out(batch, dealt)
+        if self._accelerated is None:
+            return batch
+        if dealt.position.step + 1 == len(self):
+            self._accelerated.note_last()
+        return self._accelerated.placed(batch)
 
     def _hand_out(self, batch: Any, dealt: Dealt) -> None:
         handed = HandedOut(

@@ -77,7 +77,7 @@ def test_samples_of_many_kinds(sample, expected):
         (lambda samples: torch.stack(samples, 1), (3, 0, 4)),
         (lambda samples: (torch.eye(5), torch.stack(samples)), [(5, 5), (0, 3, 4)]),
         (lambda samples: [list(samples), [{"box": 1} for _ in samples]], [[], []]),
-        (lambda samples: torch.cat(samples), (0, 4)),
+        (torch.cat, (0, 4)),
         (lambda samples: torch.arange(len(samples) + 1), (1,)),
         (lambda samples: torch.block_diag(*samples), (0, 0)),
         (lambda samples: ByName(x=torch.stack(samples), scale=2.0), {"x": (0, 3, 4), "scale": 2.0}),

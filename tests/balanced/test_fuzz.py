@@ -50,7 +50,7 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def weighted(s: Situation, dtype: torch.dtype) -> list[torch.Tensor]:
-    """Return each step's gradient as the hooks and DDP's division make it, replica after replica."""
+    """Return each step's gradient as the weights and DDP's division make it."""
     images, labels = make(s)
     images = images.to(dtype)
     net = Net(s.net).to(dtype)

@@ -1,5 +1,7 @@
 """Samplers that draw queries at random: the same on every replica, each dealt once."""
 
+# ruff: noqa: NPY002 -- samplers draw from the generators that everybody shares
+
 import random
 
 import numpy as np

@@ -244,7 +244,7 @@ def test_a_position_between_steps_is_refused():
         sampler.load_state_dict({"seed": 0, "position": 4})
     for step in (-1, 4):
         state = {**sampler.state_dict(), "step": step}
-        with pytest.raises(ValueError, match="position is step .* an epoch has 4 steps"):
+        with pytest.raises(ValueError, match=r"position is step .* an epoch has 4 steps"):
             sampler.load_state_dict(state)
 
 

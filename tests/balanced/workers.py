@@ -73,9 +73,7 @@ def _balanced(
     return hetlib.balance(loss, loader, samples=len(y))
 
 
-def _check(
-    s: Situation, model: nn.Module, x: torch.Tensor, y: torch.Tensor, loader: Any
-) -> None:
+def _check(s: Situation, model: nn.Module, x: torch.Tensor, y: torch.Tensor, loader: Any) -> None:
     own = count(s, y) if s.counted else None
     hetlib.check_gradient(
         model,
