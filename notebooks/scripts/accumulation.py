@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 import hetlib
 from hetlib.balanced.accumulation import micro_batches
@@ -38,11 +38,16 @@ plan = hetlib.plan(
     max_batch=most,
     seconds=1,
 )
-sampler = hetlib.BalancedSampler(len(data), plan, seed=0)
-loader = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
-# compares the first step once
-model = hetlib.balance(DistributedDataParallel(network), sampler, check=True)
+loader = hetlib.BalancedLoader(data, plan, seed=0)
+model = DistributedDataParallel(network)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+
+def loss_of(network, batch):
+    """Return the mean loss over a batch, as ever."""
+    inputs, targets = batch
+    return F.cross_entropy(network(inputs), targets)
+
 
 for inputs, targets in loader:
     parts = micro_batches(len(inputs), most)
@@ -50,9 +55,12 @@ for inputs, targets in loader:
         # Only the last part of each replica starts the exchange of gradients.
         last = part == parts[-1]
         with contextlib.nullcontext() if last else model.no_sync():
-            # the mean over the part, as ever
-            loss = F.cross_entropy(model(inputs[part]), targets[part])
-            loss.backward()
+            loss = loss_of(model, (inputs[part], targets[part]))
+            # the mean over the part alone
+            hetlib.balance(loss, loader, samples=len(targets[part])).backward()
+    if loader.step == 0:
+        # once: is it what one process would have?
+        hetlib.check_gradient(model, loss_of, (inputs, targets), loader=loader)
     optimizer.step()
     optimizer.zero_grad()
 

@@ -8,7 +8,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 import hetlib
 
@@ -25,19 +25,17 @@ network = torch.nn.Sequential(
     torch.nn.Linear(32, 10),
 )
 
-sampler = hetlib.BalancedSampler(len(data), [90, 38], seed=0)
-loader = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
+loader = hetlib.BalancedLoader(data, [90, 38], seed=0)
 model = DistributedDataParallel(network)
 # any of DDP's hooks: the weights are already in the gradients
 model.register_comm_hook(None, bf16_compress_hook)
-hetlib.balance(model, sampler, verify_every=100)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
 
 for inputs, targets in loader:
     with torch.autocast("cpu", torch.bfloat16):
         outputs = model(inputs)
     loss = F.cross_entropy(outputs.float(), targets)
-    loss.backward()
+    hetlib.balance(loss, loader).backward()
     # after the reduction: all replicas see one norm
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 import hetlib
 
@@ -29,20 +29,26 @@ network = torch.nn.Sequential(
     torch.nn.Conv2d(16, 5, 1),
 )
 
-sampler = hetlib.BalancedSampler(len(data), [24, 8], seed=0)
-loader = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
-# no sampler: counts follow
-model = hetlib.balance(DistributedDataParallel(network), check=True)
+loader = hetlib.BalancedLoader(data, [24, 8], seed=0)
+model = DistributedDataParallel(network)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
 
-for inputs, targets in loader:
-    valid = (targets != UNLABELLED).sum()
+
+def loss_of(network, batch):
+    """Return the mean loss over a batch's valid pixels."""
+    inputs, targets = batch
+    return F.cross_entropy(network(inputs), targets, ignore_index=UNLABELLED)
+
+
+for batch in loader:
+    valid = (batch[1] != UNLABELLED).sum()
     # its sum over the replicas travels while the model computes
-    hetlib.announce(model, valid)
-    outputs = model(inputs)
-    # the mean over this replica's valid pixels
-    loss = F.cross_entropy(outputs, targets, ignore_index=UNLABELLED)
-    loss.backward()
+    announced = hetlib.announce(valid)
+    loss = loss_of(model, batch)
+    hetlib.balance(loss, loader, count=announced).backward()
+    if loader.step == 0:
+        # once: is it what one process would have?
+        hetlib.check_gradient(model, loss_of, batch, count=valid)
     optimizer.step()
     optimizer.zero_grad()
 

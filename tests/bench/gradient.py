@@ -1,16 +1,17 @@
-"""What does the balanced gradient cost over plain DDP?
+"""What does the weight on the loss cost over plain DDP?
 
-Same local batches, turns in one process group, two replicas.
+The same local batches, in turns, in one process group of two replicas.
 """
 
 import random
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 import torchvision
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
@@ -27,73 +28,100 @@ CASES = (
 )
 ROUNDS = 60
 WARM_UP = 5
-KINDS = ("plain", "plain again", "balanced")
+
+# Computes a mean loss.
+LossOf = Callable[[], torch.Tensor]
 
 
-def make(name: str) -> nn.Module:
+def make(name: str) -> Any:
     if name == "resnet50":
         return torchvision.models.resnet50(num_classes=10)
     return build_model(name, bands=3, classes=10, size=32)
 
 
-def turns(rank: int, name: str, shares: tuple[int, ...]) -> dict[str, list[float]]:
-    """Return the seconds of each step by kind.
+def plain(loss_of: LossOf, loader: Any, count: int) -> torch.Tensor:
+    return loss_of()
 
-    Every round runs each kind once, in an order of its own.
-    """
+
+def dealt(loss_of: LossOf, loader: Any, count: int) -> torch.Tensor:
+    """Weight by the counts that the loader dealt."""
+    return hetlib.balance(loss_of(), loader)
+
+
+def counted(loss_of: LossOf, loader: Any, count: int) -> torch.Tensor:
+    """Sum the counts behind the forward pass, and wait for them."""
+    return hetlib.balance(loss_of(), count=count)
+
+
+def announced(loss_of: LossOf, loader: Any, count: int) -> torch.Tensor:
+    """Sum the counts during the forward pass."""
+    total = hetlib.announce(count)
+    return hetlib.balance(loss_of(), count=total)
+
+
+KINDS: dict[str, Callable[[LossOf, Any, int], torch.Tensor]] = {
+    "plain": plain,
+    "plain again": plain,
+    "balanced": dealt,
+    "count=": counted,
+    "count= announced": announced,
+}
+
+
+def turns(rank: int, name: str, shares: tuple[int, ...]) -> dict[str, list[float]]:
+    """Return the seconds of each step by kind; a round runs each once, in an order of its own."""
     images = torch.randn(shares[rank], 3, 32, 32)
     labels = torch.randint(0, 10, (shares[rank],))
-    models: dict[str, nn.Module] = {}
+    models: dict[str, Any] = {}
     for kind in KINDS:
         torch.manual_seed(0)
         models[kind] = DistributedDataParallel(make(name), gradient_as_bucket_view=True)
-    rounds = ROUNDS + WARM_UP
-    sampler = hetlib.BalancedSampler(sum(shares) * rounds, shares)
-    hetlib.balance(models["balanced"], sampler)
-    reader = iter(sampler)
-
+    steps = ROUNDS + WARM_UP
+    loader = hetlib.BalancedLoader(range(sum(shares) * steps), shares)
+    reader = iter(loader)
     taken: dict[str, list[float]] = {kind: [] for kind in KINDS}
     order = random.Random(0)
-    for step in range(rounds):
-        for kind in order.sample(KINDS, len(KINDS)):
-            if kind == "balanced":
-                next(reader)
-            seconds = time_gradient(models[kind], images, labels)
+
+    for step in range(steps):
+        next(reader)
+        for kind in order.sample(list(KINDS), len(KINDS)):
+            model = models[kind]
+
+            def loss_of(model: Any = model) -> torch.Tensor:
+                return F.cross_entropy(model(images), labels)
+
+            dist.barrier()
+            begin = time.perf_counter()
+            KINDS[kind](loss_of, loader, shares[rank]).backward()
+            dist.barrier()
+            seconds = time.perf_counter() - begin
             if step >= WARM_UP:
                 taken[kind].append(seconds)
-            models[kind].zero_grad()
+            model.zero_grad()
     return taken
 
 
-def time_gradient(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the seconds of both passes, until all replicas have the gradient."""
-    dist.barrier()
-    begin = time.perf_counter()
-    F.cross_entropy(model(images), labels).backward()
-    dist.barrier()
-    return time.perf_counter() - begin
-
-
 def over_plain(taken: dict[str, list[float]], kind: str) -> list[float]:
-    """Return the ratios of a kind's steps and the plain ones of the same rounds."""
-    return [a / b for a, b in zip(taken[kind], taken["plain"], strict=True)]
+    pairs = zip(taken[kind], taken["plain"], strict=True)
+    return [seconds / base for seconds, base in pairs]
 
 
 def run() -> list[Row]:
-    """Return the step time of balanced over plain DDP.
-
-    With it plain over plain in the same rounds, as the noise.
-    """
+    """Return step times over those of plain DDP, and of plain over plain as the noise."""
     rows = []
     with hetlib.Replicas(hetlib.Platform.emulated([1, 1])) as replicas:
         for name, shares in CASES:
             taken = replicas.run(turns, name, shares)[0]
             millions = sum(p.numel() for p in make(name).parameters()) / 1e6
-            held = "/".join(map(str, shares))
-            title = f"{name} ({millions:.1f} M weights), shares {held}"
+            sizes = "/".join(map(str, shares))
+            title = f"{name} ({millions:.1f} M weights), shares {sizes}"
             noise = row(f"{title}: plain / plain", over_plain(taken, "plain again"))
+            rows.append(noise)
             # The noise is what plain over plain shows at its upper end.
-            limit = max(1.0, noise.high)
-            ratios = over_plain(taken, "balanced")
-            rows += [noise, row(f"{title}: balanced / plain", ratios, at_most=limit)]
+            goal = max(1.0, noise.high)
+            for kind in ("balanced", "count=", "count= announced"):
+                ratios = over_plain(taken, kind)
+                # waiting for a sum of counts is what the other two do without
+                limit = None if kind == "count=" else goal
+                rows.append(row(f"{title}: {kind} / plain", ratios, at_most=limit))
     return rows
