@@ -1,10 +1,7 @@
 """A check that a job can make of itself: its first gradient against that of one process."""
 
-import math
 import pickle
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,24 +12,22 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hetlib.balanced.batches import moved
 from hetlib.balanced.counting import Group, number_of, world_of
-from hetlib.balanced.loss import balanced_loader, weigh
+from hetlib.balanced.loss import balanced_loader
+from hetlib.balanced.reference import (
+    LossOf,
+    Share,
+    gradient_of,
+    likely_reason,
+    reduced_gradient,
+    relative_error,
+    trained_weights,
+)
 from hetlib.errors import one_of
-
-# The loss of a network for a batch, as the job computes it.
-LossOf: TypeAlias = Callable[[Any, Any], torch.Tensor]
 
 # relative error of a gradient, by the weights' precision
 _ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-3}
 # of any other precision
 _ALLOWED_ROUGH = 0.05
-
-
-class Share(NamedTuple):
-    """What a replica's gradient is made from."""
-
-    batch: Any
-    # of its loss in the gradient of one process, n_r / n
-    weight: float
 
 
 def check_gradient(
@@ -182,21 +177,21 @@ class _Check:
 
     def _part(self, share: Share) -> torch.Tensor:
         """Return a replica's part of the gradient of one process, ``(numbers,)``, float64."""
-        device = next(iter(_trained(self._network).values())).device
+        device = next(iter(trained_weights(self._network).values())).device
         share = Share(moved(share.batch, device), share.weight)
-        return _gradient(self._network, self._loss_of, share)
+        return gradient_of(self._network, self._loss_of, share)
 
     def _explain(self, parts: list[torch.Tensor], shares: list[Share]) -> str:
         expected = torch.stack(parts).sum(0)
-        reduced = _reduced_gradient(self._network)
-        error = _relative(reduced, expected)
+        reduced = reduced_gradient(self._network)
+        error = relative_error(reduced, expected)
         allowed = self._tolerance
         if allowed is None:
-            weight = next(iter(_trained(self._network).values()))
+            weight = next(iter(trained_weights(self._network).values()))
             allowed = _ALLOWED.get(weight.dtype.to_real(), _ALLOWED_ROUGH)
         if error <= allowed:
             return self._local_statistics()
-        reason = _likely_reason(reduced, parts, [share.weight for share in shares], allowed)
+        reason = likely_reason(reduced, parts, [share.weight for share in shares], allowed)
         return (
             f"the first reduced gradient is {error:.1e} off that of one process "
             f"(allowed: {allowed:.0e}). {reason}"
@@ -241,7 +236,7 @@ def _require_repeatable(network: nn.Module) -> None:
             f"`check_gradient` cannot repeat layers that draw at random: {drawing}; "
             "set their p to 0 for it."
         )
-    if not _trained(network):
+    if not trained_weights(network):
         raise ValueError("`model` has no weight that needs a gradient; there is nothing to check.")
 
 
@@ -275,99 +270,3 @@ def _pools_one(layer: nn.Module) -> bool:
 def _pools(network: nn.Module) -> bool:
     """Say whether some BatchNorm layer goes over all replicas."""
     return any(_pools_one(layer) for _, layer in _batchnorms(network))
-
-
-def _trained(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the weights that training changes, each once, by name."""
-    return {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-
-
-class _Whole(nn.Module):
-    """A network and its loss as one module, whose weights can be replaced for a call."""
-
-    def __init__(self, network: nn.Module, loss_of: LossOf) -> None:
-        super().__init__()
-        self.network = network
-        self._loss_of = loss_of
-
-    def forward(self, batch: Any) -> torch.Tensor:
-        return self._loss_of(self.network, batch)
-
-
-def _gradient(network: nn.Module, loss_of: LossOf, share: Share) -> torch.Tensor:
-    """Return the gradient of a weighted loss, ``(numbers,)``, float64.
-
-    It is that of copies of the weights, which have none of their hooks, and copies of the buffers.
-    """
-    weights: dict[str, torch.Tensor] = {}
-    for name, weight in network.named_parameters():
-        weights[name] = weight.detach().clone().requires_grad_(weight.requires_grad)
-    buffers = {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
-    replaced = {f"network.{name}": tensor for name, tensor in {**weights, **buffers}.items()}
-    with torch.enable_grad():
-        loss = torch.func.functional_call(_Whole(network, loss_of), replaced, (share.batch,))
-        if not loss.requires_grad:
-            raise ValueError("`loss_of` returned a loss that needs no gradient")
-        # at its root: BatchNorm over all replicas hands gradients from one to another
-        weigh(loss, share.weight)
-        trained = [weight for weight in weights.values() if weight.requires_grad]
-        found = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
-    return _flat(found)
-
-
-def _reduced_gradient(network: nn.Module) -> torch.Tensor:
-    """Return the gradient that a network's weights carry, ``(numbers,)``, float64."""
-    found = []
-    for weight in _trained(network).values():
-        found.append(torch.zeros_like(weight) if weight.grad is None else weight.grad)
-    return _flat(found)
-
-
-def _flat(gradients: Any) -> torch.Tensor:
-    """Return gradients of any layout and type as one vector of float64."""
-    parts = []
-    for gradient in gradients:
-        dense = gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
-        if dense.is_complex():
-            dense = torch.view_as_real(dense)
-        parts.append(dense.flatten().double())
-    return torch.cat(parts)
-
-
-def _relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Return the relative error; infinite for NaN."""
-    error = float((found - expected).norm() / expected.norm().clamp(min=1e-300))
-    return error if math.isfinite(error) else math.inf
-
-
-def _likely_reason(
-    reduced: torch.Tensor, parts: list[torch.Tensor], weights: list[float], allowed: float
-) -> str:
-    """Return what most likely makes a gradient differ: what it is equal to instead."""
-    expected = torch.stack(parts).sum(0)
-    if not expected.any():
-        return "`loss_of` gives no gradient; compute it with the network that it is called with."
-    other = (
-        "Does anything else scale gradients (a hook of DDP or of a weight), does `loss_of` compute "
-        "another loss, or were they not zero at first?"
-    )
-    if len(parts) != len(weights) or len(parts) == 1:
-        return other
-    replicas = len(parts)
-    whole = [
-        part / w if w else torch.zeros_like(part) for part, w in zip(parts, weights, strict=True)
-    ]
-    plain = torch.stack(whole).sum(0) / replicas
-    squared = sum(part * w * replicas for part, w in zip(parts, weights, strict=True))
-    is_alike = partial(_is_alike, reduced, max(allowed, 1e-6))
-    if is_alike(plain):
-        return "It is the plain mean over the replicas: balance the loss before its backward pass."
-    if is_alike(squared):
-        return "The losses were weighted twice: balance each loss once."
-    if is_alike(expected / replicas):
-        return "It is that of one process over the number of replicas: is a sum averaged?"
-    return other
-
-
-def _is_alike(found: torch.Tensor, allowed: float, expected: Any) -> bool:
-    return _relative(found, expected) <= allowed

@@ -26,6 +26,21 @@ def test_trains_what_one_process_does(team, name, shares):
     assert worst_error(by_rank, workers_jobs.alone(name, shares)) < 1e-12
 
 
+@pytest.mark.parametrize("shares", [TWO, THREE])
+def test_weights_may_be_sharded_over_the_replicas(team, shares):
+    by_rank = team(*[1] * len(shares)).run(workers_jobs.sharded, shares)
+    assert worst_error(by_rank, workers_jobs.alone("two views", shares)) < 1e-12
+
+
+@pytest.mark.parametrize("shares", [TWO, THREE])
+def test_the_check_accepts_right_jobs(team, shares):
+    team(*[1] * len(shares)).run(workers_jobs.first_gradient_is_accepted, shares)
+
+
+def test_the_check_accepts_parts(team):
+    team(1, 1).run(workers_jobs.parts_are_accepted)
+
+
 @pytest.mark.parametrize("mutant", ["always 1", "planned"])
 @pytest.mark.parametrize("name", ["time first", "GAN", "SAM", "LBFGS", "in place"])
 def test_a_wrong_factor_would_be_seen(team, name, mutant):

@@ -9,11 +9,12 @@ from unittest import mock
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
 from hetlib.balanced import loss as loss_module
-from tests.balanced.jobs import INPUTS, JOBS, LABELS, SAMPLES, Job
+from tests.balanced.jobs import INPUTS, JOBS, LABELS, SAMPLES, Job, Tokens
 
 EPOCHS = 2
 
@@ -80,6 +81,68 @@ def alone(name: str, shares: tuple[int, ...]) -> list[torch.Tensor]:
     networks = built(job)
     loader = hetlib.BalancedLoader(range(SAMPLES), [sum(shares)], rank=0, seed=1)
     return train(job, networks, networks, loader, Alone())
+
+
+# Jobs whose one loss the check can repeat.
+REPEATED = [
+    *("time first", "list of images", "shared adjacency", "dataclass", "dict of its own"),
+    *("loss inside", "penalties", "gradient penalty", "checkpointing", "frozen, shared, unused"),
+    *("tokens", "two views"),
+]
+
+
+def first_gradient_is_accepted(rank: int, shares: tuple[int, ...]) -> None:
+    """Check the first gradient of right jobs; the network and its gradients stay as they are."""
+    for name in REPEATED:
+        job = JOBS[name]
+        network = built(job)[0]
+        model = DistributedDataParallel(network, **job.ddp)
+        loader = hetlib.BalancedLoader(range(SAMPLES), shares, seed=1)
+        indices = next(iter(loader))
+        options: dict[str, Any] = {"loader": loader}
+        if isinstance(job, Tokens):
+            options = {"count": (job.tokens(indices) >= 0).sum()}
+        balanced = {} if "loader" in options else options
+        hetlib.balance(
+            job.loss(model, indices), None if balanced else loader, **balanced
+        ).backward()
+        before = [weight.grad for weight in network.parameters()]
+        hetlib.check_gradient(model, job.loss, indices, **options)
+        for weight, gradient in zip(network.parameters(), before, strict=True):
+            assert weight.grad is gradient
+
+
+def parts_are_accepted(rank: int) -> None:
+    """Check a batch that went through in parts, in other numbers on each replica."""
+    job = JOBS["micro-batches"]
+    network = built(job)[0]
+    model = DistributedDataParallel(network)
+    loader = hetlib.BalancedLoader(range(SAMPLES), (6, 2), seed=1)
+    indices = next(iter(loader))
+    *early, last = indices.split(2)
+    with model.no_sync():
+        for part in early:
+            hetlib.balance(job.loss(model, part), loader, samples=len(part)).backward()
+    hetlib.balance(job.loss(model, last), loader, samples=len(last)).backward()
+    hetlib.check_gradient(model, job.loss, indices, loader=loader)
+
+
+def sharded(rank: int, shares: tuple[int, ...]) -> list[torch.Tensor]:
+    """Train with weights that are sharded over the replicas; return them whole."""
+    job = JOBS["two views"]
+    network = built(job)[0]
+    fully_shard(network)
+    loader = hetlib.BalancedLoader(range(SAMPLES), shares, seed=1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    seen = []
+    for _ in range(EPOCHS):
+        for indices in loader:
+            hetlib.balance(job.loss(network, indices), loader).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        whole: Any = [weight.full_tensor() for weight in network.parameters()]
+        seen.append(torch.cat([weight.detach().flatten() for weight in whole]))
+    return seen
 
 
 def without_a_factor() -> Any:
