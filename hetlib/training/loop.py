@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hetlib.balanced.accumulation import micro_batches
 from hetlib.balanced.batchnorm import pool_batchnorm, pool_segments
+from hetlib.balanced.loss import weigh
 from hetlib.replicas.emulation import Stopwatch
 from hetlib.replicas.worker import report
 from hetlib.training.evaluation import evaluate, scores
@@ -59,7 +60,7 @@ def train_replica(rank: int | None, job: Job) -> dict[str, Any] | None:
 
     history = History()
     for epoch in range(1, trainee.epochs + 1):
-        loss_sum = train_epoch(trainee, history)
+        loss_sum = train_epoch(trainee, history, epoch - 1)
         if is_evaluated(trainee, epoch):
             assess(trainee, history, epoch, loss_sum)
 
@@ -71,12 +72,13 @@ def train_replica(rank: int | None, job: Job) -> dict[str, Any] | None:
     return result
 
 
-def train_epoch(trainee: Trainee, history: History) -> torch.Tensor:
+def train_epoch(trainee: Trainee, history: History, epoch: int) -> torch.Tensor:
     """Train for one epoch, or what is left of the training.
 
     Args:
         trainee: What is trained.
         history: Gets the time stamps.
+        epoch: Its number, from 0.
 
     Returns:
         Sum of the losses of this process's samples, float64.
@@ -84,7 +86,7 @@ def train_epoch(trainee: Trainee, history: History) -> torch.Tensor:
     trainee.network.train()
     loss_sum = torch.zeros((), dtype=torch.float64)
     left = trainee.steps - len(history.stamps)
-    for counts, indices in islice(trainee.sampler.steps(), left):
+    for counts, indices in islice(trainee.sampler.steps(epoch), left):
         step = train_step(trainee, len(history.stamps), counts, indices)
         loss_sum += step.loss
         history.stamps.append(step.stamps)
@@ -113,7 +115,7 @@ def train_step(trainee: Trainee, number: int, counts: tuple[int, ...], indices: 
     weights = sample_weights(trainee, counts)[own]
     loss = accumulate(trainee, mine, weights, watch)
     watch.stamp()
-    follow_speeds(trainee, counts, watch.stamps[1] - watch.stamps[0])
+    follow_speeds(trainee, number, counts, watch.stamps[1] - watch.stamps[0])
 
     update(trainee, len(mine))
     loss = loss.cpu()  # waits for a GPU
@@ -188,7 +190,7 @@ def backpropagate(
     images = images.to(device, dtype)
     labels = labels.to(device)
     losses = F.cross_entropy(trainee.model(images), labels, reduction="none")
-    loss = (losses * scale.to(device, dtype)).sum()
+    loss = weigh(losses, scale).sum()
     loss_sum = losses.detach().sum()
     trainee.slow.settle()
 
@@ -199,11 +201,12 @@ def backpropagate(
     return loss_sum
 
 
-def follow_speeds(trainee: Trainee, counts: tuple[int, ...], seconds: float) -> None:
-    """Let the rebalancer, where there is one, see a step and move the shares.
+def follow_speeds(trainee: Trainee, number: int, counts: tuple[int, ...], seconds: float) -> None:
+    """Let the rebalancer, where there is one, see a step and move the shares behind it.
 
     Args:
         trainee: What is trained.
+        number: Of the step, from 0.
         counts: Samples of each active replica.
         seconds: That this replica computed.
     """
@@ -211,7 +214,7 @@ def follow_speeds(trainee: Trainee, counts: tuple[int, ...], seconds: float) -> 
         return
     changed = trainee.rebalancer.exchange(counts, seconds, trainee.place.group)
     if changed:
-        trainee.sampler.replan(changed)
+        trainee.sampler.replan(changed, number + 1)
 
 
 def update(trainee: Trainee, samples: int) -> None:
