@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from hetlib.balanced.gradient import check_gradient
     from hetlib.balanced.loader import BalancedLoader
     from hetlib.balanced.loss import balance
-    from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
     from hetlib.balanced.sampler import BalancedSampler
     from hetlib.balanced.weights import effective_batch, noise_scale
     from hetlib.errors import ReplicaError

@@ -81,7 +81,7 @@ class Part:
         return torch.where(total == 0, torch.zeros_like(part), part)
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def announce(count: float | torch.Tensor, *, group: Group = None) -> AnnouncedCount:
     """Begin to sum what only each replica can count, while its forward pass runs.
 

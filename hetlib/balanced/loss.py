@@ -37,7 +37,7 @@ _INNER_LOADERS = ("_dataloader", "base_dataloader", "dataloader")
 atexit.register(time.sleep, 0.1)
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def balance(
     loss: torch.Tensor,
     loader: Any | None = None,
@@ -131,7 +131,8 @@ def _factor_of_count(
         )
     if part.is_nothing:
         refuse_nan(loss)
-    return part.factor
+    factor: Factor = part.factor
+    return factor
 
 
 def weigh(tensor: torch.Tensor, factor: Factor) -> torch.Tensor:
@@ -147,8 +148,8 @@ def weigh(tensor: torch.Tensor, factor: Factor) -> torch.Tensor:
     """
     if isinstance(factor, float) and factor == 1.0:
         return tensor
-    hook: Any = _Weight(factor)
-    tensor.register_hook(hook)
+    register: Any = tensor.register_hook
+    register(_Weight(factor))
     return tensor
 
 
