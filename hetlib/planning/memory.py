@@ -94,28 +94,33 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
 
 
 def fitting_batch(
-    network: nn.Module, loss_of: LossOf, device: torch.device, sharing: int = 1
+    network: nn.Module,
+    loss_of: LossOf,
+    device: torch.device,
+    sharing: int = 1,
+    few: int = 2,
 ) -> int | None:
     """Return the samples of a step that fit into the free memory.
 
-    What a sample needs is the slope of `saved_bytes` between 2 and 4 samples, twice for the peak of
-    the backward pass.
+    What a sample needs is the slope of `saved_bytes` between few samples and twice as many, twice
+    for the peak of the backward pass.
 
     Args:
         network: In training mode; its running statistics change.
         loss_of: Returns its loss on n samples.
         device: Where it computes.
         sharing: Replicas that share the memory.
+        few: Samples of a small step that runs.
 
     Returns:
         Samples, at least 1; ``None``, which is no cap, where nobody knows what is free.
     """
-    two = saved_bytes(partial(loss_of, network, 2))
-    four = saved_bytes(partial(loss_of, network, 4))
+    less = saved_bytes(partial(loss_of, network, few))
+    more = saved_bytes(partial(loss_of, network, 2 * few))
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     free = free_memory(device)
     if free is None:
         return None
     room = _USABLE * free / sharing - _COPIES * weights
-    of_a_sample = max(_PEAK * (four - two) / 2, 1)
+    of_a_sample = max(_PEAK * (more - less) / few, 1)
     return max(int(room / of_a_sample), 1)

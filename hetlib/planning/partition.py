@@ -8,7 +8,7 @@ comes off the slowest replicas first.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,14 @@ class Partition:
         times: "modelled" or "measured": compute and communication.
         uncertainty: Relative standard error of `step`, from the spread of the measurement.
         passes: In which each replica takes its share; () is one each.
+        models: Step model of each replica, as it is beside the others; () where none is known.
+        caps: Most samples of each replica, as far as there are caps; () is none.
+        floors: Fewest samples of each replica that takes part; () is 1 each.
+        multiples: What each local batch is a multiple of; () is 1 each.
+        modelled_step: Step of these shares by the models that `equal_step` is from; ``None`` where
+            it is not known.
+        alone_times: "modelled" or "measured": `alone_step`; "" where it is not known.
+        note: What else there is to say, such as why planning took longer than it was given.
     """
 
     shares: tuple[int, ...]
@@ -47,6 +55,13 @@ class Partition:
     times: str = "modelled"
     uncertainty: float = 0.0
     passes: tuple[int, ...] = ()
+    models: tuple[SpeedModel, ...] = field(default=(), repr=False)
+    caps: tuple[int | None, ...] = ()
+    floors: tuple[int, ...] = ()
+    multiples: tuple[int, ...] = ()
+    modelled_step: float | None = None
+    alone_times: str = ""
+    note: str = ""
 
     @property
     def global_batch(self) -> int:
@@ -85,21 +100,35 @@ class Partition:
         return pandas.DataFrame(table)
 
     def __str__(self) -> str:
-        """Return the step and how it compares with equal shares and the best replica alone."""
+        """Return the step and how it compares with equal shares and the best replica alone.
+
+        Measured times are compared with measured ones, and modelled with modelled ones.
+        """
         milliseconds = f"{1e3 * self.step:.1f} ms"
         percent = f"{100 * self.uncertainty:.0f} %"
         parts = [
             f"step {milliseconds} +- {percent}, {self.times}",
-            self._compared("equal shares (modelled)", self.equal_step),
-            self._compared("the best alone", self.alone_step),
+            self._compared("equal shares", self.equal_step, "modelled"),
+            self._compared("the best alone", self.alone_step, self.alone_times),
         ]
+        if self.note:
+            parts.append(self.note)
         return "; ".join(parts)
 
-    def _compared(self, other: str, seconds: float | None) -> str:
+    def _step_by(self, times: str) -> float | None:
+        """Return the step as measured or modelled; ``None`` where it is not known."""
+        if times == self.times:
+            return self.step
+        return self.modelled_step if times == "modelled" else None
+
+    def _compared(self, other: str, seconds: float | None, times: str) -> str:
         """Return how many times as fast as another plan with a step of ``seconds`` this one is."""
         if seconds is None:
             return f"{other}: beyond a cap"
-        return f"{seconds / self.step:.2f} times as fast as {other}"
+        own = self._step_by(times)
+        if own is None:
+            return f"{other}: {1e3 * seconds:.1f} ms, {times or 'as recorded'}"
+        return f"{seconds / own:.2f} times as fast as {other} (both {times})"
 
 
 def partition(
@@ -158,15 +187,22 @@ def partition(
     used = np.flatnonzero(shares).tolist()
     compute = choices.curves.time(shares)
     spreads = [models[r].spread for r in used]
+    communicated = choices.costs[len(used)]
     return Partition(
         shares=tuple(shares.tolist()),
         compute=tuple(compute.tolist()),
-        communication=choices.costs[len(used)],
+        communication=communicated,
         equal_step=choices.equal_step(),
         alone_step=choices.alone_step(),
         reasons=choices.reasons(shares, names),
         names=names,
         uncertainty=max(spreads),
+        models=tuple(models),
+        caps=tuple(caps or ()),
+        floors=tuple(floors or ()),
+        multiples=tuple(multiples or ()),
+        modelled_step=float(compute.max()) + communicated,
+        alone_times="modelled",
     )
 
 

@@ -1,8 +1,15 @@
 """From a clock to a plan, for a job of one's own.
 
-A model is timed on every replica at once, then real steps of the few plans that may win.
+A model is timed on every replica at once, then real steps of the few plans that may win. Copies are
+timed: the model itself, random states and gradients stay as they were.
 """
 
+import functools
+import inspect
+import os
+import platform
+import types
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,11 +18,13 @@ from typing import Any, TypeAlias
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.utils._pytree import tree_map
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_leaves
 
 from hetlib.balanced.batchnorm import BalancedBatchNorm
-from hetlib.balanced.checks import differentiable
 from hetlib.environment import environment
+from hetlib.planning.copies import left_as_it_was
+from hetlib.planning.example import Example, Loss, mean_square, tensors
 from hetlib.planning.memory import LossOf
 from hetlib.planning.partition import Partition
 from hetlib.planning.progress import spending
@@ -24,7 +33,11 @@ from hetlib.planning.store import PlanFile
 from hetlib.planning.timing import Task, capped, gather
 from hetlib.replicas.platform import Replica
 
-Inputs: TypeAlias = tuple[Any, ...]  # of a model, one batch
+# Returns an optimizer of parameters.
+OptimizerOf: TypeAlias = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+# By these, processes are told which network they talk over.
+_INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "NCCL_IB_HCA")
 
 
 def plan(
@@ -32,6 +45,8 @@ def plan(
     example_batch: Any,
     *,
     global_batch: int,
+    loss: Loss | None = None,
+    optimizer: OptimizerOf | None = None,
     seconds: float = 10,
     accumulate: bool = False,
     store: Path | str | None = None,
@@ -40,20 +55,28 @@ def plan(
 ) -> Partition:
     """Plan a job of one's own: every rank times itself, all ranks get the same plan.
 
-    Times SGD steps of copies of the model, on all ranks at once, alone and then under DDP. Every
-    rank has to call it.
+    Times steps of copies of the model, on all ranks at once, alone and then under DDP. The model,
+    its gradients and the random states are afterwards as they were. Every rank has to call it.
 
     Args:
         model: The model on this rank's device, not yet wrapped in DDP.
-        example_batch: Its inputs, a tensor or a tuple of them, ``(n, ...)`` with any n >= 1, on the
-            same device.
+        example_batch: A batch with any number of samples >= 1, on the same device. The model gets
+            the entries of a dict as keywords, those of a tuple by position, anything else as its
+            only argument. Tensors have a row a sample, ``(n, ...)``; a number, a 0-d tensor or a
+            text is passed on as it is. Where samples are no rows (time first, a list of images, a
+            matrix that all share): a function that takes n and returns a batch of n samples.
         global_batch: Samples a step over all replicas.
-        seconds: Budget of the timing; each plan that may win takes three to seven steps in any
-            case.
+        loss: The loss that is trained, ``loss(model, batch)``: a 0-d tensor from the model that it
+            is given (call that one) and a batch in the form of ``example_batch``. By default the
+            mean squares of the model's outputs, which costs about as much as a usual loss. Other
+            networks that it uses are used as they are.
+        optimizer: Makes the optimizer that is trained with, ``optimizer(parameters)``, such as
+            ``torch.optim.Adam``; its learning rate is set to 0. By default SGD with momentum.
+        seconds: Budget. Plans whose steps last long may take more; ``plan.note`` says so then.
         accumulate: Shares may exceed what fits: rank r takes its own in ``plan.passes[r]`` parts,
             under ``no_sync``.
-        store: Folder of plans on rank 0's machine. One of the same model, shapes, replicas and
-            versions is used again.
+        store: Folder of plans on rank 0's machine. One of the same model, loss, optimizer, shapes,
+            replicas, hosts and versions is used again.
         progress: Whether rank 0 shows a bar; by default on a terminal and in a notebook that is no
             batch run.
         replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits),
@@ -63,35 +86,52 @@ def plan(
         The plan: ``plan.shares[r]`` samples a step for rank r, and the times behind it.
 
     Raises:
-        ValueError: No choice of replicas takes exactly the global batch, or ``accumulate`` is
-            asked for a model whose BatchNorm needs the whole batch at once.
+        ValueError: No choice of replicas takes exactly the global batch, the model does not run on
+            the example, or ``accumulate`` is asked for a model whose BatchNorm needs the whole
+            batch at once.
 
     Example:
-        >>> plan = hetlib.plan(model, images, global_batch=128)  # doctest: +SKIP
-        >>> sampler = hetlib.BalancedSampler(len(data), plan.shares)  # doctest: +SKIP
+        >>> def loss(model, batch):  # doctest: +SKIP
+        ...     images, labels = batch
+        ...     return F.cross_entropy(model(images), labels)
+        >>> batch = (images, labels)
+        >>> plan = hetlib.plan(model, batch, global_batch=128, loss=loss)  # doctest: +SKIP
+        >>> loader = hetlib.BalancedLoader(data, plan)  # doctest: +SKIP
     """
-    if accumulate:
-        _refuse_batch_statistics(model)
-    inputs = example_batch if isinstance(example_batch, tuple) else (example_batch,)
-    own = _own_replica(model, replica)
-    known = gather(_identity(model, inputs, own))
+    _refuse_what_cannot_be_timed(model, accumulate)
+    task = Task(
+        replica=_own_replica(model, replica),
+        network=model,
+        loss_of=_loss_of(Example(example_batch), loss or mean_square),
+        optimizer_of=_optimizer_of(optimizer or _sgd),
+    )
+    task.optimizer_of(model)  # an error of it is said as such
+    with left_as_it_was(model), torch.inference_mode(mode=False), torch.enable_grad():
+        known = gather(_identity(task, example_batch, [loss, optimizer]))
+        file = PlanFile(store, [global_batch, accumulate, known])
+        stored = gather(file.read(len(known), global_batch))
+        if stored[0] is not None:  # rank 0's counts
+            return stored[0]
 
-    file = PlanFile(store, [global_batch, accumulate, known])
-    stored = gather(file.read(len(known), global_batch))
-    if stored[0] is not None:  # rank 0's counts
-        return stored[0]
-
-    task = Task(own, model, _loss_on(inputs), _sgd)
-    leads = not dist.is_initialized() or dist.get_rank() == 0
-    with spending("planning", seconds, progress if leads else False):
-        found = decide(capped(task), global_batch, seconds, accumulate=accumulate)
+        leads = not dist.is_initialized() or dist.get_rank() == 0
+        with spending("planning", seconds, progress if leads else False):
+            bounded = _bounded(task, loss)
+            found = decide(bounded, global_batch, seconds, accumulate=accumulate)
     if leads:
         file.write(found)
     return found
 
 
-def _refuse_batch_statistics(model: nn.Module) -> None:
-    if any(isinstance(layer, BalancedBatchNorm) for layer in model.modules()):
+def _refuse_what_cannot_be_timed(model: nn.Module, accumulate: bool) -> None:
+    if isinstance(model, DistributedDataParallel):
+        raise ValueError("`model` is wrapped in DDP; allowed is the network in it: model.module.")
+    for weight in model.parameters():
+        if isinstance(weight, nn.parameter.UninitializedParameter):
+            raise ValueError("`model` has lazy layers; run a batch through it, then plan.")
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ValueError("`model` has no weight that is trained; allowed is one with some.")
+    batch_statistics = any(isinstance(layer, BalancedBatchNorm) for layer in model.modules())
+    if accumulate and batch_statistics:
         raise ValueError(
             "`accumulate` is True for a model with BalancedBatchNorm; "
             "allowed: False, or another norm."
@@ -105,33 +145,106 @@ def _own_replica(model: nn.Module, more: dict[str, Any]) -> Replica:
     return Replica(device=str(device), **options)
 
 
-def _identity(model: nn.Module, inputs: Inputs, own: Replica) -> list[Any]:
-    """Return what a plan depends on, of this rank: model, shapes, replica, versions."""
+def _bounded(task: Task, loss: Loss | None) -> Task:
+    """Return the task with bounds of its batch; an error of its first steps says what to change."""
+    try:
+        return capped(task)
+    except Exception as error:
+        if loss is not None:
+            what = "`loss(model, example_batch)` cannot be trained"
+            mend = "give a `loss` that takes a model and a batch and returns a number to train"
+        else:
+            what = "the model does not run on `example_batch`"
+            mend = (
+                "give what the model takes: a tensor, a tuple of them, a dict of keywords, or a "
+                "function of the number of samples that returns one of these"
+            )
+        got = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{what} ({got}); {mend}.") from error
+
+
+def _loss_of(example: Example, loss: Loss) -> LossOf:
+    """Return a loss of any model on n samples in the form of an example."""
+
+    def of_samples(network: nn.Module, n: int) -> torch.Tensor:
+        return loss(network, example.of(n))
+
+    return of_samples
+
+
+def _optimizer_of(make: OptimizerOf) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    """Return what makes an optimizer of a network that costs what it does but moves no weight."""
+
+    def of_network(network: nn.Module) -> torch.optim.Optimizer:
+        made: Any = make(list(network.parameters()))
+        if not isinstance(made, torch.optim.Optimizer):
+            kind = type(made).__name__
+            raise ValueError(f"`optimizer` made a {kind}; allowed is a torch.optim.Optimizer.")
+        closure = inspect.signature(made.step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            kind = type(made).__name__
+            raise ValueError(f"`optimizer` is {kind}, whose step needs a closure; plan with another.")
+        for group in made.param_groups:
+            rate = group.get("lr")
+            still = torch.zeros_like(rate) if isinstance(rate, torch.Tensor) else 0.0
+            group["lr"] = still
+        optimizer: torch.optim.Optimizer = made
+        return optimizer
+
+    return of_network
+
+
+_sgd = partial(torch.optim.SGD, lr=0.0, momentum=0.9)
+
+
+def _identity(
+    task: Task, example_batch: Any, functions: list[Callable[..., Any] | None]
+) -> list[Any]:
+    """Return what a plan depends on, of this rank: what is trained, where, by which versions."""
     weights = []
-    for name, weight in model.named_parameters():
+    for name, weight in task.network.named_parameters():
         weights.append([name, weight.shape, str(weight.dtype), weight.requires_grad])
-    shapes = tree_map(lambda x: (x.shape, x.dtype), inputs)
-    return [str(model), weights, str(shapes), asdict(own), environment()]
+    batch = Example(example_batch).of(task.few)
+    shapes = [[list(tensor.shape), str(tensor.dtype)] for tensor in tensors(batch)]
+    values = [value for value in tree_leaves(batch) if isinstance(value, int | float | str)]
+    return [
+        str(task.network),
+        weights,
+        [shapes, values],
+        [function_text(function) for function in functions],
+        asdict(task.replica),
+        _place(),
+        environment(),
+    ]
 
 
-def _loss_on(inputs: Inputs) -> LossOf:
-    """Return a loss of any model on n samples, made of the example's: it reaches all outputs."""
-
-    def loss_of(network: nn.Module, n: int) -> torch.Tensor:
-        batch = tree_map(partial(_first_rows, n=n), inputs)
-        outputs = differentiable(network(*batch))
-        squares = [output.float().square().mean() for output in outputs]
-        return torch.stack(squares).sum()
-
-    return loss_of
+def _place() -> list[Any]:
+    """Return where this rank runs and over what it talks; a list of all is the job's layout."""
+    backend = dist.get_backend() if dist.is_initialized() else ""
+    interfaces = [os.environ.get(name, "") for name in _INTERFACES]
+    return [platform.node(), backend, interfaces]
 
 
-def _first_rows(rows: torch.Tensor, n: int) -> torch.Tensor:
-    """Return n rows of a batch, which starts again where it ends."""
-    numbers = torch.arange(n, device=rows.device)
-    return rows[numbers % len(rows)]
+def function_text(function: Any) -> str:
+    """Return what tells a function from another one: its name, its code, what it was bound to.
+
+    Args:
+        function: Any callable; ``None`` is none.
+    """
+    if isinstance(function, functools.partial):
+        bound = [function.args, sorted(function.keywords.items())]
+        return f"{function_text(function.func)} of {bound}"
+    names = [getattr(function, "__module__", ""), getattr(function, "__qualname__", "")]
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return f"{names} {type(function).__qualname__}"
+    return f"{names} {_code_text(code)}"
 
 
-def _sgd(network: nn.Module) -> torch.optim.Optimizer:
-    """Return SGD that moves no weight but costs what it does with momentum."""
-    return torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9)
+def _code_text(code: types.CodeType) -> str:
+    """Return what a function does: its instructions, and the names and constants in them."""
+    constants = []
+    for constant in code.co_consts:
+        inner = isinstance(constant, types.CodeType)
+        constants.append(_code_text(constant) if inner else repr(constant))
+    return f"{code.co_code.hex()} {code.co_names} {constants}"

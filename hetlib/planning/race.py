@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -10,17 +11,19 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from hetlib.planning.timing import Group, Stepper, StepTime, Task, alone, gather
+from hetlib.planning.timing import BLOCK, Group, Stepper, StepTime, Task, alone, gather, typical
 
 Shares: TypeAlias = tuple[int, ...]
 
 WORTH = 0.02  # relative gain of a step below which further replicas are left out
 
-_LEAST_TURNS = 4  # whatever the budget; the first does not count
+_LEAST_TURNS = 4  # where the limit has room for them; the first does not count
 
-_BLOCK = 4  # steps that a plan takes in a row, where the budget has room for them
+_TURNS_A_BUDGET = 4  # that count; blocks are as long as leaves room for so many
 
-_BLOCKS_A_BUDGET = 3  # a budget with room for fewer of them is better spent on single steps
+_SHORT_BLOCK = 4  # steps at least, where the budget has room for them
+
+_BLOCKS_A_BUDGET = 3  # a budget with room for fewer short ones is better spent on single steps
 
 _LUCKY = 0.1  # this quantile of a plan's steps shows what it can do
 
@@ -30,35 +33,38 @@ def race(
     plans: Iterable[Shares],
     seconds: float,
     most: int = 3,
+    limit: float = math.inf,
 ) -> dict[Shares, np.ndarray]:
-    """Time real steps of plans in turns.
+    """Time real steps of plans in turns, a block of steps a turn.
 
-    Whatever the budget, each plan takes three steps, and those that have been near the fastest take
-    ``most``. Every rank has to call it, with the same plans.
+    Whatever the budget, each plan takes three blocks, and those that have been near the fastest
+    take ``most``, as far as the limit has room for them. Every rank has to call it, with the same
+    plans.
 
     Args:
         task: What this rank trains.
         plans: The local batch of each rank, a tuple a plan.
         seconds: Budget; the largest of all ranks' counts.
-        most: Steps of the plans that stay near the fastest.
+        most: Blocks of the plans that stay near the fastest.
+        limit: Seconds beyond which no turn goes, after one block of each plan that counts.
 
     Returns:
-        By plan the seconds of each step and of its compute, ``(ranks, steps, 2)``; 0 for a rank
-        that stays out.
+        By plan the mean seconds of a step and of its compute in each block, ``(ranks, blocks, 2)``;
+        0 for a rank that stays out.
     """
     with _groups(plans) as groups:
         # in a function of its own, which leaves no DDP object behind
-        return _race(task, groups, seconds, most)
+        return _race(task, groups, seconds, most, limit)
 
 
 def step_times(times: np.ndarray) -> np.ndarray:
-    """Return the seconds of each step of a plan: those of its slowest rank.
+    """Return the seconds of a step in each block of a plan: those of its slowest rank.
 
     Args:
-        times: Of the plan, as `race` returns them, ``(ranks, steps, 2)``.
+        times: Of the plan, as `race` returns them, ``(ranks, blocks, 2)``.
 
     Returns:
-        Seconds, ``(steps,)``.
+        Seconds, ``(blocks,)``.
     """
     seconds: np.ndarray = times[..., 0].max(0)
     return seconds
@@ -68,7 +74,7 @@ def compute_times(times: np.ndarray) -> list[float]:
     """Return the median seconds that each rank computes in a step of a plan.
 
     Args:
-        times: Of the plan, as `race` returns them, ``(ranks, steps, 2)``.
+        times: Of the plan, as `race` returns them, ``(ranks, blocks, 2)``.
 
     Returns:
         Seconds, one a rank.
@@ -80,7 +86,7 @@ def compute_times(times: np.ndarray) -> list[float]:
 
 @contextlib.contextmanager
 def _groups(plans: Iterable[Shares]) -> Iterator[dict[Shares, Group]]:
-    """Give each plan a process group of its active ranks.
+    """Give each plan a process group of its active ranks; plans of the same ranks share it.
 
     ``None`` is one rank alone, or that this one stays out of the plan.
 
@@ -88,19 +94,26 @@ def _groups(plans: Iterable[Shares]) -> Iterator[dict[Shares, Group]]:
     outlives its process group can abort the process.
     """
     groups: dict[Shares, Group] = dict.fromkeys(plans)
+    made: dict[Shares, Group] = {}  # by its ranks: plans of the same ones share it
     for shares in groups:
-        active = np.flatnonzero(shares).tolist()
+        active = tuple(np.flatnonzero(shares).tolist())
         if len(active) > 1:
-            made = dist.new_group(active)
-            if isinstance(made, dist.ProcessGroup):  # else a mark that this rank is none of them
-                groups[shares] = made
+            if active not in made:
+                made[active] = _group_of(active)
+            groups[shares] = made[active]
 
     yield groups
 
     gc.collect()  # the DDP objects of the block: they are parts of cycles
-    for group in groups.values():
+    for group in made.values():
         if group is not None:
             dist.destroy_process_group(group)
+
+
+def _group_of(ranks: Shares) -> Group:
+    """Return a new group, or ``None`` where this rank is not in it."""
+    made = dist.new_group(list(ranks))
+    return made if isinstance(made, dist.ProcessGroup) else None
 
 
 def _race(
@@ -108,6 +121,7 @@ def _race(
     groups: Mapping[Shares, Group],
     seconds: float,
     most: int,
+    limit: float,
 ) -> dict[Shares, np.ndarray]:
     rank = dist.get_rank()
     unused = _leaves_weights_unused(task)
@@ -117,10 +131,9 @@ def _race(
         if shares[rank] > 0:
             steppers[shares] = Stepper(task, group, find_unused_parameters=unused)
 
-    turns = Turns(steppers, max(gather(seconds)), most)  # one budget for all
+    turns = Turns(steppers, max(gather(seconds)), most, limit)  # one budget for all
     while turns.go_on():
         turns.take()
-        turns.lengthen()
         turns.drop_the_slow()
     return turns.times()
 
@@ -128,7 +141,7 @@ def _race(
 def _leaves_weights_unused(task: Task) -> bool:
     """Return whether some weight gets no gradient on some rank, which DDP has to be told."""
     probe = alone(task.network)
-    torch.autograd.backward(task.loss_of(probe, 2))
+    torch.autograd.backward(task.loss_of(probe, task.few))
     unused = any(w.requires_grad and w.grad is None for w in probe.parameters())
     return any(gather(unused))
 
@@ -141,7 +154,8 @@ class Turns:
     Args:
         steppers: The step of each plan; ``None`` where this rank stays out.
         seconds: Budget, the same on all ranks.
-        most: Steps of the plans that stay near the fastest.
+        most: Blocks of the plans that stay near the fastest.
+        limit: Seconds beyond which no turn goes.
     """
 
     def __init__(
@@ -149,18 +163,26 @@ class Turns:
         steppers: Mapping[Shares, Stepper | None],
         seconds: float,
         most: int,
+        limit: float = math.inf,
     ) -> None:
+        """Begin with a turn of one step of each plan, which does not count: memory is new."""
         self._running = dict(steppers)
         self._taken: dict[Shares, list[np.ndarray]] = {shares: [] for shares in steppers}
         self._seconds = seconds
         self._most = most
+        self._limit = limit
         self._begin = time.perf_counter()
         self._elapsed = 0.0
+        self._last_turn = 0.0  # seconds
         self._turns = 0
-        self._block = 1
+        self._blocks = dict.fromkeys(steppers, 1)  # steps of each plan in a turn
 
     def go_on(self) -> bool:
         """Return whether there is another turn."""
+        if self._turns < 2:
+            return True
+        if self._elapsed + self._last_turn > self._limit:
+            return False
         if self._turns < _LEAST_TURNS or self._elapsed < self._seconds:
             return True
         undecided = len(self._running) > 1
@@ -175,28 +197,48 @@ class Turns:
 
         spent = time.perf_counter() - self._begin
         reports = gather((spent, found))
+        before = self._elapsed
         self._elapsed = max(spent for spent, _ in reports)
-        if self._turns > 0:  # in the first turn memory is new
-            self._note([found for _, found in reports])
+        self._last_turn = self._elapsed - before
+        times = {}  # by plan, (ranks, steps, 2)
+        for shares in self._running:
+            times[shares] = np.array([of_rank[shares] for _, of_rank in reports])
+        if self._turns > 0:
+            self._note(times)
         self._turns += 1
+        self._lengthen(times)
 
     def _steps(self, shares: Shares, stepper: Stepper | None) -> list[StepTime]:
+        block = self._blocks[shares]
         if stepper is None:
-            return [StepTime(step=0.0, compute=0.0)] * self._block
+            return [StepTime(step=0.0, compute=0.0)] * block
         samples = shares[dist.get_rank()]
-        return [stepper(samples) for _ in range(self._block)]
+        return [stepper(samples) for _ in range(block)]
 
-    def _note(self, found: Sequence[Mapping[Shares, list[StepTime]]]) -> None:
-        """Keep the times of a turn, which each rank found for itself."""
-        cold = self._block // _BLOCK  # in the first of four steps the caches are
-        for shares in self._running:
-            times = np.array([of_rank[shares][cold:] for of_rank in found])  # (ranks, steps, 2)
-            self._taken[shares].append(times)
+    def _lengthen(self, times: Mapping[Shares, np.ndarray]) -> None:
+        """Choose how many steps a block of each plan has: as many as the budget has room for.
 
-    def lengthen(self) -> None:
-        """Take blocks of steps from now on if the budget has room for enough of them."""
-        if _BLOCKS_A_BUDGET * _BLOCK * self._elapsed < self._seconds * self._turns:
-            self._block = _BLOCK
+        Each turn anew: where a processor comes in bursts, the first steps tell little.
+        """
+        block = min(BLOCK, self._seconds / (_TURNS_A_BUDGET * len(self._blocks)))
+        least = 1
+        if _BLOCKS_A_BUDGET * _SHORT_BLOCK * self._single_turn(times) < self._seconds:
+            least = _SHORT_BLOCK
+        for shares, of_plan in times.items():
+            step = float(step_times(of_plan).mean())
+            self._blocks[shares] = max(round(block / step), least)
+
+    def _single_turn(self, times: Mapping[Shares, np.ndarray]) -> float:
+        """Return the seconds of a turn in which each plan takes one step."""
+        return sum(float(step_times(of_plan).mean()) for of_plan in times.values())
+
+    def _note(self, times: Mapping[Shares, np.ndarray]) -> None:
+        """Keep what a turn's blocks say of a step."""
+        for shares, of_plan in times.items():
+            cold = int(self._blocks[shares] >= _SHORT_BLOCK)  # the caches are, in the first step
+            counted = of_plan[:, cold:]
+            one = np.apply_along_axis(typical, 1, counted)  # (ranks, 2)
+            self._taken[shares].append(one[:, None])
 
     def drop_the_slow(self) -> None:
         """Once the budget is spent, only plans go on that have been near the fastest."""
@@ -212,7 +254,7 @@ class Turns:
         }
 
     def times(self) -> dict[Shares, np.ndarray]:
-        """Return the seconds of each plan's steps and of their compute, ``(ranks, steps, 2)``."""
+        """Return the means of each plan's blocks, as `race` returns them."""
         return {shares: self._times_of(shares) for shares in self._taken}
 
     def _times_of(self, shares: Shares) -> np.ndarray:

@@ -1,9 +1,10 @@
 """From curves to one plan: candidates by the model, the choice by the clock."""
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,25 +17,47 @@ from hetlib.replicas.platform import Replica
 
 _HOPE = 1.25  # a plan whose modelled step is so many times that of the best is not tried
 
-_FOR_CURVES = 0.5  # of the seconds; the rest is for real steps
+_FOR_CURVES = 0.4  # of the seconds; the rest is for real steps
 
-# Parts of the seconds for a round of real steps, and the most steps of a plan near the fastest: the
-# second round starts from what the first has shown.
-_ROUNDS = ((0.2, 3), (0.3, 7))
+# A model and a clock that differ by more, relatively, ask for another round: where a processor
+# comes in bursts, what one round showed is right for its own shares alone.
+_AGREE = 0.1
+
+_FEW_BLOCKS = 3  # and their spread says little
+
+_STEPS = 2  # of a plan in a round at least: the first does not count
+
+_LEAST_SECONDS = 3.0  # that planning may take, however small the budget: no plan is by one step
+
+# Relative. Longer than planned, and the plan says so.
+_LATE = 0.2
 
 
-def limits_of(replicas: Sequence[Replica]) -> dict[str, Any]:
+class _Round(NamedTuple):
+    """A round of real steps: its part of the seconds, and the most steps of a plan."""
+
+    part: float
+    most: int
+
+
+# Each starts from what those before have shown. The last one is for models that do not agree yet.
+_ROUNDS = (_Round(0.15, 3), _Round(0.2, 7), _Round(0.2, 7))
+
+
+def limits_of(replicas: Sequence[Replica], floors: Sequence[int] | None = None) -> dict[str, Any]:
     """Return the limits of replicas as arguments of `partition`.
 
     Args:
         replicas: In the order of their ranks.
+        floors: Fewest samples of each that takes part; 1 by default.
 
     Returns:
-        ``caps``, ``multiples`` and ``names``.
+        ``caps``, ``floors``, ``multiples`` and ``names``.
     """
     names = [f"replica {rank} ({replica.name})" for rank, replica in enumerate(replicas)]
     return {
         "caps": [replica.max_batch for replica in replicas],
+        "floors": list(floors or [1] * len(replicas)),
         "multiples": [replica.multiple for replica in replicas],
         "names": names,
     }
@@ -54,7 +77,8 @@ def decide(
     Args:
         task: What this rank times.
         batch: Samples a step over all replicas.
-        seconds: Budget; each plan that may win takes three to seven steps in any case.
+        seconds: Budget. Each plan that may win takes two steps at least; where that takes longer,
+            the plan's note says so.
         keep_all: Whether every replica takes part, worth it or not.
         accumulate: Whether a share may exceed what its replica takes at once.
 
@@ -64,20 +88,52 @@ def decide(
     Raises:
         ValueError: No choice of replicas takes exactly ``batch`` samples.
     """
-    own = (curve(task, batch, _FOR_CURVES * seconds), task.replica)
-    curves, replicas = zip(*gather(own), strict=True)
-    search = Search(curves, replicas, batch, keep_all=keep_all, accumulate=accumulate)
+    begin = time.perf_counter()
+    until = max(seconds, _LEAST_SECONDS)
+    own = (curve(task, batch, _FOR_CURVES * seconds), task.replica, task.least)
+    curves, replicas, floors = zip(*gather(own), strict=True)
+    search = Search(
+        curves,
+        replicas,
+        batch,
+        floors=floors,
+        keep_all=keep_all,
+        accumulate=accumulate,
+    )
     if len(replicas) == 1:
-        return search.without_a_choice()
+        found = search.without_a_choice()
+    else:
+        found = _by_the_clock(task, search, seconds, begin + until)
+    spent = max(gather(time.perf_counter() - begin))
+    return replace(found, note=_note(spent, seconds, found.step))
 
-    for part, most in _ROUNDS:
-        candidates = search.candidates()
-        times = race(task, candidates, part * seconds, most)
-        trials = []
-        for shares, plan in candidates.items():
-            trials.append(Trial.of(plan, times[shares]))
-        search.learn(trials)
-    return search.choose(trials)
+
+def _by_the_clock(task: Task, search: "Search", seconds: float, end: float) -> Partition:
+    """Return the plan that real steps choose, for a budget of ``seconds`` that has an end."""
+    for number, (part, most) in enumerate(_ROUNDS):
+        left = _least_left(end) / (len(_ROUNDS) - number)
+        candidates = search.candidates(left)
+        times = race(task, candidates, part * seconds, most, limit=left)
+        search.learn([Trial.of(plan, times[shares]) for shares, plan in candidates.items()])
+        if search.is_done(_least_left(end)):
+            break
+    return search.choose()
+
+
+def _least_left(end: float) -> float:
+    """Return the seconds to an end, the same number on all ranks: that of the slowest."""
+    left: float = min(gather(end - time.perf_counter()))
+    return left
+
+
+def _note(spent: float, seconds: float, step: float) -> str:
+    """Return why planning took longer than it was given; "" where it did not."""
+    if spent <= (1 + _LATE) * seconds:
+        return ""
+    return (
+        f"planning took {spent:.1f} s where {seconds:g} s were given: curves and plans take some "
+        f"steps in any case, and one of the best plan takes {1e3 * step:.1f} ms"
+    )
 
 
 @dataclass(frozen=True)
@@ -86,7 +142,7 @@ class Trial:
 
     Attributes:
         plan: As the model has it.
-        steps: Seconds of each real step, ``(steps,)``.
+        steps: Seconds of a step, the mean of each block, ``(blocks,)``.
         compute: Median seconds that each replica computed in them.
     """
 
@@ -101,8 +157,16 @@ class Trial:
 
     @property
     def step(self) -> float:
-        """Median seconds of a step."""
-        return float(np.median(self.steps))
+        """Median seconds of a step, not below what a replica computed in it."""
+        return max(float(np.median(self.steps)), *self.compute)
+
+    @property
+    def uncertainty(self) -> float:
+        """Relative standard error of the step; of few blocks, not below that of the curves."""
+        of_steps = spread(self.steps)
+        if len(self.steps) < _FEW_BLOCKS:
+            return max(of_steps, self.plan.uncertainty)
+        return of_steps
 
     @property
     def shares(self) -> Shares:
@@ -114,6 +178,14 @@ class Trial:
         """Number of replicas that take part."""
         return int(np.count_nonzero(self.shares))
 
+    @property
+    def surprise(self) -> float:
+        """How far the clock is from the model, relatively, in the compute time of a replica."""
+        modelled = np.array(self.plan.compute)
+        used = modelled > 0
+        ratios = np.array(self.compute)[used] / modelled[used]
+        return float(np.abs(ratios - 1).max())
+
 
 class Search:
     """The search for the shares with the shortest step.
@@ -124,6 +196,7 @@ class Search:
         curves: Step time of each replica, measured without communication.
         replicas: The replicas, by rank.
         batch: Samples a step over all of them.
+        floors: Fewest samples of each replica that takes part; 1 by default.
         keep_all: Whether every replica takes part, worth it or not.
         accumulate: Whether a share may exceed what its replica takes at once.
 
@@ -137,11 +210,12 @@ class Search:
         replicas: Sequence[Replica],
         batch: int,
         *,
+        floors: Sequence[int] | None = None,
         keep_all: bool = False,
         accumulate: bool = False,
     ) -> None:
         self._batch = batch
-        self._limits = limits_of(replicas)
+        self._limits = limits_of(replicas, floors)
         self._caps = [replica.max_batch or batch for replica in replicas]
         self._curves = list(curves)
         if accumulate:
@@ -152,14 +226,24 @@ class Search:
         self._exposed = {1: 0.0}  # seconds that the exchange adds to a step, by active replicas
         self._numbers = _numbers_to_try(len(replicas), keep_all)
         self._first = self._partition(self._numbers[0])
+        self._trials: list[Trial] = []  # of the last round
+        self._earlier: list[Trial] = []  # of all rounds before
 
     def without_a_choice(self) -> Partition:
         """Return the plan of the curves; it needs no trial where one replica takes the batch."""
         passes = self._passes(self._first.shares)
         return replace(self._first, passes=passes)
 
-    def candidates(self) -> dict[Shares, Partition]:
-        """Return the plans worth trying, by their shares: the best ones of the models now."""
+    def candidates(self, seconds: float = np.inf) -> dict[Shares, Partition]:
+        """Return the plans worth trying, by their shares.
+
+        They are the best ones of the models now, and of those that were tried the fastest and its
+        rivals, so that all that is said of the choice is from the same steps.
+
+        Args:
+            seconds: That are left: the plans with the longest steps are left out where two steps of
+                each would take longer, but two plans are tried in any case.
+        """
         communication = _interpolated(self._exposed)
         found = []
         for numbers in self._numbers:
@@ -169,7 +253,24 @@ class Search:
 
         best = min(plan.step for plan in found)
         worth_it = [plan for plan in found if plan.step < _HOPE * best]
-        return {plan.shares: plan for plan in worth_it}
+        if not self._trials:
+            worth_it.append(found[-1])  # most replicas: what is said of those left out
+        by_shares = {trial.shares: trial.plan for trial in self._to_keep()}
+        by_shares.update((plan.shares, plan) for plan in worth_it)
+        return _affordable(by_shares, seconds)
+
+    def _to_keep(self) -> list[Trial]:
+        """Return of the trials the fastest, the best replica alone, and the rivals of the former.
+
+        A rival is the fastest one with a replica that the fastest of all leaves out.
+        """
+        if not self._trials:
+            return []
+        fastest = _smallest_of_the_fastest(self._trials)
+        kept = [fastest]
+        for rank in np.flatnonzero(np.array(fastest.shares) == 0):
+            kept += _fastest([trial for trial in self._trials if trial.shares[rank] > 0])
+        return kept + _fastest([trial for trial in self._trials if trial.active == 1])
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Correct the models: what an exchange adds, and how fast replicas are beside others.
@@ -177,6 +278,8 @@ class Search:
         Args:
             trials: The candidates with their real steps.
         """
+        self._earlier += self._trials
+        self._trials = list(trials)
         # a replica's speed is that beside the most others
         for trial in sorted(trials, key=lambda trial: trial.active):
             self._exposed[trial.active] = trial.step - max(trial.compute)
@@ -186,27 +289,35 @@ class Search:
                 beside_others = trial.compute[rank]
                 self._models[rank] = curve_alone.slowed(beside_others / alone)
 
-    def choose(self, trials: Sequence[Trial]) -> Partition:
-        """Return the plan with the fewest replicas that is as fast as the fastest.
+    def is_done(self, seconds: float) -> bool:
+        """Return whether another round would show nothing new, or there is no time for one.
 
         Args:
-            trials: The candidates of the last round with their real steps.
+            seconds: That are left.
+        """
+        fastest = _smallest_of_the_fastest(self._trials)
+        if _STEPS * fastest.step > seconds:
+            return True
+        return bool(self._earlier) and fastest.surprise < _AGREE
+
+    def choose(self) -> Partition:
+        """Return the plan with the fewest replicas that is as fast as the fastest.
 
         Returns:
             The plan, with what the clock said in place of what the models did.
         """
-        chosen = _smallest_of_the_fastest(trials)
-        steps_alone = [trial.step for trial in trials if trial.active == 1]
-        return replace(
+        chosen = _smallest_of_the_fastest(self._trials)
+        longest = max(chosen.compute)
+        plan = replace(
             chosen.plan,
             compute=tuple(chosen.compute),
-            communication=max(chosen.step - max(chosen.compute), 0.0),
+            communication=chosen.step - longest,
             times="measured",
-            alone_step=min(steps_alone, default=self._first.alone_step),
-            reasons=self._reasons(chosen, trials),
             passes=self._passes(chosen.shares),
-            uncertainty=spread(chosen.steps),
+            uncertainty=chosen.uncertainty,
+            models=tuple(self._models),
         )
+        return replace(plan, reasons=self._reasons(plan), **self._alone(plan, chosen))
 
     def _partition(
         self,
@@ -227,15 +338,49 @@ class Search:
         both = zip(shares, self._caps, strict=True)
         return tuple(len(micro_batches(share, cap)) for share, cap in both)
 
-    def _reasons(self, chosen: Trial, trials: Sequence[Trial]) -> tuple[str, ...]:
+    def _tried(self, wanted: Callable[[Trial], bool]) -> list[Trial]:
+        """Return the fastest of some trials, of the last round if there are some in it."""
+        for trials in (self._trials, self._earlier):
+            found = _fastest([trial for trial in trials if wanted(trial)])
+            if found:
+                return found
+        return []
+
+    def _alone(self, plan: Partition, chosen: Trial) -> dict[str, Any]:
+        """Return the step of the best single replica, and whether the clock or the models say it."""
+        if chosen.active == 1:
+            return {"alone_step": plan.step, "alone_times": "measured"}
+        tried = self._tried(lambda trial: trial.active == 1)
+        if tried:
+            return {"alone_step": tried[0].step, "alone_times": "measured"}
+        return {"alone_step": chosen.plan.alone_step, "alone_times": "modelled"}
+
+    def _reasons(self, plan: Partition) -> tuple[str, ...]:
         """Return why each replica stays out: measured where a plan with it was tried."""
-        reasons = list(chosen.plan.reasons)
-        for rank, share in enumerate(chosen.shares):
-            with_it = [trial.step for trial in trials if trial.shares[rank] > 0]
-            if share == 0 and with_it:
+        reasons = list(plan.reasons)
+        for rank in np.flatnonzero(np.array(plan.shares) == 0):
+            tried = self._tried(lambda trial, rank=rank: trial.shares[rank] > 0)  # type: ignore[misc]
+            if tried:
                 name = self._first.names[rank]
-                reasons[rank] = left_out(name, min(with_it), chosen.step, "measured")
+                reasons[rank] = left_out(name, tried[0].step, plan.step, "measured")
         return tuple(reasons)
+
+
+def _fastest(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trial with the shortest step, if there is one."""
+    return sorted(trials, key=lambda trial: trial.step)[:1]
+
+
+def _affordable(plans: Mapping[Shares, Partition], seconds: float) -> dict[Shares, Partition]:
+    """Return the plans of which two steps each fit into so many seconds; the two fastest anyway."""
+    kept: dict[Shares, Partition] = {}
+    for plan in sorted(plans.values(), key=lambda plan: plan.step):
+        cost = _STEPS * plan.step
+        if cost > seconds and len(kept) >= 2:
+            break
+        seconds -= cost
+        kept[plan.shares] = plan
+    return kept
 
 
 def _numbers_to_try(count: int, keep_all: bool) -> list[tuple[int, int]]:

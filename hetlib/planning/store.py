@@ -2,12 +2,13 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from hetlib.files import fingerprint, write_text
 from hetlib.planning.partition import Partition
+from hetlib.planning.speed import SpeedModel
 
 
 class PlanFile:
@@ -51,7 +52,7 @@ class PlanFile:
             plan: What later jobs of this kind are to use.
         """
         if self._path is not None:
-            write_text(self._path, json.dumps(asdict(plan)))
+            write_text(self._path, json.dumps(asdict(replace(plan, note=""))))
 
 
 def _plan_of(content: dict[str, Any]) -> Partition:
@@ -61,20 +62,35 @@ def _plan_of(content: dict[str, Any]) -> Partition:
         fields[name] = value
         if isinstance(value, list):
             fields[name] = tuple(value)
-    return Partition(**fields)
+    models = [_model_of(model) for model in fields.get("models", ())]
+    return Partition(**{**fields, "models": tuple(models)})
+
+
+def _model_of(content: dict[str, Any]) -> SpeedModel:
+    """Return the step model whose fields JSON holds."""
+    batches = tuple(content["batches"])
+    seconds = tuple(content["seconds"])
+    model = SpeedModel(batches, seconds, content["spread"])
+    sound = all(map(_is_count, batches)) and all(map(_is_time, [*seconds, model.spread]))
+    if not sound:
+        raise ValueError(f"no step model: {content}")
+    return model
 
 
 def _is_sound(plan: Partition, replicas: int, global_batch: int) -> bool:
     """Return whether all fields hold what their names say, and the shares make up the batch."""
     rows = [plan.shares, plan.compute, plan.reasons, plan.names, plan.passes]
-    counts = [*plan.shares, *plan.passes]
-    texts = [*plan.reasons, *plan.names, plan.times]
+    optional = [plan.models, plan.caps, plan.floors, plan.multiples]
+    limits = [*plan.floors, *plan.multiples, *(cap for cap in plan.caps if cap is not None)]
+    counts = [*plan.shares, *plan.passes, *limits]
+    texts = [*plan.reasons, *plan.names, plan.times, plan.alone_times, plan.note]
     times = [*plan.compute, plan.communication, plan.uncertainty]
-    for step in (plan.equal_step, plan.alone_step):
+    for step in (plan.equal_step, plan.alone_step, plan.modelled_step):
         if step is not None:
             times.append(step)
     return (
         all(_has_entries(row, replicas) for row in rows)
+        and all(row == () or _has_entries(row, replicas) for row in optional)
         and all(map(_is_count, counts))
         and all(map(_is_text, texts))
         and all(map(_is_time, times))

@@ -1,5 +1,6 @@
 """Plans for a job of one's own, with real processes."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -46,6 +47,7 @@ def test_a_stored_plan_is_used_again(team, tmp_path):
         return team(1, 12).run(workers.stored_plan, str(tmp_path), global_batch)
 
     plan, _ = planned(16)
+    plan = dataclasses.replace(plan, note="")  # of how long planning took, which it does not now
     (path,) = tmp_path.glob("*.json")
     assert planned(16) == [plan, plan]
     path.write_text(path.read_text().replace("replica 0 (cpu)", "read"))

@@ -9,7 +9,7 @@ def test_a_race_tells_computing_from_waiting_and_has_one_budget(team):
     assert first == second
     steps, computes = first
     assert steps > 3  # those that every plan gets
-    assert computes[1] > 4 * computes[0]  # as long as each other if waiting counted
+    assert computes[1] > 2 * computes[0]  # as long as each other if waiting counted
 
 
 def test_plans_that_are_near_each_other_take_more_steps(team):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hetlib.planning.speed import Curves, SpeedModel, spread
-from hetlib.planning.timing import batches_to_time, time_step
 from tests.planning.models import random_model
 
 
@@ -82,25 +81,3 @@ def test_wrong_speed_models_are_refused():
     for batches, seconds in wrong:
         with pytest.raises(ValueError, match=r"batches|times|one time"):
             SpeedModel(batches, seconds)
-
-
-def test_time_step_returns_a_time_for_every_batch():
-    calls = []
-
-    def step(batch):
-        calls.append(batch)
-        return batch / 100
-
-    times = {}
-    time_step(step, (2, 4, 8), 0.1, times)
-    # a turn on 8 is beyond the budget
-    assert times.keys() == {2, 4}
-    assert set(times[2]) == {0.02}
-    assert set(times[4]) == {0.04}
-    assert calls[:4] == [2, 2, 4, 4]
-    assert calls[4:8] == [2] * 4
-    assert calls[8:12] == [4] * 4
-    assert batches_to_time(128, 2) == [8, 16, 32, 64, 128]
-    assert batches_to_time(128, 2, 50) == [12, 25, 50]
-    assert batches_to_time(1, 2) == [1]
-    assert batches_to_time(128, 2, 1) == [1]
