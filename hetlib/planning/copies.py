@@ -99,7 +99,9 @@ def left_as_it_was(network: nn.Module) -> Iterator[None]:
     of_python = random.getstate()
     of_numpy = np.random.get_state()
     of_torch = torch.get_rng_state()
-    of_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    of_gpus = []
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        of_gpus = torch.cuda.get_rng_state_all()
     gradients = []
     for weight in network.parameters():
         gradients.append((weight, weight.grad))

@@ -10,13 +10,14 @@ decides on going back to the plan before, once, at a quarter of the cost.
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from operator import mul, truediv
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
+import torch
 import torch.distributed as dist
 
-from hetlib.balanced.sampler import deal
 from hetlib.planning.exchange import MESSAGE, Exchange, Shares
-from hetlib.planning.partition import partition
+from hetlib.planning.loop import Dealer, Loop
+from hetlib.planning.partition import Partition, partition
 from hetlib.planning.speed import SpeedModel
 
 WINDOWS = (10, 40, 160)  # steps that are judged
@@ -25,47 +26,90 @@ WINDOWS = (10, 40, 160)  # steps that are judged
 class Rebalancer:
     """Decides every five steps whether other shares are worth a change.
 
-    Every replica has one, and all decide alike, since all see the same times.
+    Every replica has one, and all decide alike, since all see the same times. In a loop of one's
+    own it is made of the plan and the loader, watches each step, and has the loader deal anew. Made
+    of models and shares it is told the times, and tells the shares. A replica that the plan leaves
+    out stays out.
 
     Args:
-        models: Step model of each replica.
-        shares: Local batches, each >= 1.
-        caps: Most samples of each replica; ``None`` is no cap.
+        models: The plan, as `hetlib.plan` made it; or the step model of each replica.
+        shares: The loader that deals by the plan; or the local batches, each >= 1.
+        caps: Most samples of each replica; ``None`` is no cap. A plan brings its own.
         band: Loss a step that is not worth a change, in compute phases of the best plan at the
             usual speeds.
         cost: Of a change, in such phases; a quarter of it to go back to the plan before.
+        group: Processes that train in a loop of one's own; ``None`` is all.
 
     Raises:
-        ValueError: There is not one share >= 1 for each model.
+        ValueError: There is not one share >= 1 for each model, or the plan carries no models.
 
     Example:
-        >>> rebalancer = Rebalancer(models, plan.shares)  # on every replica
-        >>> changed = rebalancer.exchange(counts, seconds)  # after each backward pass
-        >>> if changed:
-        ...     sampler.replan(changed)
+        >>> rebalancer = Rebalancer(plan, loader)  # on every replica
+        >>> for inputs, targets in loader:
+        ...     loss = hetlib.balance(F.cross_entropy(model(inputs), targets), loader)
+        ...     rebalancer.step(loss)
+        ...     loss.backward()
     """
 
     def __init__(
         self,
-        models: Sequence[SpeedModel],
-        shares: Shares,
+        models: Partition | Sequence[SpeedModel],
+        shares: Dealer | Shares,
         caps: Sequence[int | None] | None = None,
         band: float = 0.05,
         cost: float = 10.0,
+        *,
+        group: dist.ProcessGroup | None = None,
     ) -> None:
         """Plan for the models as they are, without a plan to go back to."""
-        if len(models) != len(shares) or min(shares, default=0) < 1:
-            allowed = f"allowed is one >= 1 for each of {len(models)} models"
-            raise ValueError(f"`shares` is {shares}; {allowed}.")
-        self.models = models
-        self.caps = caps
+        self._loop: Loop | None = None
+        if isinstance(models, Partition):
+            fleet = _fleet_of(models)
+            replicas = len(models.shares)
+            active = _active(models)
+            self._loop = Loop(cast(Dealer, shares), replicas, active, self.observe, group)
+            held = tuple(models.shares[r] for r in active)
+        else:
+            held = cast(Shares, shares)
+            if len(models) != len(held) or min(held, default=0) < 1:
+                allowed = f"allowed is one >= 1 for each of {len(models)} models"
+                raise ValueError(f"`shares` is {held}; {allowed}.")
+            fleet = Fleet(models, sum(held), caps)
+        self.models = fleet.models
+        self.caps = fleet.caps
         self.band = band
         self.cost = cost
-        self._fleet = Fleet(models, sum(shares), caps)
+        self._fleet = fleet
         self._history = History()
-        self._exchange = Exchange(len(shares))
-        best = self._fleet.best([1.0] * len(shares))
-        self._plan = Plan(shares=shares, before=(), work=best.work)
+        self._exchange = Exchange(len(held))
+        best = self._fleet.best([1.0] * len(held))
+        self._plan = Plan(shares=held, before=(), work=best.work)
+
+    def step(self, loss: torch.Tensor) -> Shares | None:
+        """Watch a step of one's own loop: call it right before ``loss.backward()``.
+
+        Every replica calls it in every step. Where a batch goes through in parts or has several
+        losses, for each of them. What a replica does between two backward passes (loading, the
+        forward pass, the update) counts as its own; what it waits for the others does not. Every
+        fifth step the replicas tell each other, and the loader deals by other shares, from the
+        first step that no replica has read, where they pay.
+
+        Args:
+            loss: The one that goes backward next.
+
+        Returns:
+            The new shares, of all replicas, in the step in which they change; else ``None``.
+
+        Raises:
+            RuntimeError: No backward pass followed the last call, or the rebalancer was made
+                without a loader.
+        """
+        if self._loop is None:
+            raise RuntimeError(
+                "this Rebalancer was made of models and shares; make it of a plan and a loader, "
+                "Rebalancer(plan, loader), or call `exchange`."
+            )
+        return self._loop.step(loss)
 
     @property
     def shares(self) -> Shares:
@@ -173,6 +217,28 @@ class History:
         return [sorted(ratios)[middle] for ratios in zip(*latest, strict=True)]
 
 
+def _active(plan: Partition) -> list[int]:
+    """Return the numbers of the replicas that a plan gives a share."""
+    return [replica for replica, samples in enumerate(plan.shares) if samples]
+
+
+def _fleet_of(plan: Partition) -> "Fleet":
+    """Return those replicas of a plan that have a share, with their models and limits."""
+    if not plan.models:
+        raise ValueError(
+            "`plan` carries no speed models, as those recorded by older versions; plan again, or "
+            "give models and shares."
+        )
+    active = _active(plan)
+    return Fleet(
+        [plan.models[r] for r in active],
+        plan.global_batch,
+        [plan.caps[r] for r in active] if plan.caps else None,
+        floors=[plan.floors[r] for r in active] if plan.floors else None,
+        multiples=[plan.multiples[r] for r in active] if plan.multiples else None,
+    )
+
+
 class Fleet:
     """The replicas as they were measured, and what they would do if each were slower by a factor.
 
@@ -180,15 +246,24 @@ class Fleet:
         models: Step model of each replica.
         batch: Samples a step over all replicas.
         caps: Most samples of each replica.
+        floors: Fewest samples of each replica; 1 by default.
+        multiples: What each local batch is a multiple of; 1 by default.
     """
 
     def __init__(
-        self, models: Sequence[SpeedModel], batch: int, caps: Sequence[int | None] | None
+        self,
+        models: Sequence[SpeedModel],
+        batch: int,
+        caps: Sequence[int | None] | None,
+        *,
+        floors: Sequence[int] | None = None,
+        multiples: Sequence[int] | None = None,
     ) -> None:
         """Model the speed of each replica with the whole batch."""
         self.models = models
         self.batch = batch
         self.caps = caps
+        self._limits: dict[str, Any] = {"caps": caps, "floors": floors, "multiples": multiples}
         # A step asks for the same few shares again: nothing is computed twice.
         self.times = lru_cache(partial(modelled_times, models))
         whole = (batch,) * len(models)
@@ -210,10 +285,12 @@ class Fleet:
     def best(self, factors: Sequence[float]) -> Best:
         """Return the best plan; each replica keeps a sample, as no work would show no recovery."""
         slowed = [*map(SpeedModel.slowed, self.models, factors)]
-        plan = partition(slowed, self.batch, caps=self.caps)
+        plan = partition(slowed, self.batch, **self._limits)
         work = plan.step * self._speed(factors)
-        wanted = [max(n, 1) for n in plan.shares]
-        return Best(deal(plan.global_batch, wanted), work)
+        if min(plan.shares) == 0:
+            everybody = (len(slowed), len(slowed))
+            plan = partition(slowed, self.batch, active=everybody, **self._limits)
+        return Best(plan.shares, work)
 
     def _speed(self, factors: Sequence[float]) -> float:
         """Return the sum of the replicas' speeds."""
@@ -279,8 +356,10 @@ def judge(
 
     late = history.medians(window // 2)
     now = fleet.step(late, plan.shares)
-    if plan.before and now - fleet.step(late, plan.before) > least + cost / 4:
-        return Plan(shares=plan.before, before=(), work=plan.work)
+    if plan.before:
+        by_before = fleet.step(late, plan.before)
+        if now - by_before > least + cost / 4:
+            return _back_or_on(plan=plan, fleet=fleet, late=late, worth=least + cost / 4)
     if not pays:
         return plan
 
@@ -288,3 +367,21 @@ def judge(
     if now - fleet.step(late, best.shares) > least + cost / 2:
         return Plan(shares=best.shares, before=plan.shares, work=best.work)
     return plan._replace(work=best.work)
+
+
+def _back_or_on(*, plan: Plan, fleet: Fleet, late: Sequence[float], worth: float) -> Plan:
+    """Return the plan before, or the best one where that is better still.
+
+    Where two replicas swap roles, the plan before is as wrong the other way round.
+
+    Args:
+        plan: What holds, with a plan before that is faster by now.
+        fleet: The replicas.
+        late: Their factors in the last steps.
+        worth: Seconds that the best plan has to gain on the plan before.
+    """
+    best = fleet.best(late)
+    gained = fleet.step(late, plan.before) - fleet.step(late, best.shares)
+    if gained > worth:
+        return Plan(shares=best.shares, before=plan.shares, work=best.work)
+    return Plan(shares=plan.before, before=(), work=plan.work)

@@ -113,6 +113,27 @@ def test_usual_speeds_are_those_of_late():
     assert play(keener, [3.25, 3.0], 1200)
 
 
+@pytest.mark.parametrize("place", range(45, 55))
+@pytest.mark.parametrize(
+    ("models", "before", "after"),
+    [
+        (CONSTANT, [1, 3.74], [3.74, 1]),
+        (CONSTANT, [1, 2], [2, 1]),
+        (CURVED * 2, [1, 2, 4, 1], [4, 1, 2, 1]),
+    ],
+)
+def test_replicas_that_swap_roles_get_the_best_plan_at_once(models, before, after, place):
+    replicas = len(models)
+    rebalancer = hetlib.Rebalancer(models, (64,) * replicas)
+    factors = np.ones((place + 10, replicas)) * before
+    factors[place:] = after
+    plans = play(rebalancer, factors, place + 10, noise=0.02)
+    assert [step for step in plans if step >= place] == [max(plans)]
+    slowed = [model.slowed(factor) for model, factor in zip(models, after, strict=True)]
+    best = hetlib.partition(slowed, 64 * replicas)
+    assert max(times_of(slowed, rebalancer.shares)) < best.step / 0.9
+
+
 def test_it_recovers_from_one_sample():
     rebalancer = even(CURVED)
     play(rebalancer, [100, 1], 50)

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -76,3 +77,69 @@ def exchanged(
         time.sleep(0.001 * rank)
     torch.distributed.barrier()
     return decided, rebalancer.seen
+
+
+class Deals:
+    """In place of a loader: deals endless steps of ones by shares, and notes the re-plans.
+
+    Args:
+        rank: Whose batches it deals.
+        shares: Of all replicas.
+    """
+
+    def __init__(self, rank: int, shares: Shares) -> None:
+        self.counts = shares
+        self.epoch = 0
+        self.step = -1
+        self.changes: list[tuple[int, Shares]] = []
+        self._rank = rank
+        self._next = shares
+
+    def replan(self, plan: Sequence[int], step: int | None = None) -> None:
+        assert step is None  # the loader knows best what was read
+        self._next = tuple(plan)
+        self.changes.append((self.step, self._next))
+
+    def batch(self) -> torch.Tensor:
+        self.step += 1
+        self.counts = self._next
+        return torch.ones(self.counts[self._rank], 4)
+
+
+def own_loop(
+    rank: int,
+    plan: hetlib.Partition,
+    seconds: list[Shares],
+    parts: int = 1,
+) -> list[tuple[int, Shares]]:
+    """Train a loop of one's own in which a sample takes some time; return the changes of shares.
+
+    Args:
+        rank: This replica.
+        plan: Where it starts from.
+        seconds: That a sample takes on each replica, step by step.
+        parts: That a batch goes through in.
+    """
+    loader = Deals(rank, plan.shares)
+    rebalancer = hetlib.Rebalancer(plan, loader)
+    model = DistributedDataParallel(torch.nn.Linear(4, 2))
+    for of_step in seconds:
+        *early, last = loader.batch().tensor_split(parts)
+        for part in early:
+            with model.no_sync():
+                passed(rebalancer, model, part, of_step[rank])
+        passed(rebalancer, model, last, of_step[rank])
+    return loader.changes
+
+
+def passed(
+    rebalancer: hetlib.Rebalancer,
+    model: torch.nn.Module,
+    samples: torch.Tensor,
+    seconds: float,
+) -> None:
+    """Let samples take their time, forward and backward."""
+    time.sleep(len(samples) * seconds)
+    loss = model(samples).sum()
+    rebalancer.step(loss)
+    loss.backward()
