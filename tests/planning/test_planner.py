@@ -1,6 +1,7 @@
 """Plans for a job of one's own, with real processes."""
 
 import dataclasses
+import functools
 import subprocess
 import sys
 
@@ -8,7 +9,8 @@ import pytest
 import torch
 
 import hetlib
-from tests.planning import workers
+from hetlib.planning.planner import function_text
+from tests.planning import workers, workers_kinds
 
 WITHOUT_EXTRAS = """
 import sys
@@ -63,3 +65,138 @@ def test_a_plan_needs_neither_psutil_nor_tqdm():
         [sys.executable, "-c", WITHOUT_EXTRAS], capture_output=True, text=True, timeout=120
     )
     assert (done.stdout, done.stderr) == ("(16,)\n", "")
+
+
+def planned(network, batch, global_batch=8, **options):
+    """Plan on this process alone."""
+    return hetlib.plan(
+        network, batch, global_batch=global_batch, seconds=0.05, progress=False, **options
+    )
+
+
+@pytest.mark.parametrize("kind", workers_kinds.KINDS)
+def test_a_model_is_planned_whatever_it_is_given(team, kind):
+    plan, other = team(1, 1).run(workers_kinds.planned, kind)
+    assert plan == other
+    assert sum(plan.shares) == 16
+
+
+@pytest.mark.parametrize("kind", workers_kinds.IN_PAIRS)
+def test_no_replica_gets_fewer_samples_than_the_model_trains_on(team, kind):
+    plan, _ = team(1, 1).run(workers_kinds.planned, kind)
+    assert sum(plan.shares) == 16
+    assert 1 not in plan.shares
+    assert plan.floors == (2, 2)
+
+
+def test_planning_leaves_all_as_it_was(team):
+    for differs in team(1, 1).run(workers_kinds.what_planning_changes):
+        assert differs == []
+
+
+def test_also_after_an_error_all_is_as_it_was():
+    network = torch.nn.Linear(3, 2)
+    network(torch.ones(1, 3)).sum().backward()
+    gradient = network.weight.grad
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    with pytest.raises(ValueError, match="`example_batch`"):
+        planned(torch.nn.Sequential(torch.nn.Dropout(), network), torch.ones(4, 7))
+    assert torch.equal(torch.rand(1), expected)
+    assert network.weight.grad is gradient
+
+
+def test_the_callers_loss_and_optimizer_are_timed(team):
+    for seen, made in team(1, 1).run(workers_kinds.plan_with_loss_and_optimizer):
+        assert seen  # batches in the form of the example, of the network that is timed
+        assert made == {("Adam", 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("network", "batch", "options", "message"),
+    [
+        (torch.nn.Linear(3, 2), torch.ones(4, 5), {}, "does not run on `example_batch`.*dict of"),
+        (torch.nn.Linear(3, 2), {"x": torch.ones(4, 3)}, {}, "does not run on `example_batch`"),
+        (torch.nn.Linear(3, 2), (torch.ones(4, 3), torch.ones(5)), {}, r"tensors of \[4, 5\] rows"),
+        (torch.nn.Linear(3, 2), torch.ones(0, 3), {}, r"tensors of \[0\] rows"),
+        (torch.nn.Linear(3, 2), 0.5, {}, r"`example_batch` has tensors of \[\] rows"),
+        (torch.nn.ReLU(), torch.ones(4, 3), {}, "`model` has no weight that is trained"),
+        (torch.nn.LazyLinear(2), torch.ones(4, 3), {}, "`model` has lazy layers"),
+    ],
+)
+def test_what_cannot_be_timed_is_named(network, batch, options, message):
+    with pytest.raises(ValueError, match=message):
+        planned(network, batch, **options)
+
+
+OUTSIDE = torch.nn.Linear(3, 2)
+
+
+def wrong_optimizer(parameters):
+    return len(parameters)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": lambda model, batch: model(batch)}, r"`loss\(model, example_batch\)`.*a number"),
+        ({"loss": lambda model, batch: OUTSIDE(batch).sum()}, "reaches no weight of the model"),
+        ({"loss": lambda model, batch: 1.0}, r"`loss\(model, example_batch\)`"),
+        ({"optimizer": torch.optim.LBFGS}, "`optimizer` is LBFGS, whose step needs a closure"),
+        ({"optimizer": wrong_optimizer}, "`optimizer` made a int"),
+    ],
+)
+def test_a_loss_or_optimizer_that_does_not_train_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        planned(torch.nn.Linear(3, 2), torch.ones(4, 3), **options)
+    OUTSIDE.zero_grad()
+
+
+def one(model, batch):
+    return model(batch).sum()
+
+
+def two(model, batch):
+    return 2 * model(batch).sum()
+
+
+def test_a_function_is_known_by_what_it_does():
+    assert function_text(one) == function_text(one)
+    texts = {
+        function_text(None),
+        function_text(one),
+        function_text(two),
+        function_text(torch.optim.SGD),
+        function_text(functools.partial(torch.optim.SGD, lr=0.1)),
+        function_text(functools.partial(torch.optim.SGD, lr=0.2)),
+        function_text(lambda model, batch: one(model, batch) + 1),
+        function_text(lambda model, batch: one(model, batch) + 2),
+    }
+    assert len(texts) == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "planned_again"),
+    [
+        ({}, False),
+        ({"host": "another"}, True),
+        ({"interface": "eth7"}, True),
+        ({"loss": two}, True),
+        ({"optimizer": torch.optim.Adam}, True),
+        ({"number": 0.25}, True),
+    ],
+)
+def test_a_stored_plan_knows_where_and_what_was_trained(team, tmp_path, changes, planned_again):
+    usual = {"number": 0.5} if "number" in changes else {"loss": one}
+    team(1, 1).run(workers_kinds.stored, str(tmp_path), usual)
+    team(1, 1).run(workers_kinds.stored, str(tmp_path), usual | changes)
+    assert len(list(tmp_path.iterdir())) == 1 + planned_again
+
+
+def test_memory_does_not_grow_plan_by_plan(team):
+    for grown, groups, wrapped in team(1, 1).run(workers_kinds.twenty_plans):
+        assert groups == 1  # the job's own
+        assert wrapped == 0
+        # bytes a plan: of a network of 4 MB neither a copy stays nor a bucket or a gradient
+        assert grown < 2 * 2**20

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hetlib.planning.partition import Partition
+from hetlib.planning.speed import SpeedModel
 from hetlib.planning.store import PlanFile
 
 PLAN = Partition(
@@ -20,7 +21,16 @@ PLAN = Partition(
     times="measured",
     uncertainty=0.02,
     passes=(1, 1),
+    models=(SpeedModel((4, 8), (0.05, 0.08), 0.01), SpeedModel((2,), (0.1,))),
+    caps=(None, 40),
+    floors=(1, 2),
+    multiples=(4, 1),
+    modelled_step=0.12,
+    alone_times="measured",
 )
+
+# Fields that plans of older versions do not have.
+NEWER = ("models", "caps", "floors", "multiples", "modelled_step", "alone_times", "note")
 
 
 @pytest.fixture
@@ -40,6 +50,22 @@ def test_a_plan_comes_back_as_it_was_written(path):
     assert PlanFile(path.parent, "another job").read(2, 16) is None
     PlanFile(path.parent, "a job").write(replace(PLAN, alone_step=0.3))
     assert read(path).alone_step == 0.3
+
+
+def test_a_plan_of_an_older_version_is_read(path):
+    content = json.loads(path.read_text())
+    for name in NEWER:
+        del content[name]
+    path.write_text(json.dumps(content))
+    old = read(path)
+    assert old.shares == PLAN.shares
+    assert old.models == ()
+    assert old.modelled_step is None
+
+
+def test_why_planning_took_long_is_not_said_of_a_plan_that_is_read(path):
+    PlanFile(path.parent, "a job").write(replace(PLAN, note="planning took 20 s"))
+    assert read(path) == PLAN
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
@@ -77,6 +103,17 @@ def test_a_plan_of_another_job_is_none(path):
         {"times": 3},
         {"passes": [1, "1"]},
         {"passes": None},
+        {"models": [1, 2]},
+        {"models": [{"batches": [4, 8], "seconds": [0.1, 0.2], "spread": 0.0}]},
+        {"models": [{"batches": [4, 8], "seconds": [0.1, "0.2"], "spread": 0.0}] * 2},
+        {"models": [{"batches": [4, 8.5], "seconds": [0.1, 0.2], "spread": 0.0}] * 2},
+        {"models": [{"batches": [8, 4], "seconds": [0.1, 0.2], "spread": 0.0}] * 2},
+        {"caps": [None, -1]},
+        {"floors": [1]},
+        {"multiples": [1, "2"]},
+        {"modelled_step": "0.1"},
+        {"alone_times": None},
+        {"note": 1},
         {"of_another_version": 1},
     ],
 )
