@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-
 _CONTAINERS = (dict, list, set)  # and what is derived from them
 
 
@@ -97,7 +96,7 @@ def left_as_it_was(network: nn.Module) -> Iterator[None]:
         network: The caller's.
     """
     of_python = random.getstate()
-    of_numpy = np.random.get_state()
+    of_numpy = np.random.get_state()  # noqa: NPY002
     of_torch = torch.get_rng_state()
     of_gpus = []
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -112,7 +111,7 @@ def left_as_it_was(network: nn.Module) -> Iterator[None]:
         for weight, gradient in gradients:
             weight.grad = gradient
         random.setstate(of_python)
-        np.random.set_state(of_numpy)
+        np.random.set_state(of_numpy)  # noqa: NPY002
         torch.set_rng_state(of_torch)
         if of_gpus:
             torch.cuda.set_rng_state_all(of_gpus)

@@ -183,7 +183,9 @@ def _optimizer_of(make: OptimizerOf) -> Callable[[nn.Module], torch.optim.Optimi
         closure = inspect.signature(made.step).parameters.get("closure")
         if closure is not None and closure.default is inspect.Parameter.empty:
             kind = type(made).__name__
-            raise ValueError(f"`optimizer` is {kind}, whose step needs a closure; plan with another.")
+            raise ValueError(
+                f"`optimizer` is {kind}, whose step needs a closure; plan with another."
+            )
         for group in made.param_groups:
             rate = group.get("lr")
             still = torch.zeros_like(rate) if isinstance(rate, torch.Tensor) else 0.0

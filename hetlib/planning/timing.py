@@ -47,6 +47,7 @@ _TURNS_A_BUDGET = 4  # so often is looked whether all replicas are sure
 
 _SURE = 0.005  # relative standard error of a step time at which a curve is good enough
 
+
 def gather(item: Item) -> list[Item]:
     """Return every rank's item, by rank; a barrier too.
 

@@ -91,7 +91,7 @@ def test_a_copy_shares_nothing_that_can_be_copied():
 
 
 def draws() -> list[float]:
-    return [random.random(), np.random.random(), torch.rand(1).item()]
+    return [random.random(), np.random.random(), torch.rand(1).item()]  # noqa: NPY002
 
 
 def test_random_states_and_gradients_are_those_of_before():
@@ -100,13 +100,13 @@ def test_random_states_and_gradients_are_those_of_before():
     gradient = network.weight.grad
     value = gradient.clone()
     random.seed(1)
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
     expected = draws()
     random.seed(1)
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
-    with pytest.raises(KeyError), left_as_it_was(network):
+    with pytest.raises(KeyError), left_as_it_was(network):  # noqa: PT012
         draws()
         network(torch.ones(1, 2)).sum().backward()
         raise KeyError

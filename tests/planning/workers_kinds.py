@@ -191,7 +191,7 @@ class Everything(nn.Module):
         self.calls += 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + torch.rand(x.shape, generator=self.draws) + random.random() + np.random.random()
+        x = x + torch.rand(x.shape, generator=self.draws) + random.random() + np.random.random()  # noqa: NPY002
         return self.last(self.quiet(self.norm(self.first(x))))
 
 
@@ -212,7 +212,7 @@ def state_of(network: Everything, batch: torch.Tensor) -> dict[str, Any]:
         state[f"hooks of {name}"] = [weight._backward_hooks, weight._post_accumulate_grad_hooks]
     state["calls"] = network.calls
     state["python"] = random.getstate()
-    state["numpy"] = str(np.random.get_state())
+    state["numpy"] = str(np.random.get_state())  # noqa: NPY002
     state["threads"] = torch.get_num_threads()
     return state
 
