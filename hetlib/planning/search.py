@@ -347,7 +347,7 @@ class Search:
         return []
 
     def _alone(self, plan: Partition, chosen: Trial) -> dict[str, Any]:
-        """Return the step of the best single replica, and whether the clock or the models say it."""
+        """Return the step of the best single replica, and whether clock or models say it."""
         if chosen.active == 1:
             return {"alone_step": plan.step, "alone_times": "measured"}
         tried = self._tried(lambda trial: trial.active == 1)

@@ -127,7 +127,7 @@ def test_a_processor_in_bursts_is_timed_as_it_is_in_the_long_run(monkeypatch, qu
 def test_steps_longer_than_a_budget_are_looked_at_once(monkeypatch):
     clock = Clock()
     clock.replace(monkeypatch, timing)
-    blocks = Blocks(lambda n: clock.compute(n), (8, 16, 32), 1.0)
+    blocks = Blocks(clock.compute, (8, 16, 32), 1.0)
     assert blocks.taken() == {8: [8.0], 16: [16.0]}
     assert clock.now == 124
 

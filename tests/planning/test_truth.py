@@ -87,7 +87,7 @@ def planned(monkeypatch, machine, seconds=10.0):
         return list(zip(machine.curves(), replicas, floors, strict=True))
 
     def curve(task, batch, seconds):
-        clock.now += max(seconds, max(machine.compute([batch] * len(replicas))))
+        clock.now += max(seconds, *machine.compute([batch] * len(replicas)))
 
     def race(task, plans, seconds, most, limit):
         found = {}
