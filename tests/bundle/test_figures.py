@@ -180,7 +180,7 @@ def test_a_strategy_without_a_look_has_its_curve_and_its_name() -> None:
 
 def test_spare_looks_are_nobody_elses() -> None:
     strangers = [f"number {n}" for n in range(3)]
-    looks = looks_of([*strangers, *STRATEGIES, *strangers])
+    looks = looks_of([*strangers, *figures.STYLES, *strangers])
     assert list(looks) == [*figures.STYLES, *strangers]
     for key in ("color", "marker", "linestyle"):
         assert len({str(look[key]) for look in looks.values()}) == len(looks)

@@ -8,18 +8,29 @@ SPEEDS = (1.0, 4.0, 2.0)
 PLANNED = (10, 40, 14)
 
 
+# The plain mean's effective batch.
+EFFECTIVE = 9 / (1 / 10 + 1 / 40 + 1 / 14)
+
+# Strategy: its shares, and its learning rate where 0.1 is given for the global batch.
+EXPECTED = {
+    "single": ((64, 0, 0), 0.1),
+    "equal": ((22, 21, 21), 0.1),
+    "uneven-plain": (PLANNED, 0.1),
+    "uneven-plain-retuned": (PLANNED, pytest.approx(0.1 * EFFECTIVE / 64)),
+    "speed-weighted": (PLANNED, 0.1),
+    "balanced": (PLANNED, 0.1),
+    "fastest-only": ((0, 64, 0), 0.1),
+}
+
+
 def test_shares_and_learning_rate_of_every_strategy():
-    expected = {"single": (64, 0, 0), "equal": (22, 21, 21), "fastest-only": (0, 64, 0)}
-    effective = 9 / (1 / 10 + 1 / 40 + 1 / 14)
-    for name in STRATEGIES:
-        assert shares_for(name, 64, SPEEDS, PLANNED) == expected.get(name, PLANNED)
+    assert set(EXPECTED) <= set(STRATEGIES)
+    for name, (shares, expected) in EXPECTED.items():
+        assert shares_for(name, 64, SPEEDS, PLANNED) == shares
         rate = learning_rate(
             strategy=name, optimizer="SGD", lr=0.1, global_batch=64, shares=PLANNED
         )
-        if "retuned" in name:
-            assert rate == pytest.approx(0.1 * effective / 64)
-        else:
-            assert rate == 0.1
+        assert rate == expected
 
 
 @pytest.mark.parametrize("planned", [None, (), (32, 32)])
