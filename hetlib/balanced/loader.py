@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 from hetlib.balanced.accelerated import Accelerated
 from hetlib.balanced.batches import collate
 from hetlib.balanced.dealing import Deal, Position
-from hetlib.balanced.passes import Dealer, Marks, TrainingPass
+from hetlib.balanced.passes import Begun, Dealer, Marks, TrainingPass
 from hetlib.balanced.progress import HandedOut, Progress
 from hetlib.balanced.sampler import BalancedSampler, HasShares
 
@@ -181,12 +181,16 @@ class BalancedLoader(DataLoader[Any]):
         if not torch.is_grad_enabled():
             self._dealer.begin(Position(self._progress.start.epoch, 0))
             return self._evaluation()
+        return TrainingPass(self._begin, self._progress, self._marks, self._accelerated)
+
+    def _begin(self) -> Begun:
+        """Deal from the position on, and start the workers."""
         start = self._progress.begin()
         self._dealer.begin(start)
         batches = super().__iter__()
         assert self._dealer.latest is not None
         self._deal, record = self._dealer.latest
-        return TrainingPass(batches, record, self._progress, self._marks, self._accelerated)
+        return Begun(batches, record)
 
     def _evaluation(self) -> Iterator[Any]:
         batches: Iterator[Any] = self._get_iterator()

@@ -1,9 +1,9 @@
 """A pass of a loader: what deals the batches, and what hands them out."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch.distributed as dist
 
@@ -67,12 +67,23 @@ class Marks:
     may_leave_out: bool
 
 
+class Begun(NamedTuple):
+    """What a pass reads from.
+
+    Attributes:
+        batches: What reads them.
+        record: What was dealt to be read, oldest first.
+    """
+
+    batches: Iterator[Any]
+    record: deque[Dealt]
+
+
 class TrainingPass(Iterator[Any]):
     """A pass that notes what it hands out.
 
     Args:
-        batches: What reads them.
-        record: What was dealt to be read, oldest first.
+        begin: Begins to deal at the position.
         progress: Where it is noted; the pass is the one begun last.
         marks: What is noted of each batch.
         accelerated: What Accelerate is told, where it prepared the loader.
@@ -80,27 +91,32 @@ class TrainingPass(Iterator[Any]):
 
     def __init__(
         self,
-        batches: Iterator[Any],
-        record: deque[Dealt],
+        begin: Callable[[], Begun],
         progress: Progress,
         marks: Marks,
         accelerated: Accelerated | None = None,
     ) -> None:
-        self._batches = batches
-        self._record = record
+        self._begin = begin
         self._progress = progress
         self._marks = marks
-        self._run = progress.run
-        self._epoch = progress.start.epoch
         self._is_first = True
         self._accelerated = accelerated
+        self._deal()
         if accelerated is not None:
             accelerated.begin()
+
+    def _deal(self) -> None:
+        self._batches, self._record = self._begin()
+        self._run = self._progress.run
+        self._epoch = self._progress.start.epoch
 
     def __len__(self) -> int:
         return self._progress.steps
 
     def __next__(self) -> Any:
+        if self._is_first and self._progress.moved_at > self._run:
+            # Trainers set the epoch, or load a checkpoint, with the iterator already in hand.
+            self._deal()
         try:
             batch = next(self._batches)
         except StopIteration:

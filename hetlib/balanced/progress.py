@@ -41,6 +41,7 @@ class Progress:
         trained: The step that comes next, after the batch balanced last or the pass ended last.
         start: Where the next pass begins.
         run: Number of the present pass.
+        moved_at: Above the numbers of the passes that were begun before the position was set.
         last: The batch handed out last.
         waiting: Batches handed out and not yet balanced, oldest first.
     """
@@ -49,6 +50,7 @@ class Progress:
     trained: Position = BEGINNING
     start: Position = BEGINNING
     run: int = 0
+    moved_at: int = 0
     last: HandedOut | None = None
     waiting: deque[HandedOut] = field(default_factory=deque)
     # whether batches of the present pass are balanced with the loader
@@ -65,6 +67,7 @@ class Progress:
         self.trained = position
         self.start = position
         self.run += 1
+        self.moved_at = self.run
         self.waiting.clear()
 
     def begin(self) -> Position:
