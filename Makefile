@@ -10,7 +10,7 @@ PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test core lab bench lint lock clean
+.PHONY: help reproduce test core trainers lab bench lint lock clean
 
 help:  ## show this
 	@echo "make TARGET [PROFILE=quick|standard|full] [SOURCE=recorded] [ONLY='07 09'] [BENCH='step bundle']"
@@ -29,6 +29,9 @@ core: .venv-core/.stamp  ## run the README's script and tests/core.py where only
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	  awk '/^```python/ {inside=1; next} /^```/ {if (inside) exit} inside' README.md > "$$folder/mine.py" && \
 	  cd "$$folder" && OMP_NUM_THREADS=1 "$(CURDIR)/.venv-core/bin/torchrun" --standalone --nproc-per-node 2 mine.py
+
+trainers: .venv/.stamp-trainers  ## run the tests that train with Lightning and others; the first call installs them
+	$(PY) -m pytest $(PYTEST) tests/integrations
 
 lab: .venv/.stamp  ## open the notebooks in JupyterLab
 	$(PY) -m jupyterlab notebooks/00_index.ipynb
@@ -68,6 +71,11 @@ FIND_PYTHON = for python in "$$PYTHON" python3.11 /usr/bin/python3.11 python3; d
 	$(PY) -m pip install --require-hashes -r requirements-bench.lock
 	@touch $@
 
+.venv/.stamp-trainers: .venv/.stamp requirements-trainers.lock
+	@echo "Installing the frameworks that the tests train with, once: under a minute."
+	$(PY) -m pip install --require-hashes -r requirements-trainers.lock
+	@touch $@
+
 .venv-core/.stamp: requirements-core.lock pyproject.toml
 	@$(FIND_PYTHON); \
 	echo "Installing torch and numpy alone into .venv-core, once."; \
@@ -79,8 +87,9 @@ FIND_PYTHON = for python in "$$PYTHON" python3.11 /usr/bin/python3.11 python3; d
 # Pins that still fit are kept; make lock LOCK=--upgrade raises them all.
 COMPILE = $(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header $(LOCK)
-lock: .venv/.stamp  ## renew the three requirements*.lock from pyproject.toml
+lock: .venv/.stamp  ## renew the four requirements*.lock from pyproject.toml
 	$(PY) -m pip install --quiet pip-tools==7.6.2
 	$(COMPILE) --extra notebooks --extra test --build-deps-for editable -o requirements.lock pyproject.toml
 	$(COMPILE) --extra notebooks --extra bench -c requirements.lock -o requirements-bench.lock pyproject.toml
 	$(COMPILE) -c requirements.lock -o requirements-core.lock pyproject.toml
+	$(COMPILE) --extra notebooks --extra trainers -c requirements.lock -o requirements-trainers.lock pyproject.toml

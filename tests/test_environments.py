@@ -17,14 +17,20 @@ CONDA_ONLY = {"python", "pip", "setuptools"}
 
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 # Extras whose packages the tests use, and not the library or the bundle.
-FOR_TESTS = ("test", "bench")
+FOR_TESTS = ("test", "bench", "trainers")
 # Those that bring a part of the library each.
 FOR_USERS = ("data", "vision", "cli")
-LOCKS = ("requirements.lock", "requirements-bench.lock", "requirements-core.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-bench.lock",
+    "requirements-core.lock",
+    "requirements-trainers.lock",
+)
 
 # How the code names a package, where not as the package itself; a stub file is used with what it
 # describes.
 NAMED = {
+    "lightning": "lightning.pytorch",
     "ipykernel": "ipykernel_launcher",
     "jupyter-repo2docker": "repo2docker",
     "pandas-stubs": "pandas",
@@ -163,6 +169,7 @@ def test_lock_holds_versions_and_hashes_and_no_address(name: str) -> None:
         ("requirements.lock", ("notebooks", "test")),
         ("requirements-bench.lock", ("notebooks", "bench")),
         ("requirements-core.lock", ()),
+        ("requirements-trainers.lock", ("notebooks", "trainers")),
     ],
 )
 def test_lock_satisfies_the_package(name: str, extras: tuple[str, ...]) -> None:
