@@ -30,7 +30,6 @@ LOCKS = (
 # How the code names a package, where not as the package itself; a stub file is used with what it
 # describes.
 NAMED = {
-    "lightning": "lightning.pytorch",
     "ipykernel": "ipykernel_launcher",
     "jupyter-repo2docker": "repo2docker",
     "pandas-stubs": "pandas",
