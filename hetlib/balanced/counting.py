@@ -168,7 +168,8 @@ class _Joins:
         if references == self._references:
             return
         for thing in gc.get_objects():
-            if isinstance(thing, Join) and thing._enable:
+            # not isinstance, which asks proxies of things that are gone
+            if issubclass(type(thing), Join) and thing._enable:
                 raise RuntimeError(
                     "counts cannot be summed inside DDP's join(): a replica that has run out of "
                     "batches takes no part. Leave join() out and deal all replicas the same "

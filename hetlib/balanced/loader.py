@@ -42,8 +42,8 @@ class BalancedLoader(DataLoader[Any]):
         sampler: One of queries, such as torchgeo's, in place of the samples' numbers: each epoch
             its queries are drawn once, the same on every replica, and dealt in their order.
         empty: What a step gives that has no sample for this replica: ``"rows"``, tensors without
-            rows, or ``"sample"``, one sample that `balance` gives the weight 0, for networks that
-            cannot take none.
+            rows, or ``"sample"``, one sample that `balance` gives the weight 0 where it is told
+            the loader, for networks that cannot take none.
         collate_fn: What makes a batch of a list of samples; ``None`` is torch's own.
         options: Those of ``DataLoader``, such as ``num_workers``.
 
