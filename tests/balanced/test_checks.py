@@ -34,3 +34,13 @@ def test_a_mistake_is_named_on_every_replica(messages, mistake, words):
 
 def test_a_right_job_passes_its_checks(messages):
     assert [found["no drift"] for found in messages] == ["", ""]
+
+
+def test_weights_of_any_type_are_compared_to_the_bit(team):
+    for found in team(1, 1).run(workers_mistakes.differing_weights):
+        # equal, and a tensor without a number
+        for name in ("", "nothing"):
+            assert found.pop(name) == ""
+        assert len(found) == 13
+        for name, message in found.items():
+            assert "weights differ in 1 of" in message, name

@@ -222,3 +222,43 @@ def fill_under_batchnorm() -> None:
     for indices in loader:
         loss = F.cross_entropy(model(images[indices]), labels[indices])
         hetlib.balance(loss, loader).backward()
+
+
+class OfAllTypes(nn.Module):
+    """Weights of many types, and one that is no row in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        numbers = torch.arange(6.0).view(2, 3)
+        for kind in ALL_TYPES:
+            name = str(kind).replace("torch.", "of_")
+            self.register_parameter(name, nn.Parameter(numbers.to(kind), requires_grad=False))
+        self.turned = nn.Parameter(numbers.t())
+        self.scalar = nn.Parameter(torch.tensor(2.0))
+        self.nothing = nn.Parameter(torch.zeros(0))
+
+
+ALL_TYPES = (
+    *(torch.complex128, torch.complex64, torch.float64, torch.float32, torch.bfloat16),
+    *(torch.float8_e4m3fn, torch.int64, torch.int8, torch.uint8, torch.bool),
+)
+
+
+def differing_weights(rank: int) -> dict[str, str]:
+    """Change a weight of each type on replica 1, and change two places, and signs."""
+    found = {"": message_of(hetlib.check_weights, OfAllTypes())}
+    alone = [dist.new_group([number]) for number in range(dist.get_world_size())]
+    for name in dict(OfAllTypes().named_parameters()):
+        model = OfAllTypes()
+        weight = getattr(model, name)
+        if rank == 1 and weight.numel():
+            flat = weight.data.reshape(-1).clone()
+            flat[0] = torch.ones_like(flat[0])
+            weight.data = flat.view(weight.shape)
+        found[name] = message_of(hetlib.check_weights, model)
+        assert message_of(hetlib.check_weights, model, alone[rank]) == ""
+    swapped = nn.Linear(2, 1, bias=False)
+    order = [1.0, -1.0] if rank else [-1.0, 1.0]
+    swapped.weight.data = torch.tensor([order])
+    found["swapped"] = message_of(hetlib.check_weights, swapped)
+    return found
