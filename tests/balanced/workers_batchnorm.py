@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def build(case: Case, dtype: torch.dtype) -> Net:
 
 def train_case(case: Case) -> dict[str, Arrays]:
     dtype = getattr(torch, case.get("dtype", "float64"))
-    sampler = deal(case)
+    loader = hetlib.BalancedLoader(range(case["samples"]), case["shares"], seed=case["seed"])
     network = build(case, dtype)
     if case.get("last"):
         network = network.to(memory_format=FORMAT[case["dims"]])
@@ -108,8 +108,7 @@ def train_case(case: Case) -> dict[str, Arrays]:
     if case.get("convert", True):
         hetlib.convert_batchnorm(network, group)
     model = DistributedDataParallel(network, bucket_cap_mb=1e-4)
-    hetlib.balance(model, sampler)
-    return epoch(model, network, case, list(sampler))
+    return epoch(model, network, case, loader)
 
 
 def reference(case: Case) -> dict[str, Arrays]:
@@ -128,9 +127,12 @@ def epoch(
     model: nn.Module,
     network: nn.Module,
     case: Case,
-    steps: list[list[int]],
+    steps: Iterable[Any],
 ) -> dict[str, Arrays]:
-    """Return outputs, and gradients of inputs and parameters, by step; then buffers and scores."""
+    """Return outputs, and gradients of inputs and parameters, by step; then buffers and scores.
+
+    Each step is the numbers of its samples; where a loader deals them, the loss is balanced.
+    """
     dtype = next(network.parameters()).dtype
     images, labels = make_batch(case["samples"], case["dims"], case["seed"], dtype)
     outputs: Arrays = []
@@ -143,7 +145,10 @@ def epoch(
             x = x.contiguous(memory_format=FORMAT[case["dims"]])
         x.requires_grad_()
         y = model(x)
-        F.cross_entropy(y, labels[indices]).backward()
+        loss = F.cross_entropy(y, labels[indices])
+        if isinstance(steps, hetlib.BalancedLoader):
+            hetlib.balance(loss, steps)
+        loss.backward()
         outputs += numbers(y)
         of_inputs += numbers(x.grad)
         of_parameters.append(flat_gradient(model))
@@ -197,16 +202,16 @@ def order_of_collectives(
 def order_at(shares: tuple[int, ...], own_group: bool, megabytes: float) -> list[str]:
     log: list[str] = []
     samples = 3 * sum(shares)
-    sampler = hetlib.BalancedSampler(samples, shares, seed=0)
+    loader = hetlib.BalancedLoader(range(samples), shares, seed=0)
     group = dist.new_group() if own_group else None
     network = hetlib.convert_batchnorm(Net(2, 0).double(), group)
     model = DistributedDataParallel(network, bucket_cap_mb=megabytes)
     model.register_comm_hook(log, reduce_and_log)
-    hetlib.balance(model, sampler)
     images, labels = make_batch(samples, 2, 0, torch.float64)
     with logged(log):
-        for indices in sampler:
-            F.cross_entropy(model(images[indices]), labels[indices]).backward()
+        for indices in loader:
+            loss = F.cross_entropy(model(images[indices]), labels[indices])
+            hetlib.balance(loss, loader).backward()
     return log
 
 
