@@ -96,7 +96,7 @@ def left_as_it_was(network: nn.Module) -> Iterator[None]:
         network: The caller's.
     """
     of_python = random.getstate()
-    of_numpy = np.random.get_state()  # noqa: NPY002
+    of_numpy = np.random.get_state()  # noqa: NPY002 -- the caller's
     of_torch = torch.get_rng_state()
     of_gpus = []
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

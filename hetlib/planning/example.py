@@ -1,4 +1,4 @@
-"""Batches of any size made of one example, and what a model or a loss does with them."""
+"""Batches of any number of samples, made of one example, and what a model does with them."""
 
 import copy
 import dataclasses

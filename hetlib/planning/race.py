@@ -11,7 +11,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from hetlib.planning.timing import BLOCK, Group, Stepper, StepTime, Task, alone, gather, typical
+from hetlib.planning.blocks import BLOCK, typical
+from hetlib.planning.timing import Group, Stepper, StepTime, Task, alone, gather
 
 Shares: TypeAlias = tuple[int, ...]
 

@@ -3,16 +3,18 @@
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hetlib.balanced.accumulation import micro_batches
 from hetlib.planning.partition import Partition, left_out, partition
-from hetlib.planning.race import WORTH, Shares, compute_times, race, step_times
-from hetlib.planning.speed import SpeedModel, spread
+from hetlib.planning.race import Shares, race
+from hetlib.planning.speed import SpeedModel
 from hetlib.planning.timing import Task, curve, gather
+from hetlib.planning.trials import Trial, fastest, smallest_of_the_fastest
 from hetlib.replicas.platform import Replica
 
 _HOPE = 1.25  # a plan whose modelled step is so many times that of the best is not tried
@@ -22,8 +24,6 @@ _FOR_CURVES = 0.4  # of the seconds; the rest is for real steps
 # A model and a clock that differ by more, relatively, ask for another round: where a processor
 # comes in bursts, what one round showed is right for its own shares alone.
 _AGREE = 0.1
-
-_FEW_BLOCKS = 3  # and their spread says little
 
 _STEPS = 2  # of a plan in a round at least: the first does not count
 
@@ -136,57 +136,6 @@ def _note(spent: float, seconds: float, step: float) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A plan that took real steps.
-
-    Attributes:
-        plan: As the model has it.
-        steps: Seconds of a step, the mean of each block, ``(blocks,)``.
-        compute: Median seconds that each replica computed in them.
-    """
-
-    plan: Partition
-    steps: np.ndarray
-    compute: list[float]
-
-    @classmethod
-    def of(cls, plan: Partition, times: np.ndarray) -> "Trial":
-        """Return the trial of a plan whose steps took ``times``, as `race` returns them."""
-        return cls(plan, step_times(times), compute_times(times))
-
-    @property
-    def step(self) -> float:
-        """Median seconds of a step, not below what a replica computed in it."""
-        return max(float(np.median(self.steps)), *self.compute)
-
-    @property
-    def uncertainty(self) -> float:
-        """Relative standard error of the step; of few blocks, not below that of the curves."""
-        of_steps = spread(self.steps)
-        if len(self.steps) < _FEW_BLOCKS:
-            return max(of_steps, self.plan.uncertainty)
-        return of_steps
-
-    @property
-    def shares(self) -> Shares:
-        """Local batch of each replica."""
-        return self.plan.shares
-
-    @property
-    def active(self) -> int:
-        """Number of replicas that take part."""
-        return int(np.count_nonzero(self.shares))
-
-    @property
-    def surprise(self) -> float:
-        """How far the clock is from the model, relatively, in the compute time of a replica."""
-        modelled = np.array(self.plan.compute)
-        used = modelled > 0
-        ratios = np.array(self.compute)[used] / modelled[used]
-        return float(np.abs(ratios - 1).max())
-
-
 class Search:
     """The search for the shares with the shortest step.
 
@@ -238,7 +187,8 @@ class Search:
         """Return the plans worth trying, by their shares.
 
         They are the best ones of the models now, and of those that were tried the fastest and its
-        rivals, so that all that is said of the choice is from the same steps.
+        near rivals. The first time the plans of the fewest and of the most replicas are among them:
+        what is said of those is measured.
 
         Args:
             seconds: That are left: the plans with the longest steps are left out where two steps of
@@ -252,25 +202,36 @@ class Search:
                 found.append(self._partition(numbers, communication))
 
         best = min(plan.step for plan in found)
-        worth_it = [plan for plan in found if plan.step < _HOPE * best]
+        plans = [self._as_timed_now(trial.plan, communication) for trial in self._to_keep()]
+        plans += [plan for plan in found if plan.step < _HOPE * best]
         if not self._trials:
-            worth_it.append(found[-1])  # most replicas: what is said of those left out
-        by_shares = {trial.shares: trial.plan for trial in self._to_keep()}
-        by_shares.update((plan.shares, plan) for plan in worth_it)
-        return _affordable(by_shares, seconds)
+            plans += _extremes(found)  # so that what is said of them is measured
+        return _affordable({plan.shares: plan for plan in plans}, seconds)
 
     def _to_keep(self) -> list[Trial]:
-        """Return of the trials the fastest, the best replica alone, and the rivals of the former.
+        """Return of the trials the fastest, and its rivals that are near: they meet once more.
 
-        A rival is the fastest one with a replica that the fastest of all leaves out.
+        A rival is the fastest one with a replica that the fastest of all leaves out, or the best
+        replica alone.
         """
         if not self._trials:
             return []
-        fastest = _smallest_of_the_fastest(self._trials)
-        kept = [fastest]
-        for rank in np.flatnonzero(np.array(fastest.shares) == 0):
-            kept += _fastest([trial for trial in self._trials if trial.shares[rank] > 0])
-        return kept + _fastest([trial for trial in self._trials if trial.active == 1])
+        best = smallest_of_the_fastest(self._trials)
+        rivals = fastest([trial for trial in self._trials if _is_alone(trial)])
+        for rank in np.flatnonzero(np.array(best.shares) == 0):
+            rivals += fastest([trial for trial in self._trials if trial.shares[rank] > 0])
+        near = [trial for trial in rivals if trial.step < _HOPE * best.step]
+        return [best, *near]
+
+    def _as_timed_now(self, tried: Partition, communication: Callable[[int], float]) -> Partition:
+        """Return a plan that was tried with the times that the models have now.
+
+        What it says of other plans stays as the models had it then.
+        """
+        both = zip(self._models, tried.shares, strict=True)
+        compute = tuple(model.time(samples) for model, samples in both)
+        exposed = communication(int(np.count_nonzero(tried.shares)))
+        return replace(tried, compute=compute, communication=exposed)
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Correct the models: what an exchange adds, and how fast replicas are beside others.
@@ -295,10 +256,10 @@ class Search:
         Args:
             seconds: That are left.
         """
-        fastest = _smallest_of_the_fastest(self._trials)
-        if _STEPS * fastest.step > seconds:
+        best = smallest_of_the_fastest(self._trials)
+        if _STEPS * best.step > seconds:
             return True
-        return bool(self._earlier) and fastest.surprise < _AGREE
+        return bool(self._earlier) and best.surprise < _AGREE
 
     def choose(self) -> Partition:
         """Return the plan with the fewest replicas that is as fast as the fastest.
@@ -306,7 +267,7 @@ class Search:
         Returns:
             The plan, with what the clock said in place of what the models did.
         """
-        chosen = _smallest_of_the_fastest(self._trials)
+        chosen = smallest_of_the_fastest(self._trials)
         longest = max(chosen.compute)
         plan = replace(
             chosen.plan,
@@ -341,16 +302,16 @@ class Search:
     def _tried(self, wanted: Callable[[Trial], bool]) -> list[Trial]:
         """Return the fastest of some trials, of the last round if there are some in it."""
         for trials in (self._trials, self._earlier):
-            found = _fastest([trial for trial in trials if wanted(trial)])
+            found = fastest([trial for trial in trials if wanted(trial)])
             if found:
                 return found
         return []
 
     def _alone(self, plan: Partition, chosen: Trial) -> dict[str, Any]:
-        """Return the step of the best single replica, and whether clock or models say it."""
+        """Return the step of the best single replica, and who says it."""
         if chosen.active == 1:
             return {"alone_step": plan.step, "alone_times": "measured"}
-        tried = self._tried(lambda trial: trial.active == 1)
+        tried = self._tried(_is_alone)
         if tried:
             return {"alone_step": tried[0].step, "alone_times": "measured"}
         return {"alone_step": chosen.plan.alone_step, "alone_times": "modelled"}
@@ -359,16 +320,25 @@ class Search:
         """Return why each replica stays out: measured where a plan with it was tried."""
         reasons = list(plan.reasons)
         for rank in np.flatnonzero(np.array(plan.shares) == 0):
-            tried = self._tried(lambda trial, rank=rank: trial.shares[rank] > 0)  # type: ignore[misc]
+            tried = self._tried(partial(_includes, int(rank)))
             if tried:
                 name = self._first.names[rank]
                 reasons[rank] = left_out(name, tried[0].step, plan.step, "measured")
         return tuple(reasons)
 
 
-def _fastest(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trial with the shortest step, if there is one."""
-    return sorted(trials, key=lambda trial: trial.step)[:1]
+def _includes(rank: int, trial: Trial) -> bool:
+    return trial.shares[rank] > 0
+
+
+def _is_alone(trial: Trial) -> bool:
+    return trial.active == 1
+
+
+def _extremes(plans: Sequence[Partition]) -> list[Partition]:
+    """Return the plans with the fewest and with the most replicas."""
+    by_number = sorted(plans, key=lambda plan: np.count_nonzero(plan.shares))
+    return [by_number[0], by_number[-1]]
 
 
 def _affordable(plans: Mapping[Shares, Partition], seconds: float) -> dict[Shares, Partition]:
@@ -404,18 +374,3 @@ def _interpolated(seconds: Mapping[int, float]) -> Callable[[int], float]:
     measured = [seconds[number] for number in known]
     rising = np.maximum.accumulate(measured)
     return lambda number: float(np.interp(number, known, rising))
-
-
-def _smallest_of_the_fastest(trials: Sequence[Trial]) -> Trial:
-    """Return the trial with the fewest replicas whose steps are as short as the shortest."""
-    # Those that stood aside have fewer steps; of the others each step has its rival in the same
-    # turn.
-    most = max(len(trial.steps) for trial in trials)
-    to_the_end = [trial for trial in trials if len(trial.steps) == most]
-    fastest = min(to_the_end, key=lambda trial: trial.step)
-    as_fast = []
-    for trial in to_the_end:
-        times_as_long = np.median(trial.steps / fastest.steps)
-        if times_as_long < 1 + WORTH:
-            as_fast.append(trial)
-    return min(as_fast, key=lambda trial: trial.active)

@@ -80,17 +80,16 @@ def _model_of(content: dict[str, Any]) -> SpeedModel:
 def _is_sound(plan: Partition, replicas: int, global_batch: int) -> bool:
     """Return whether all fields hold what their names say, and the shares make up the batch."""
     rows = [plan.shares, plan.compute, plan.reasons, plan.names, plan.passes]
-    optional = [plan.models, plan.caps, plan.floors, plan.multiples]
-    limits = [*plan.floors, *plan.multiples, *(cap for cap in plan.caps if cap is not None)]
-    counts = [*plan.shares, *plan.passes, *limits]
+    # of older plans some are empty
+    rows += [row for row in (plan.models, plan.caps, plan.floors, plan.multiples) if row != ()]
+    caps = [cap for cap in plan.caps if cap is not None]
+    counts = [*plan.shares, *plan.passes, *plan.floors, *plan.multiples, *caps]
     texts = [*plan.reasons, *plan.names, plan.times, plan.alone_times, plan.note]
-    times = [*plan.compute, plan.communication, plan.uncertainty]
-    for step in (plan.equal_step, plan.alone_step, plan.modelled_step):
-        if step is not None:
-            times.append(step)
+    steps = [plan.equal_step, plan.alone_step, plan.modelled_step]
+    known = [step for step in steps if step is not None]
+    times = [*plan.compute, plan.communication, plan.uncertainty, *known]
     return (
         all(_has_entries(row, replicas) for row in rows)
-        and all(row == () or _has_entries(row, replicas) for row in optional)
         and all(map(_is_count, counts))
         and all(map(_is_text, texts))
         and all(map(_is_time, times))

@@ -219,8 +219,8 @@ def test_explain_and_text():
     assert table.share.tolist() == [100, 0]
     assert table[compute].tolist() == pytest.approx([100, 0])
     assert str(plan).startswith(
-        "step 100.0 ms +- 0 %, modelled; "
-        "550.00 times as fast as equal shares (both modelled); 1.00 "
+        "step 100.0 ms +- 0 %, modelled; 550.00 times as fast as equal shares (both modelled); "
+        "1.00 times as fast as the best alone (both modelled)"
     )
     assert partition([SpeedModel((2,), (1.0,), 0.04)], 2).uncertainty == 0.04
 

@@ -114,7 +114,8 @@ MACHINES = [
     Machine((300.0, 100.0), exchange=1.0),
     Machine((300.0, 3.0)),
     Machine((300.0, 280.0), exchange=0.3, flattered=(1.0, 3.0)),
-    Machine((300.0, 100.0, 2.0), exchange=0.05),
+    Machine((300.0, 100.0, 20.0), exchange=0.05),
+    Machine((300.0, 100.0, 2.0), exchange=0.05),  # timing the last one takes all the time
     Machine((300.0, 200.0, 100.0, 50.0), exchange=0.02, overheads=(0.01, 0.01, 0.2, 0.5)),
     Machine((300.0, 100.0), flattered=(1.0, 2.5), floors=(2, 2)),
 ]
@@ -137,9 +138,10 @@ def test_each_sentence_has_the_numbers_of_its_plan(monkeypatch, machine):
         assert bool(sentence) == (share == 0)
         if share == 0:
             with_it, without, times = milliseconds(sentence)
-            assert times == "measured"
-            assert with_it in raced
-            assert without == f"{1e3 * plan.step:.1f}"
+            assert times == "measured" or plan.note  # there was no time to try it
+            step = plan.step if times == "measured" else plan.modelled_step
+            assert without == f"{1e3 * step:.1f}"
+            assert with_it in raced or times == "modelled"
 
 
 @pytest.mark.parametrize("machine", MACHINES)

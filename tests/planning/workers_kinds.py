@@ -191,7 +191,8 @@ class Everything(nn.Module):
         self.calls += 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + torch.rand(x.shape, generator=self.draws) + random.random() + np.random.random()  # noqa: NPY002
+        x = x + torch.rand(x.shape, generator=self.draws)
+        x = x + random.random() + np.random.random()  # noqa: NPY002
         return self.last(self.quiet(self.norm(self.first(x))))
 
 
