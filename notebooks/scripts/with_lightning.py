@@ -27,11 +27,13 @@ class Task(pl.LightningModule):
         )
 
     def training_step(self, batch: list[torch.Tensor], index: int) -> torch.Tensor:
+        """Return the loss."""
         images, labels = batch
         # the mean over this replica's samples, as ever
         return F.cross_entropy(self.network(images), labels)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimizer."""
         return torch.optim.SGD(self.parameters(), lr=0.05)
 
 
