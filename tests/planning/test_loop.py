@@ -99,6 +99,19 @@ def test_a_loader_deals_anew_while_ones_own_loop_runs(team, parts):
     assert shares[0] < 10
 
 
+@pytest.mark.parametrize("slow", [0, 1])
+def test_under_a_loader_every_sample_is_still_trained_once_an_epoch(team, slow):
+    by_rank = team(1, 1).run(workers_rebalance.trained_by_a_loader, plan_of(8, 8), slow)
+    (first, counts, changes), (second, also_counts, also_changes) = by_rank
+    assert sorted(first + second) == sorted([*range(520)] * 2)
+    assert counts == also_counts
+    assert changes == also_changes
+    assert changes
+    assert counts[0] == (8, 8)
+    assert counts[-2] == changes[-1]  # the last step of an epoch is a short one
+    assert changes[-1][slow] < 5
+
+
 def test_a_replica_that_the_plan_leaves_out_stays_out_and_limits_hold(team):
     plan = plan_of(0, 16, 16, multiples=[1, 4, 4], floors=[1, 4, 4])
     plan = dataclasses.replace(plan, shares=(0, 16, 16))

@@ -132,6 +132,34 @@ def own_loop(
     return loader.changes
 
 
+def trained_by_a_loader(
+    rank: int, plan: hetlib.Partition, slow: int
+) -> tuple[list[int], list[Shares], list[Shares]]:
+    """Train two epochs of a data set while one replica is slow.
+
+    Returns:
+        The samples that this replica had, the counts of all steps, and the changes of shares.
+    """
+    data = torch.utils.data.TensorDataset(torch.arange(520.0))
+    loader = hetlib.BalancedLoader(data, plan, seed=0)
+    rebalancer = hetlib.Rebalancer(plan, loader)
+    model = DistributedDataParallel(torch.nn.Linear(1, 2))
+    seen: list[int] = []
+    counts: list[Shares] = []
+    changes: list[Shares] = []
+    for _ in range(2):
+        for (samples,) in loader:
+            seen += samples.int().tolist()
+            counts.append(loader.counts)
+            time.sleep(len(samples) * (0.004 if rank == slow else 0.0005))
+            loss = hetlib.balance(model(samples[:, None]).mean(), loader)
+            changed = rebalancer.step(loss)
+            if changed:
+                changes.append(changed)
+            loss.backward()
+    return seen, counts, changes
+
+
 def passed(
     rebalancer: hetlib.Rebalancer,
     model: torch.nn.Module,
