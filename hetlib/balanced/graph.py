@@ -61,6 +61,17 @@ def _operation(node: Any) -> str:
     return found.group(1) if found else ""
 
 
+def leaves_of(loss: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the weights below a loss.
+
+    Args:
+        loss: Any tensor.
+    """
+    for node in _nodes(loss):
+        if hasattr(node, "variable"):
+            yield node.variable
+
+
 def pools_batchnorm(loss: torch.Tensor) -> bool:
     """Say whether BatchNorm over all replicas lies below a loss.
 

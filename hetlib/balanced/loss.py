@@ -23,6 +23,7 @@ from hetlib.balanced.counting import AnnouncedCount, Group, announce, world_of
 from hetlib.balanced.graph import is_marked, mark, pools_batchnorm, refuse_nan
 from hetlib.balanced.loader import BalancedLoader
 from hetlib.balanced.progress import HandedOut
+from hetlib.balanced.sharded import refuse_other_divisor
 from hetlib.errors import one_of
 
 # A number, or what is called for it once the backward pass begins.
@@ -72,7 +73,8 @@ def balance(
     Raises:
         ValueError: Arguments that are not allowed or do not go together.
         RuntimeError: The loss needs no gradient, was balanced before, or does not belong to the
-            batch that was handed out last; the message says what to do.
+            batch that was handed out last, or FSDP2 was told to divide by another number than the
+            replicas; the message says what to do.
 
     >>> loss = torch.ones(3, requires_grad=True).mean()
     >>> balance(loss, count=3) is loss
@@ -82,6 +84,7 @@ def balance(
     dealer = None if loader is None else balanced_loader(loader)
     _require_weightable(loss)
     _require_one_source(dealer, count, samples, reduction)
+    refuse_other_divisor(loss, world_of(group))
 
     factor: Factor
     if reduction == "sum":

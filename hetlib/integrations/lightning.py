@@ -45,9 +45,10 @@ class Balanced(Callback):
         """
         if stage != "fit":
             return
-        if trainer.overfit_batches:
+        overfit = getattr(trainer, "overfit_batches", 0)
+        if overfit:
             raise ValueError(
-                f"`overfit_batches` is {trainer.overfit_batches}, for which Lightning makes the "
+                f"`overfit_batches` is {overfit}, for which Lightning makes the "
                 "loader anew, without shares; use `limit_train_batches`."
             )
         connector = getattr(trainer, "_accelerator_connector", None)

@@ -1,5 +1,6 @@
 """Processes as torchrun starts them: for frameworks that make the process group themselves."""
 
+import contextlib
 import faulthandler
 import gc
 import multiprocessing as mp
@@ -12,21 +13,27 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+import torch.distributed as dist
+
 # Seconds; the imports of the largest framework take ten on a busy machine of two cores.
 PATIENCE = 240
+# Process groups that one job can make, one after the other.
+PORTS = 6
+
+_ports: list[int] = []
 
 
 def run(function: Callable[..., Any], *arguments: Any, replicas: int = 2) -> list[Any]:
     """Call ``function(rank, *arguments)`` in new processes and return the results by rank."""
     context = mp.get_context("spawn")
-    port = _free_port()
+    ports = _free_ports()
     processes = []
     pipes = []
     for rank in range(replicas):
         here, there = context.Pipe()
         process = context.Process(
             target=_serve,
-            args=(there, rank, replicas, port, function, arguments),
+            args=(there, rank, replicas, ports, function, arguments),
         )
         process.start()
         there.close()
@@ -42,10 +49,20 @@ def run(function: Callable[..., Any], *arguments: Any, replicas: int = 2) -> lis
                 process.join()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def meet_elsewhere() -> None:
+    """Let the next process group meet at another port: the last one's may linger."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    _ports.append(_ports.pop(0))
+    os.environ["MASTER_PORT"] = str(_ports[0])
+
+
+def _free_ports() -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(PORTS)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _results(pipes: list[Connection]) -> list[Any]:
@@ -69,10 +86,11 @@ def _serve(
     pipe: Connection,
     rank: int,
     replicas: int,
-    port: int,
+    ports: list[int],
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
+    _ports[:] = ports
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -80,7 +98,7 @@ def _serve(
         WORLD_SIZE=str(replicas),
         LOCAL_WORLD_SIZE=str(replicas),
         MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
+        MASTER_PORT=str(ports[0]),
         CUDA_VISIBLE_DEVICES="",
         GLOO_SOCKET_IFNAME="lo",
         OMP_NUM_THREADS="1",
@@ -90,7 +108,7 @@ def _serve(
     # Loaders' workers are forks; without this each one's end looks through all that was imported.
     gc.freeze()
     # where each thread stands, if the job hangs
-    faulthandler.dump_traceback_later(PATIENCE - 10, exit=False)
+    faulthandler.dump_traceback_later(PATIENCE / 2, exit=False)
     try:
         found = (True, function(rank, *arguments))
     except BaseException:

@@ -14,11 +14,12 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 import hetlib
 from hetlib.balanced import loss as balancing
 from hetlib_bundle.paths import NOTEBOOKS
+from tests.integrations import job
 
 SHARES = (12, 4)
 SAMPLES = 71
@@ -46,6 +47,12 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
             "labels": self.labels[index],
             "number": torch.tensor(index),
         }
+
+
+def whole(size: int) -> dict[str, torch.Tensor]:
+    """Return some samples as one batch."""
+    data = Samples(size)
+    return default_collate([data[index] for index in range(size)])
 
 
 def network() -> nn.Module:
@@ -104,7 +111,7 @@ def one_process(
     for epoch in range(EPOCHS):
         order = batches(epoch)[:steps]
         for number, indices in enumerate(order, 1):
-            batch = torch.utils.data.default_collate([data[int(i)] for i in indices])
+            batch = default_collate([data[int(i)] for i in indices])
             (loss(net, batch) / accumulate).backward()
             if number % accumulate == 0 or number == len(order):
                 optimizer.step()
@@ -135,6 +142,23 @@ def assert_exact(found: list[torch.Tensor], reference: torch.Tensor) -> None:
         torch.testing.assert_close(weights, reference, rtol=0, atol=1e-9)
 
 
+def assert_same_training(
+    found: list[dict[str, Any]], part: str, way: str, reference: torch.Tensor
+) -> None:
+    """Require one way to train to end as one process does, with each sample once an epoch.
+
+    Args:
+        found: What each replica returned: by part and way the weights, and the samples seen.
+        part: Of what they returned.
+        way: Of that part.
+        reference: The weights of one process.
+    """
+    weights = [replica[part][way][0] for replica in found]
+    seen = [replica[part][way][1] for replica in found]
+    assert_exact(weights, reference)
+    assert_each_once(seen)
+
+
 def assert_wrong(found: list[torch.Tensor], reference: torch.Tensor) -> None:
     """Require a mutant's weights to be visibly others."""
     for weights in found:
@@ -153,6 +177,5 @@ def assert_each_once(seen: list[list[int]]) -> None:
 
 def run_script(name: str) -> dict[str, Any]:
     """Run a script of the notebooks' folder in this job, and return its names."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    job.meet_elsewhere()
     return runpy.run_path(str(NOTEBOOKS / "scripts" / f"{name}.py"))

@@ -18,42 +18,30 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     return job.run(workers.everything, str(tmp_path_factory.mktemp("checkpoints")))
 
 
-def ends(found: list[Found], part: str, way: str) -> tuple[list[Any], list[list[int]]]:
-    """The weights and the samples seen of each replica."""
-    weights = [replica[part][way][0] for replica in found]
-    seen = [replica[part][way][1] for replica in found]
-    return weights, seen
-
-
 @pytest.mark.parametrize("way", ["plain", "workers", "manual", "often_validated", "reloaded"])
 def test_the_trainer_ends_where_one_process_does(found: list[Found], way: str) -> None:
-    weights, seen = ends(found, "trainings", way)
-    problem.assert_exact(weights, problem.one_process())
-    problem.assert_each_once(seen)
+    problem.assert_same_training(found, "trainings", way, problem.one_process())
 
 
 def test_accumulated_batches_make_one_step(found: list[Found]) -> None:
-    weights, seen = ends(found, "trainings", "accumulated")
-    problem.assert_exact(weights, problem.one_process(accumulate=2))
-    problem.assert_each_once(seen)
+    reference = problem.one_process(accumulate=2)
+    problem.assert_same_training(found, "trainings", "accumulated", reference)
 
 
 def test_epochs_cut_short_by_the_trainer_each_begin_anew(found: list[Found]) -> None:
-    weights, _ = ends(found, "trainings", "limited")
+    weights = [replica["trainings"]["limited"][0] for replica in found]
     problem.assert_exact(weights, problem.one_process(steps=3))
 
 
 @pytest.mark.parametrize("mutant", problem.MUTANTS)
 def test_a_wrong_weight_ends_elsewhere(found: list[Found], mutant: str) -> None:
-    weights, _ = ends(found, "trainings", mutant)
+    weights = [replica["trainings"][mutant][0] for replica in found]
     problem.assert_wrong(weights, problem.one_process())
 
 
 @pytest.mark.parametrize("steps", [3, problem.STEPS, problem.STEPS + 2])
 def test_a_resumed_job_trains_each_sample_once(found: list[Found], steps: int) -> None:
-    weights, seen = ends(found, "resumed", f"after_{steps}")
-    problem.assert_exact(weights, problem.one_process())
-    problem.assert_each_once(seen)
+    problem.assert_same_training(found, "resumed", f"after_{steps}", problem.one_process())
 
 
 def test_a_plan_changed_before_an_epochs_end_is_kept(found: list[Found]) -> None:
