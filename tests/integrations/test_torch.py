@@ -1,4 +1,4 @@
-"""FSDP2, torch.compile, distributed checkpoints, torchdata's loader: they end as one process does."""
+"""FSDP2, compiling, checkpoints and torchdata's loader: they end as one process does."""
 
 from typing import Any
 
