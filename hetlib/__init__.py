@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hetlib.balanced.accumulation import micro_batches
     from hetlib.balanced.batches import collate
     from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
     from hetlib.balanced.checks import check_weights
@@ -56,6 +57,7 @@ _MODULES = {
     "convert_batchnorm": "hetlib.balanced.batchnorm",
     "effective_batch": "hetlib.balanced.weights",
     "measure": "hetlib.training.planning",
+    "micro_batches": "hetlib.balanced.accumulation",
     "noise_scale": "hetlib.balanced.weights",
     "partition": "hetlib.planning.partition",
     "plan": "hetlib.planning.planner",
@@ -87,6 +89,7 @@ __all__ = [
     "convert_batchnorm",
     "effective_batch",
     "measure",
+    "micro_batches",
     "noise_scale",
     "partition",
     "plan",

@@ -12,7 +12,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import TensorDataset
 
 import hetlib
-from hetlib.balanced.accumulation import micro_batches
 
 dist.init_process_group("gloo")
 rank = dist.get_rank()
@@ -50,7 +49,7 @@ def loss_of(network, batch):
 
 
 for inputs, targets in loader:
-    parts = micro_batches(len(inputs), most)
+    parts = hetlib.micro_batches(len(inputs), most)
     for part in parts:
         # Only the last part of each replica starts the exchange of gradients.
         last = part == parts[-1]
