@@ -104,6 +104,19 @@ class BalancedSampler(Sampler[list[Any]]):
         return len(self.plans[0][1])
 
     @property
+    def batch_size(self) -> int:
+        """Refuse those who ask: to deal the batches of a loader anew, or to cut them.
+
+        Raises:
+            TypeError: Always; each replica has its own batch size.
+        """
+        raise TypeError(
+            "a framework asks a BalancedSampler for one batch size, to deal its batches a second "
+            "time: each replica has its own. With Accelerate use a BalancedLoader, which `prepare` "
+            "leaves as it is; with Lightning and Fabric say use_distributed_sampler=False."
+        )
+
+    @property
     def knows_rank(self) -> bool:
         """Whether the rank was given; else the job is asked when a batch is dealt."""
         return self._rank is not None
