@@ -94,6 +94,7 @@ def one_process(
     data: Dataset[Any] | None = None,
     *,
     accumulate: int = 1,
+    window: str = "fixed",
     steps: int = STEPS,
 ) -> torch.Tensor:
     """Return the weights after all epochs in one process that sees whole batches.
@@ -102,7 +103,9 @@ def one_process(
         make: Makes the network.
         loss: Of the network and a batch.
         data: The data set; ``None`` is `Samples`.
-        accumulate: Batches whose mean gradient makes a step; the last window may be shorter.
+        accumulate: Batches of the window that makes a step; an epoch's last one may be shorter.
+        window: What the losses in a window are divided by: ``"fixed"`` is ``accumulate``, ``"own"``
+            the batches that it has, ``"samples"`` makes a mean over its samples.
         steps: Batches of each epoch.
     """
     data = data or Samples()
@@ -110,13 +113,23 @@ def one_process(
     optimizer = optimizer_of(net)
     for epoch in range(EPOCHS):
         order = batches(epoch)[:steps]
-        for number, indices in enumerate(order, 1):
-            batch = default_collate([data[int(i)] for i in indices])
-            (loss(net, batch) / accumulate).backward()
-            if number % accumulate == 0 or number == len(order):
-                optimizer.step()
-                optimizer.zero_grad()
+        for first in range(0, steps, accumulate):
+            parts = order[first : first + accumulate]
+            for indices in parts:
+                batch = default_collate([data[int(i)] for i in indices])
+                part = _part_of_window(window, indices, parts, accumulate)
+                (loss(net, batch) * part).backward()
+            optimizer.step()
+            optimizer.zero_grad()
     return weights_of(net)
+
+
+def _part_of_window(
+    window: str, indices: torch.Tensor, parts: list[torch.Tensor], accumulate: int
+) -> float:
+    if window == "samples":
+        return len(indices) / sum(len(part) for part in parts)
+    return 1 / {"fixed": accumulate, "own": len(parts)}[window]
 
 
 @contextlib.contextmanager

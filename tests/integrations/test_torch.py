@@ -1,4 +1,4 @@
-"""FSDP2, compiling, checkpoints and torchdata's loader: they end as one process does."""
+"""FSDP2, torch.compile, distributed checkpoints and torchdata's loader against one process."""
 
 from typing import Any
 

@@ -1,0 +1,168 @@
+"""Balanced gradients in Hugging Face's Trainer, by a mixin.
+
+    class PlannedTrainer(BalancedTrainer, Trainer):
+        pass
+
+    trainer = PlannedTrainer(model, args, train_dataset=data, plan=plan)
+    trainer.train()
+
+Where the Trainer itself divides the sum of a loss by the items of all replicas (for models that
+take ``num_items_in_batch``), its gradient is the balanced one, and is left alone. Elsewhere the
+loss is a mean over what this replica has, and is weighted by the count of it: the Trainer reads
+batches ahead, so the counts of the batch handed out last may be another's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from hetlib.balanced.graph import is_marked
+from hetlib.balanced.loader import BalancedLoader
+from hetlib.balanced.loss import balance
+from hetlib.balanced.shares import HasShares
+from hetlib.errors import require
+
+require("transformers", "transformers")
+
+from transformers import Trainer  # noqa: E402 -- said above
+
+# What torch's losses, and the Trainer, leave out.
+IGNORED = -100
+
+# What a loader takes over from the one that the Trainer makes; the latter where it has workers.
+_OPTIONS = ("num_workers", "pin_memory", "worker_init_fn")
+_OF_WORKERS = ("prefetch_factor", "persistent_workers", "multiprocessing_context")
+
+
+class BalancedTrainer:
+    """Mixin for a Trainer: ``class Planned(BalancedTrainer, Trainer)``.
+
+    Args:
+        arguments: Those of the Trainer.
+        plan: A `Partition`, or the local batch of each replica; ``per_device_train_batch_size`` is
+            not used.
+        loader: In place of a plan, a `BalancedLoader`.
+        options: Those of the Trainer.
+
+    Raises:
+        ValueError: Not one of ``plan`` and ``loader`` is given.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        plan: HasShares | Sequence[int] | None = None,
+        loader: BalancedLoader | None = None,
+        **options: Any,
+    ) -> None:
+        if (plan is None) == (loader is None):
+            raise ValueError("give one of `plan` and `loader`, which deal the training's samples.")
+        super().__init__(*arguments, **options)
+        self._plan = plan
+        self._loader = loader
+
+    def get_train_dataloader(self) -> BalancedLoader:
+        """Return the loader, or make one of the plan with the Trainer's settings."""
+        if self._plan is None:
+            assert self._loader is not None
+            return self._loader
+        # the Trainer's own has the data set, what merges samples, and the options of its workers
+        parent: Any = super()
+        made = parent.get_train_dataloader()
+        args = self._args()
+        names = _OPTIONS + _OF_WORKERS if made.num_workers else _OPTIONS
+        self._loader = BalancedLoader(
+            made.dataset,
+            self._plan,
+            seed=args.seed if args.data_seed is None else args.data_seed,
+            drop_last=args.dataloader_drop_last,
+            collate_fn=made.collate_fn,
+            **{name: getattr(made, name) for name in names},
+        )
+        return self._loader
+
+    def count_items(self, inputs: Mapping[str, Any]) -> int | torch.Tensor:
+        """Return what this replica's loss is the mean over; override it for another mean.
+
+        Args:
+            inputs: A batch: labels that are not ignored are counted, without labels samples.
+        """
+        for name in getattr(self, "label_names", ["labels"]):
+            labels = inputs.get(name)
+            if isinstance(labels, torch.Tensor):
+                if getattr(self, "_loss_shifts_labels", False):
+                    labels = labels[..., 1:]
+                return labels.ne(IGNORED).sum()
+        for value in inputs.values():
+            if isinstance(value, torch.Tensor) and value.ndim:
+                return len(value)
+        raise ValueError(
+            f"the batch has no tensor to count: {sorted(inputs)}; override `count_items`."
+        )
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Return the Trainer's loss, weighted unless the Trainer weights it; in training alone.
+
+        Args:
+            model: The network, as the Trainer wrapped it.
+            inputs: A batch.
+            return_outputs: Whether to return the outputs, too.
+            num_items_in_batch: What the Trainer counted over all replicas.
+
+        Raises:
+            ValueError: It is not clear whether the Trainer weights the loss, or it does so with
+                this replica's count alone.
+            RuntimeError: The loss was weighted before.
+        """
+        count = self.count_items(inputs) if torch.is_grad_enabled() else 0
+        parent: Any = super()
+        loss, outputs = parent.compute_loss(
+            model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch
+        )
+        if torch.is_grad_enabled() and loss.requires_grad:
+            if not self._weights_itself(num_items_in_batch):
+                balance(loss, self._loader, count=count)
+            elif is_marked(loss):
+                raise RuntimeError(
+                    "the Trainer divides this loss by the items of all replicas, and it was "
+                    "balanced before; leave `balance` out of `compute_loss_func`."
+                )
+        return (loss, outputs) if return_outputs else loss
+
+    def _weights_itself(self, num_items_in_batch: torch.Tensor | int | None) -> bool:
+        """Say whether the Trainer divides the sum of a loss by the items of all replicas."""
+        if num_items_in_batch is None:
+            return False
+        own = getattr(self, "loss_is_scaled_for_ga", None)
+        if own is None and _computes_otherwise(type(self)):
+            raise ValueError(
+                "`compute_loss` is the class's own and is given `num_items_in_batch`; say whether "
+                "it divides by it: set `loss_is_scaled_for_ga` to True, or to False if the loss "
+                "is a mean over this replica's batch."
+            )
+        if own is False:
+            return False
+        if not self._args().average_tokens_across_devices:
+            raise ValueError(
+                "`average_tokens_across_devices` is False, with which each replica divides by its "
+                "own items, so that all weigh the same; set it to True."
+            )
+        return True
+
+    def _args(self) -> Any:
+        """Return the Trainer's ``TrainingArguments``."""
+        return getattr(self, "args")  # noqa: B009 -- the other parent's
+
+
+def _computes_otherwise(kind: type) -> bool:
+    """Say whether a class between the mixin and the Trainer has a ``compute_loss`` of its own."""
+    after = kind.__mro__[kind.__mro__.index(BalancedTrainer) + 1 :]
+    first = next(parent for parent in after if "compute_loss" in vars(parent))
+    return first is not Trainer
