@@ -21,6 +21,7 @@ PATIENCE = 240
 PORTS = 6
 
 _ports: list[int] = []
+_environment: dict[str, str] = {}
 
 
 def run(function: Callable[..., Any], *arguments: Any, replicas: int = 2) -> list[Any]:
@@ -54,7 +55,9 @@ def meet_elsewhere() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
     _ports.append(_ports.pop(0))
-    os.environ["MASTER_PORT"] = str(_ports[0])
+    _environment["MASTER_PORT"] = str(_ports[0])
+    # all of it, as a trainer may have tidied up
+    os.environ.update(_environment)
 
 
 def _free_ports() -> list[int]:
@@ -91,7 +94,7 @@ def _serve(
     arguments: tuple[Any, ...],
 ) -> None:
     _ports[:] = ports
-    os.environ.update(
+    _environment.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
         NODE_RANK="0",
@@ -103,6 +106,7 @@ def _serve(
         GLOO_SOCKET_IFNAME="lo",
         OMP_NUM_THREADS="1",
     )
+    os.environ.update(_environment)
     # As in a process that torchrun started; a spawned one would spawn its loaders' workers, too.
     mp.set_start_method(None, force=True)
     # Loaders' workers are forks; without this each one's end looks through all that was imported.
