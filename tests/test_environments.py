@@ -35,6 +35,7 @@ NAMED = {
     "pandas-stubs": "pandas",
     "pillow": "PIL",
     "pytest-timeout": "timeout",
+    "segmentation-models-pytorch": "segmentation_models_pytorch",
     "pyyaml": "yaml",
     "types-psutil": "psutil",
     "types-pyyaml": "yaml",

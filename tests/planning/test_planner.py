@@ -196,7 +196,7 @@ def test_a_stored_plan_knows_where_and_what_was_trained(team, tmp_path, changes,
 
 def test_memory_does_not_grow_plan_by_plan(team):
     for grown, groups, wrapped in team(1, 1).run(workers_kinds.twenty_plans):
-        assert groups == 1  # the job's own
-        assert wrapped == 0
+        assert groups == 0
+        assert wrapped <= 0
         # bytes a plan: of a network of 4 MB neither a copy stays nor a bucket or a gradient
         assert grown < 2 * 2**20

@@ -302,7 +302,9 @@ def stored(rank: int, folder: str, changes: dict[str, Any]) -> None:
 
 
 def twenty_plans(rank: int) -> tuple[float, int, int]:
-    """Plan again and again; return bytes that stay a plan, process groups and DDP objects."""
+    """Plan again and again; return bytes that stay a plan, groups and DDP objects that stay."""
+    known_groups = len(dist.distributed_c10d._world.pg_map)
+    known_wrapped = count_wrapped()
     network = nn.Sequential(nn.Linear(1000, 1000), nn.Linear(1000, 2))
     batch = torch.ones(4, 1000)
 
@@ -315,10 +317,15 @@ def twenty_plans(rank: int) -> tuple[float, int, int]:
     for _ in range(15):
         once()
     grown = (resident() - before) / 15
-    gc.collect()
-    wrapped = sum(type(thing) is DistributedDataParallel for thing in gc.get_objects())
-    groups = len(dist.distributed_c10d._world.pg_map)
+    wrapped = count_wrapped() - known_wrapped
+    groups = len(dist.distributed_c10d._world.pg_map) - known_groups
     return grown, groups, wrapped
+
+
+def count_wrapped() -> int:
+    """Return the DDP objects of this process."""
+    gc.collect()
+    return sum(type(thing) is DistributedDataParallel for thing in gc.get_objects())
 
 
 def resident() -> int:
