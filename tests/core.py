@@ -82,9 +82,8 @@ def check_sums() -> None:
 
 def say_what_extras_add() -> None:
     """Each part that needs more names the extra, in one sentence."""
-    experiment = hetlib.Experiment(epochs=1)
     asked = {
-        "data sets": lambda: hetlib.train(experiment, hetlib.VirtualReplicas(PLATFORM)),
+        "GeoTIFFs": read_a_scene,
         "platform files": lambda: hetlib.Platform.from_yaml("platform.yaml"),
         "CNNs of torchvision": build_resnet,
         "the command": start_command,
@@ -101,7 +100,10 @@ def missing(use: Callable[[], object]) -> str:
     raise AssertionError("an extra is installed; this is not the core alone")
 
 
-PLATFORM = hetlib.Platform((hetlib.Replica(),))
+def read_a_scene() -> object:
+    from hetlib.datasets.rasters import read_scene
+
+    return read_scene("scene.tif")
 
 
 def build_resnet() -> torch.nn.Module:
