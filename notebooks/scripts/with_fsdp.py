@@ -38,11 +38,14 @@ for inputs, targets in loader:
         break
 
 # one folder for all replicas; the loader's state is where the training is
-folder = [tempfile.mkdtemp()]
-dist.broadcast_object_list(folder)
-dcp.save({"model": model.state_dict(), "loader": loader}, checkpoint_id=folder[0])
+own = tempfile.TemporaryDirectory()
+names = [own.name]
+dist.broadcast_object_list(names)
+dcp.save({"model": model.state_dict(), "loader": loader}, checkpoint_id=names[0])
 resumed = hetlib.BalancedLoader(data, [90, 38], seed=0)
-dcp.load({"model": model.state_dict(), "loader": resumed}, checkpoint_id=folder[0])
+dcp.load({"model": model.state_dict(), "loader": resumed}, checkpoint_id=names[0])
+# the folder goes when its replica ends
+dist.barrier()
 
 print(f"replica {dist.get_rank()}: goes on at step {resumed.step}", flush=True)
 dist.destroy_process_group()

@@ -19,9 +19,9 @@ import hetlib
 from hetlib.integrations.lightning import Balanced
 
 # a scene of this replica's own, the same on all; yours is on a disk that all see
-folder = tempfile.mkdtemp()
+folder = tempfile.TemporaryDirectory()
 with rasterio.open(
-    Path(folder, "scene.tif"),
+    Path(folder.name, "scene.tif"),
     "w",
     driver="GTiff",
     height=128,
@@ -40,7 +40,7 @@ def label(sample: dict) -> dict:
     return {name: sample[name] for name in ("image", "label")}
 
 
-dataset = RasterDataset(folder, transforms=label)
+dataset = RasterDataset(folder.name, transforms=label)
 # each epoch its windows are drawn once, the same on all replicas, and dealt
 sampler = RandomGeoSampler(dataset, size=32, length=96)
 loader = hetlib.BalancedLoader(dataset, [24, 8], sampler=sampler, seed=0, collate_fn=stack_samples)
