@@ -17,7 +17,7 @@ from hetlib.balanced.loader import BalancedLoader
 from hetlib.balanced.loss import balance, balanced_loader
 from hetlib.errors import require
 
-require("lightning.pytorch", "lightning")
+require("lightning", "lightning")
 
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402 -- said above
 
