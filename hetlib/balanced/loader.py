@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 from hetlib.balanced.accelerated import Accelerated
 from hetlib.balanced.batches import collate
 from hetlib.balanced.dealing import Deal, Position
+from hetlib.balanced.forking import rest_before_fork
 from hetlib.balanced.passes import Begun, Dealer, Marks, TrainingPass
 from hetlib.balanced.progress import HandedOut, Progress
 from hetlib.balanced.sampler import BalancedSampler, HasShares
@@ -182,6 +183,11 @@ class BalancedLoader(DataLoader[Any]):
             self._dealer.begin(Position(self._progress.start.epoch, 0))
             return self._evaluation()
         return TrainingPass(self._begin, self._progress, self._marks, self._accelerated)
+
+    def _get_iterator(self) -> Any:
+        if self.num_workers:
+            rest_before_fork(self.multiprocessing_context)
+        return super()._get_iterator()
 
     def _begin(self) -> Begun:
         """Deal from the position on, and start the workers."""

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch.distributed as dist
 
+from hetlib.balanced.forking import REST
+
 # Seconds; the imports of the largest framework take ten on a busy machine of two cores.
 PATIENCE = 240
 # Process groups that one job can make, one after the other.
@@ -48,6 +50,11 @@ def run(function: Callable[..., Any], *arguments: Any, replicas: int = 2) -> lis
             if process.is_alive():
                 process.kill()
                 process.join()
+
+
+def rest_before_forks() -> None:
+    """Do for all loaders what BalancedLoader does for itself: else a worker may hang."""
+    os.register_at_fork(before=lambda: time.sleep(REST))
 
 
 def meet_elsewhere() -> None:

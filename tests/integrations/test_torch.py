@@ -74,3 +74,9 @@ def test_the_scripts_run(found: list[Found]) -> None:
     for replica in found:
         ends = {"with_fsdp": 2, "with_compile": 3, "with_stateful_loader": 1}
         assert replica["scripts"] == ends
+
+
+def test_workers_of_many_short_epochs_all_answer() -> None:
+    from tests.integrations import workers_torch as workers
+
+    assert job.run(workers.short_epochs, 200) == [200, 200]

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import hetlib
-from tests.integrations import problem
+from tests.integrations import job, problem
 
 BACKEND = "aot_eager"
 
@@ -213,10 +213,22 @@ def stateful(workers: int, snapshots: int, mutant: str = "") -> tuple[torch.Tens
     return weights, first.seen + seen
 
 
+def short_epochs(rank: int, number: int) -> int:
+    """Return how many epochs of one step could be trained with workers, each begun anew."""
+    dist.init_process_group("gloo")
+    data = problem.Samples(16)
+    loader = hetlib.BalancedLoader(data, problem.SHARES, seed=5, num_workers=2)
+    training = Training(DistributedDataParallel(problem.network()), loader, balanced(loader))
+    for _ in range(number):
+        training.steps()
+    return loader.epoch + 1
+
+
 def everything(rank: int, folder: str) -> dict[str, Any]:
     """Run all of this in one job."""
     warnings.simplefilter("ignore")
     dist.init_process_group("gloo")
+    job.rest_before_forks()
     return {
         "compiled": compiled(),
         "compiled_mutants": mutants(

@@ -14,7 +14,7 @@ from transformers.loss.loss_utils import fixed_cross_entropy
 
 import hetlib
 from hetlib.integrations.transformers import BalancedTrainer
-from tests.integrations import problem
+from tests.integrations import job, problem
 
 
 class Means(nn.Module):
@@ -209,6 +209,7 @@ def everything(rank: int, folder: str) -> dict[str, Any]:
     """Run all of this in one job, which begins without a process group."""
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
+    job.rest_before_forks()
     found = {"trainings": trainings(), "resumed": resumed(folder), "refusals": refusals()}
     AcceleratorState._reset_state(reset_partial_state=True)
     found["script"] = problem.run_script("with_huggingface")["trainer"].state.global_step
