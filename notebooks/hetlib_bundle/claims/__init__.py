@@ -1,7 +1,7 @@
 """The claims: registered before the runs, judged from what was recorded."""
 
 from hetlib_bundle.claims.extract import column_values, values
-from hetlib_bundle.claims.judge import judge, judge_records, judge_values, weakest
+from hetlib_bundle.claims.judge import judge, judge_records, judge_values, speaking
 from hetlib_bundle.claims.quantities import QUANTITIES, ideal_speedup, timed
 from hetlib_bundle.claims.register import CELL, Claim, load
 from hetlib_bundle.claims.report import collect, report, stored_records
@@ -18,8 +18,8 @@ __all__ = [
     "judge_values",
     "load",
     "report",
+    "speaking",
     "stored_records",
     "timed",
     "values",
-    "weakest",
 ]

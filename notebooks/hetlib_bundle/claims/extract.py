@@ -12,6 +12,13 @@ from hetlib_bundle.claims.register import CELL, Claim
 # What `values` and `column_values` return.
 COLUMNS = [*CELL, "seed", "value"]
 
+# What a table may say beside a value: the sitting that it was measured in; whether its rate was the
+# best one at the edge of those tried; whether its run learnt anything, more than the floor.
+SITTING = "sitting"
+EDGE = "edge"
+TRAINED = "trained"
+BESIDE = (SITTING, EDGE, TRAINED)
+
 
 class _Pair(NamedTuple):
     """What the runs that make one value have in common."""
@@ -79,7 +86,8 @@ def column_values(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
         table: Of which the rows of the claim's strategy and data are taken.
 
     Returns:
-        As `values` does; no rows where the table lacks the column.
+        As `values` does, and those columns of `BESIDE` that the table has; no rows where it lacks
+        the claim's column.
     """
     wanted = dict(claim.data)
     if claim.strategies:
@@ -94,4 +102,7 @@ def column_values(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
     found: dict[str, object] = {name: table.get(name, "") for name in CELL}
     found["seed"] = table.get("seed", range(len(table)))
     found["value"] = table[column].astype(float)
+    for name in BESIDE:
+        if name in table:
+            found[name] = table[name]
     return pd.DataFrame(found)

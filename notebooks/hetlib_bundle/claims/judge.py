@@ -1,4 +1,9 @@
-"""Claims judged from their values: one row a claim and cell, each with one of three words."""
+"""Claims judged from their values: one row a claim and cell, each with one of a few words.
+
+A check is no statistic. Its words are "identical" (no bit differs), "holds" (every value is where
+it must be) and "broken"; its numbers are the value nearest to failing, the smallest and the
+largest.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -6,36 +11,108 @@ import pandas as pd
 
 from hetlib.training.records import RunRecord
 from hetlib_bundle.claims import register
-from hetlib_bundle.claims.extract import values
-from hetlib_bundle.claims.register import CELL, Claim
-from hetlib_bundle.claims.verdict import Verdict, verdict
+from hetlib_bundle.claims.extract import EDGE, SITTING, TRAINED, values
+from hetlib_bundle.claims.register import CELL, CHECK, Claim
+from hetlib_bundle.claims.verdict import (
+    NOT_SUPPORTED,
+    SUPPORTED,
+    UNDERPOWERED,
+    Evidence,
+    Verdict,
+    evidence,
+    verdict,
+    word_of,
+)
+
+IDENTICAL = "identical"
+HOLDS = "holds"
+BROKEN = "broken"
 
 # From bad to good.
-WORDS = ("not supported", "underpowered", "supported")
+WORDS = (NOT_SUPPORTED, UNDERPOWERED, SUPPORTED)
+CHECK_WORDS = (BROKEN, HOLDS, IDENTICAL)
 
 # What a table of verdicts says of each cell.
 JUDGED = ["n", "effect", "low", "high", "verdict", "unit"]
+
+# What `judge` returns beside the cell: the verdict, the evidence, and why it is weak.
+COLUMNS = [*CELL, "n", *Verdict._fields, *Evidence._fields, "note"]
 
 
 def judge(claim: Claim, found: pd.DataFrame) -> pd.DataFrame:
     """Judge each cell of a claim: data set, CNN and setting.
 
-    A cell with fewer values than the claim asks for is underpowered.
+    A cell is underpowered, whatever its values, with fewer values than the claim asks for, with a
+    best rate at the edge of those tried, and with runs that learnt nothing.
 
     Args:
         claim: Any.
         found: Its `values` or `column_values`.
 
     Returns:
-        One row a cell: `CELL`, n, and the fields of `Verdict`.
+        One row a cell: `COLUMNS`.
     """
     rows = []
     for cell, group in found.groupby(CELL, sort=False):
-        judged = verdict(group.value, claim.margin, claim.direction)
-        if len(group) < claim.least:
-            judged = judged._replace(word="underpowered")
-        rows.append((*cell, len(group), *judged))
-    return pd.DataFrame(rows, columns=[*CELL, "n", *Verdict._fields])
+        if claim.role == CHECK:
+            rows.append((*cell, *_checked(claim, group)))
+        else:
+            rows.append((*cell, *_tested(claim, group)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _tested(claim: Claim, group: pd.DataFrame) -> tuple[object, ...]:
+    """Return number, verdict, evidence and note of a cell of a claim."""
+    if claim.repeats == register.SITTING:
+        group = _by_sitting(group)
+    judged = verdict(group.value, claim.margin, claim.direction)
+    weighed = evidence(group.value, claim.margin, claim.direction)
+    note = _weakness(claim, group)
+    if note:
+        judged = judged._replace(word=UNDERPOWERED)
+        weighed = Evidence(1.0, 1.0)
+    return (len(group), *judged, *weighed, note)
+
+
+def _by_sitting(group: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of each sitting's values; values without a sitting are all of one."""
+    if SITTING not in group:
+        group = group.assign(sitting=0)
+    means = group.groupby(SITTING, sort=False).value.mean()
+    return pd.DataFrame({"value": means})
+
+
+def _weakness(claim: Claim, group: pd.DataFrame) -> str:
+    """Say what keeps a cell from being judged; empty where nothing does."""
+    if len(group) < claim.least:
+        unit = "sittings" if claim.repeats == register.SITTING else "values"
+        return f"fewer than {claim.least} {unit}"
+    if EDGE in group and group[EDGE].any():
+        return "the best rate is at the edge of those tried"
+    if TRAINED in group and not group[TRAINED].all():
+        untrained = int((~group[TRAINED].astype(bool)).sum())
+        return f"{untrained} of {len(group)} runs learnt no more than the floor"
+    return ""
+
+
+def _checked(claim: Claim, group: pd.DataFrame) -> tuple[object, ...]:
+    """Return the same of a cell of a check, which holds for every value or is broken."""
+    numbers = group.value
+    low = float(numbers.min())
+    high = float(numbers.max())
+    worst = {"above": low, "below": high, "within": max(low, high, key=abs)}[claim.direction]
+    right = {
+        "above": worst > claim.margin,
+        "below": worst < claim.margin,
+        "within": abs(worst) < claim.margin,
+    }[claim.direction]
+
+    word = BROKEN
+    if right:
+        same = claim.direction != "above" and bool((numbers == 0).all())
+        word = IDENTICAL if same else HOLDS
+    judged = Verdict(word, worst, low, high)
+    return (len(group), *judged, *Evidence(float("nan"), float("nan")), "")
 
 
 def judge_records(ids: Iterable[str], records: Sequence[RunRecord]) -> pd.DataFrame:
@@ -56,6 +133,8 @@ def judge_records(ids: Iterable[str], records: Sequence[RunRecord]) -> pd.DataFr
 def judge_values(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the verdicts of some claims on their values, one row a claim and cell.
 
+    Each cell is judged by itself; only the report corrects the primary claims for their number.
+
     Args:
         found: `values` or `column_values`, by the claim's id.
     """
@@ -65,7 +144,7 @@ def judge_values(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         claim = claims[name]
         cells = judge(claim, rows).rename(columns={"word": "verdict"})
         cells["claim"] = claim.id
-        cells["strategy"] = claim.strategies[0]
+        cells["strategy"] = claim.strategies[0] if claim.strategies else ""
         cells["unit"] = claim.unit
         cells["is"] = claim.direction
         cells["margin"] = claim.margin
@@ -74,19 +153,52 @@ def judge_values(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def weakest(claim: Claim, cells: pd.DataFrame) -> pd.Series:
-    """Return the cell nearest to failing.
+def combined(claim: Claim, cells: pd.DataFrame) -> Evidence:
+    """Return the evidence of a claim over its cells.
 
-    The statement is about all of them, so this one speaks for the claim.
+    A statement about every cell is right where the weakest cell's test says so, at the level of one
+    test (intersection-union); that it is wrong somewhere is a union of tests, whose smallest p
+    counts as many times as there are cells (Bonferroni). A statement about any cell is the other
+    way round.
+
+    Args:
+        claim: No check.
+        cells: From `judge`.
+    """
+    wrong = cells.against_wrong
+    right = cells.against_right
+    if claim.over == register.ANY:
+        return Evidence(min(1.0, len(cells) * wrong.min()), float(right.max()))
+    return Evidence(float(wrong.max()), min(1.0, len(cells) * right.min()))
+
+
+def word_of_claim(claim: Claim, cells: pd.DataFrame) -> str:
+    """Return the word of a claim or check over its cells, without a correction for other claims.
 
     Args:
         claim: Any.
         cells: From `judge`.
     """
-    rank = cells.word.map(WORDS.index)
+    if claim.role == CHECK:
+        return min(cells.word, key=CHECK_WORDS.index)
+    return word_of(combined(claim, cells))
+
+
+def speaking(claim: Claim, cells: pd.DataFrame) -> pd.Series:
+    """Return the cell that speaks for a claim.
+
+    Of a statement about every cell it is the one nearest to failing, of one about any cell the one
+    that holds best.
+
+    Args:
+        claim: Any.
+        cells: From `judge`.
+    """
+    words = CHECK_WORDS if claim.role == CHECK else WORDS
+    rank = cells.word.map(words.index)
     slack = _slack(claim, cells)
     ordered = cells.assign(rank=rank, slack=slack).sort_values(["rank", "slack"])
-    return ordered.iloc[0]
+    return ordered.iloc[-1 if claim.over == register.ANY else 0]
 
 
 def _slack(claim: Claim, cells: pd.DataFrame) -> pd.Series:

@@ -25,6 +25,25 @@ COLUMN = "column"
 # Fewest values that a claim may ask for: an interval needs a spread.
 FEWEST = 2
 
+# What a statement is for. A check is true by construction: where it fails, the code is wrong. A
+# primary claim could have come out otherwise, and shares one level of error with the other primary
+# ones. A descriptive one is judged by itself.
+CHECK = "check"
+PRIMARY = "primary"
+DESCRIPTIVE = "descriptive"
+ROLES = (CHECK, PRIMARY, DESCRIPTIVE)
+
+# What is drawn anew from value to value: weights, order and split of a run, or the hour at which
+# the machine was measured. Values of one sitting are averaged before anything is judged.
+SEED = "seed"
+SITTING = "sitting"
+REPEATS = (SEED, SITTING)
+
+# Over the cells of a grid, the statement holds in every one, or in at least one.
+EVERY = "every"
+ANY = "any"
+OVER = (EVERY, ANY)
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -54,9 +73,22 @@ class Claim:
     # Two numbers, or three.
     grid: Sequence[int] = (1, 1)
 
+    # One of ROLES.
+    role: str = DESCRIPTIVE
+
+    # Why the margin is what it is; a primary claim says so.
+    why: str = ""
+
+    # One of REPEATS.
+    repeats: str = SEED
+
+    # One of OVER.
+    over: str = EVERY
+
     def __post_init__(self) -> None:
         """Check all fields."""
         self._check_words()
+        self._check_role()
         self._check_numbers()
         self._check_strategies()
         self._check_data()
@@ -67,6 +99,16 @@ class Claim:
         self._need("quantity", self.quantity in kinds, f"one of {kinds}")
         directions = list(DIRECTIONS)
         self._need("direction", self.direction in directions, f"one of {directions}")
+
+    def _check_role(self) -> None:
+        roles = list(ROLES)
+        self._need("role", self.role in roles, f"one of {roles}")
+        repeats = list(REPEATS)
+        self._need("repeats", self.repeats in repeats, f"one of {repeats}")
+        over = list(OVER)
+        self._need("over", self.over in over, f"one of {over}")
+        reasoned = self.role != PRIMARY or bool(self.why)
+        self._need("why", reasoned, "the reason of the margin, for a primary claim")
 
     def _check_numbers(self) -> None:
         number = isinstance(self.margin, (int, float)) and math.isfinite(self.margin)

@@ -10,13 +10,16 @@ from hetlib.training.records import RunRecord
 from hetlib_bundle import paths
 from hetlib_bundle.claims import register
 from hetlib_bundle.claims.extract import column_values, values
-from hetlib_bundle.claims.judge import JUDGED, judge, weakest
-from hetlib_bundle.claims.register import CELL, COLUMN, Claim
+from hetlib_bundle.claims.family import holm
+from hetlib_bundle.claims.judge import JUDGED, combined, judge, speaking, word_of_claim
+from hetlib_bundle.claims.register import CELL, CHECK, COLUMN, PRIMARY, Claim
+from hetlib_bundle.claims.verdict import SUPPORTED, UNDERPOWERED, Evidence, word_of
 from hetlib_bundle.kept.lines import read
 
 # Of the table of claims.
 COLUMNS = [
     "claim",
+    "role",
     "statement",
     "effect",
     "low",
@@ -26,6 +29,7 @@ COLUMNS = [
     "margin",
     "n",
     "cells",
+    "p",
     "verdict",
     "note",
     "notebook",
@@ -45,9 +49,10 @@ class Report(NamedTuple):
 def report(profile: str) -> Report:
     """Judge the whole register from ``results/<profile>``.
 
-    A claim over a grid takes the word and the numbers of its `weakest` cell: that all cells hold is
-    tested at the level of one test (intersection-union), without a correction. A smaller grid than
-    asked cannot be supported.
+    A claim over a grid takes the numbers of the cell that speaks for it, and the word that its
+    cells say together (`judge.combined`). A smaller grid than asked cannot be supported. The
+    primary claims that could be judged are a family: their p-values are corrected for its size
+    (`family.holm`).
 
     Args:
         profile: Name of a folder of results.
@@ -57,6 +62,7 @@ def report(profile: str) -> Report:
     """
     rows = []
     parts = []
+    family: dict[str, Evidence] = {}
     for claim in register.load().values():
         about = _about(claim)
         found = collect(claim, profile)
@@ -64,21 +70,38 @@ def report(profile: str) -> Report:
             rows.append(about | {"note": f"{found}: {claim.command(profile)}"})
             continue
         cells = judge(claim, found)
-        rows.append(about | _judged(claim, cells))
+        judged = _judged(claim, cells)
+        rows.append(about | judged)
+        if claim.role == PRIMARY and not judged["note"]:
+            family[claim.id] = combined(claim, cells)
         named = cells.rename(columns={"word": "verdict"})
         parts.append(named.assign(claim=claim.id, unit=claim.unit))
 
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    table = _corrected(table, family)
     shown = ["claim", *CELL, *JUDGED]
     if not parts:
         return Report(table, pd.DataFrame(columns=shown))
     return Report(table, pd.concat(parts, ignore_index=True)[shown])
 
 
+def _corrected(table: pd.DataFrame, family: dict[str, Evidence]) -> pd.DataFrame:
+    """Return the table with words and p-values of the primary claims corrected for their number."""
+    wrong = holm({name: found.against_wrong for name, found in family.items()})
+    right = holm({name: found.against_right for name, found in family.items()})
+    table = table.copy()
+    for name in family:
+        row = table.claim == name
+        table.loc[row, "p"] = wrong[name]
+        table.loc[row, "verdict"] = word_of(Evidence(wrong[name], right[name]))
+    return table
+
+
 def _about(claim: Claim) -> dict[str, Any]:
     """Return the row of a claim that has no values."""
     return {
         "claim": claim.id,
+        "role": claim.role,
         "statement": claim.statement,
         "verdict": "not run",
         "notebook": claim.source["notebook"],
@@ -91,22 +114,31 @@ def _about(claim: Claim) -> dict[str, Any]:
 
 def _judged(claim: Claim, cells: pd.DataFrame) -> dict[str, Any]:
     """Return what the row of a claim says where it has values."""
-    worst = weakest(claim, cells)
-    word = worst.word
+    told = speaking(claim, cells)
+    word = word_of_claim(claim, cells)
     note = _smaller_grid(claim, cells)
-    if note and word == "supported":
-        word = "underpowered"
-    if not note and worst.n < claim.least:
-        note = f"fewer than {claim.least} values"
-    return {
+    if note and word == SUPPORTED:
+        word = UNDERPOWERED
+    if not note and word == UNDERPOWERED:
+        note = _weakest_note(cells)
+    judged = {
         "verdict": word,
-        "n": worst.n,
+        "n": told.n,
         "cells": len(cells),
         "note": note,
-        "effect": worst.effect,
-        "low": worst.low,
-        "high": worst.high,
+        "effect": told.effect,
+        "low": told.low,
+        "high": told.high,
     }
+    if claim.role != CHECK:
+        judged["p"] = combined(claim, cells).against_wrong
+    return judged
+
+
+def _weakest_note(cells: pd.DataFrame) -> str:
+    """Return why cells could not be judged, each reason once; empty where they could."""
+    reasons = dict.fromkeys(note for note in cells.note if note)
+    return "; ".join(reasons)
 
 
 def _smaller_grid(claim: Claim, cells: pd.DataFrame) -> str:

@@ -6,10 +6,22 @@ from typing import Any
 
 import pandas as pd
 
+from hetlib_bundle.claims.register import CHECK, DESCRIPTIVE, PRIMARY
+
 # Of the file with the letter's values.
 COLUMNS = ["item", "dataset", "model", "platform", "strategy", "metric", "value", "unit", "page"]
 
 WORDS = ("supported", "not supported", "underpowered", "not run")
+
+# Of checks, which hold or are bugs.
+CHECKED = ("identical", "holds", "broken", "not run")
+
+# Headings of the parts of the report, by role, in the order of interest.
+PARTS = {
+    PRIMARY: "Primary claims",
+    DESCRIPTIVE: "Descriptive statements",
+    CHECK: "Checks",
+}
 
 # Of a table of verdicts outside the register.
 OTHERS = ["notebook", "claim", "effect", "low", "high", "margin", "verdict"]
@@ -37,7 +49,9 @@ def _as_text(values: dict[Any, Any]) -> dict[str, Any]:
     if row["verdict"] != "not run":
         effect = f"{row['effect']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
         number = f"{row['n']:.0f}"
-    return row | {"effect": effect, "test": f"{row['is']} {margin}", "n": number}
+    probability = "" if row["p"] == "" else f"{row['p']:.2g}"
+    shown = {"effect": effect, "test": f"{row['is']} {margin}", "n": number, "p": probability}
+    return row | shown
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -47,8 +61,8 @@ def markdown(table: pd.DataFrame) -> str:
         table: Of `claims.report`, one row a claim.
     """
     lines = [
-        "| claim | statement | effect (95 % interval) | is | n | verdict | notebook |",
-        "|---|---|---|---|---|---|---|",
+        "| claim | statement | effect (95 % interval) | is | n | p | verdict | notebook |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows(table):
         verdict = f"**{row['verdict']}**"
@@ -60,6 +74,7 @@ def markdown(table: pd.DataFrame) -> str:
             f"{row['effect']} {row['unit']}".strip(),
             row["test"],
             row["n"],
+            row["p"],
             verdict,
             f"[{row['notebook']}]({row['notebook']}.ipynb)",
         ]
@@ -68,14 +83,21 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Count the verdicts in one sentence.
+    """Count the verdicts, part by part, in one sentence each.
 
     Args:
         table: Of `claims.report`, one row a claim.
     """
-    count = Counter(table.verdict)
-    parts = [f"{count[word]} {word}" for word in WORDS if count[word]]
-    return f"Of {len(table)} statements, {', '.join(parts)}."
+    sentences = []
+    for role, heading in PARTS.items():
+        part = table[table.role == role]
+        if not len(part):
+            continue
+        words = CHECKED if role == CHECK else WORDS
+        count = Counter(part.verdict)
+        counted = [f"{count[word]} {word}" for word in words if count[word]]
+        sentences.append(f"{heading} ({len(part)}): {', '.join(counted)}.")
+    return " ".join(sentences)
 
 
 def other_load(tables: Path) -> float | None:

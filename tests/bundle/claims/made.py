@@ -72,6 +72,8 @@ def run(
 TABLE = pd.DataFrame(
     {
         "claim": ["C1.1", "C4.1", "C4.2"],
+        "role": "descriptive",
+        "p": [0.001, 1.0, None],
         "statement": "A < B.",
         "effect": [0.71234, 1.3e-15, None],
         "low": [0.69, 1.2e-15, None],

@@ -19,13 +19,20 @@ def register(folder: Path, *entries: dict[str, Any]) -> Path:
     return path
 
 
+# Registered before their notebooks make the tables that judge them.
+AHEAD = {"P1", "P2", "P3", "P4", "P5", "P6"}
+
+
 def test_the_register_names_what_exists() -> None:
+    missing = set()
     for one in claims.load().values():
         notebook = paths.NOTEBOOKS / f"{one.source['notebook']}.ipynb"
         assert notebook.exists(), one.id
-        assert f'\\"{one.source["table"]}\\"' in notebook.read_text(), one.id
+        if f'\\"{one.source["table"]}\\"' not in notebook.read_text():
+            missing.add(one.id)
         assert one.data.get("dataset", "wake") in DATASETS
         assert one.data.get("model", "smallcnn") in MODELS
+    assert missing == AHEAD
 
 
 def test_every_claim_of_the_letter_is_taken_apart() -> None:
@@ -41,6 +48,10 @@ def test_every_claim_of_the_letter_is_taken_apart() -> None:
             "claim C9.1: `direction` is 'up'; it must be one of \\['above', 'below', 'within'\\]",
         ),
         ({"quantity": "speed"}, "`quantity` is 'speed'"),
+        ({"role": "main"}, "`role` is 'main'; it must be one of \\['check', 'primary', 'desc"),
+        ({"role": "primary"}, "`why` is ''; it must be the reason of the margin"),
+        ({"repeats": "point"}, "`repeats` is 'point'; it must be one of \\['seed', 'sitting'"),
+        ({"over": "most"}, "`over` is 'most'; it must be one of \\['every', 'any'"),
         ({"margin": "1 point"}, "`margin` is '1 point'; it must be a number"),
         ({"margin": -1.0, "direction": "within"}, "`margin` is -1.0"),
         ({"least": 1}, "`least` is 1; it must be a whole number >= 2"),

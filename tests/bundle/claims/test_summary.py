@@ -26,8 +26,17 @@ def test_the_table_links_notebooks_and_says_what_is_missing() -> None:
     last = summary.markdown(TABLE).splitlines()[-1]
     assert "[07_accuracy](07_accuracy.ipynb)" in last
     assert "**not run** (no table 07_verdicts: hetlib reproduce --profile quick --only 07)" in last
-    counted = "Of 3 statements, 1 supported, 1 not supported, 1 not run."
+
+
+def test_each_part_of_the_report_is_counted_in_its_own_words() -> None:
+    counted = "Descriptive statements (3): 1 supported, 1 not supported, 1 not run."
     assert summary.summary(TABLE) == counted
+    checks = TABLE.assign(role="check", verdict=["identical", "holds", "broken"])
+    both = pd.concat([checks, TABLE.assign(role="primary")])
+    assert summary.summary(both) == (
+        "Primary claims (3): 1 supported, 1 not supported, 1 not run. "
+        "Checks (3): 1 identical, 1 holds, 1 broken."
+    )
 
 
 def test_other_load_is_read_where_it_is_known(tmp_path: Path) -> None:
