@@ -11,9 +11,10 @@ import pytest
 from hetlib_bundle.paths import NOTEBOOKS, ROOT
 
 # A part of hetlib, and the parts that it may import. Those that all may import come first.
-BASE = ("errors", "files", "environment")
+BASE = ("errors", "inputs", "files", "environment")
 WALLS = {
     "errors": (),
+    "inputs": ("errors",),
     "files": (),
     "environment": (),
     "balanced": BASE,
@@ -27,7 +28,7 @@ WALLS = {
 }
 BUNDLE_ORDER = ("paths", "profiles", "kept", "claims", "studies", "figures", "running")
 BUNDLE_TOPS = ("cli", "study")  # of one level: neither imports the other
-CORE = ("errors", "files", "environment", "balanced", "replicas", "planning")
+CORE = ("errors", "inputs", "files", "environment", "balanced", "replicas", "planning")
 
 
 def modules(folder: Path) -> dict[str, ast.Module]:

@@ -1,0 +1,350 @@
+"""Checks of what a caller gives, or a file holds: a type, a bound, and the words that say so.
+
+Each function takes the argument's name and its value, and returns the value as plain Python:
+numbers of numpy and 0-d tensors are taken where numbers are, and come back as such that JSON can
+write. What does not fit is a ``ValueError``, whether its type is wrong or its value: "`threads` is
+'4'; it must be a whole number >= 1."
+
+>>> whole("threads", 4, low=1)
+4
+"""
+
+import math
+import numbers
+import operator
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hetlib.errors import shown, wrong
+
+T = TypeVar("T")
+
+# Most items of a sequence of settings; no list of replicas, plans or names is nearly as long, and
+# an endless iterator ends here.
+MOST_ITEMS = 1_000_000
+
+# Iterable, but no sequences of settings: text and bytes, and what has no order.
+NO_SEQUENCES = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
+
+
+def plain(value: object) -> object:
+    """Return numpy's scalars, and arrays and tensors without a dimension, as Python's own.
+
+    Args:
+        value: Whatever was given; everything else comes back as it is.
+    """
+    if getattr(value, "shape", None) != () or not hasattr(value, "item"):
+        return value
+    try:
+        return value.item()
+    except Exception:  # a tensor without values, as on the device "meta", is no number
+        return value
+
+
+def whole(name: str, value: object, *, low: int | None = None, high: int | None = None) -> int:
+    """Take a whole number; ``True``, ``"31"`` and ``2.9`` are none.
+
+    Args:
+        name: Of the argument, for the message.
+        value: What was given: a number of Python or numpy, or a 0-d array or tensor of integers.
+        low: The least that is allowed; ``None``: no bound.
+        high: The most that is allowed; ``None``: no bound.
+
+    Returns:
+        The number, as Python's ``int``.
+
+    Raises:
+        ValueError: It is no whole number, or out of bounds.
+    """
+    given = plain(value)
+    words = "a whole number" + _between(low, high)
+    if isinstance(given, bool) or getattr(given, "shape", ()) != ():
+        raise wrong(name, value, words)
+    try:
+        found = operator.index(given)  # type: ignore[arg-type]
+    except Exception:
+        raise wrong(name, value, words) from None
+    too_low = low is not None and found < low
+    too_high = high is not None and found > high
+    if too_low or too_high:
+        raise wrong(name, value, words)
+    return found
+
+
+def number(
+    name: str,
+    value: object,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Take a finite number; ``True``, ``"1"``, NaN and infinity are none.
+
+    Args:
+        name: Of the argument, for the message.
+        value: What was given: a number of Python or numpy, or a 0-d array or tensor.
+        low: The least that is allowed; ``None``: no bound.
+        high: The most that is allowed; ``None``: no bound.
+        above: What it must be larger than; ``None``: no bound.
+        below: What it must be smaller than; ``None``: no bound.
+
+    Returns:
+        The number; a whole one stays an ``int``, as it is written in records and fingerprints.
+
+    Raises:
+        ValueError: It is no finite number, or out of bounds.
+    """
+    found = _finite(plain(value))
+    words = "a finite number" + _between(low, high, above, below)
+    if found is None:
+        raise wrong(name, value, words)
+    fits = [
+        low is None or found >= low,
+        high is None or found <= high,
+        above is None or found > above,
+        below is None or found < below,
+    ]
+    if not all(fits):
+        raise wrong(name, value, words)
+    return found
+
+
+def flag(name: str, value: object) -> bool:
+    """Take ``True`` or ``False``; ``"no"``, 0 and 1 are neither.
+
+    Args:
+        name: Of the argument, for the message.
+        value: What was given: a bool of Python or numpy.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    given = plain(value)
+    if not isinstance(given, bool):
+        raise wrong(name, value, "True or False")
+    return given
+
+
+def text(name: str, value: object, *, words: str = "text that is not empty") -> str:
+    """Take text that is not empty.
+
+    Args:
+        name: Of the argument, for the message.
+        value: What was given.
+        words: What it must be, such as ``"the name of a device"``.
+
+    Returns:
+        The text, as Python's ``str``.
+
+    Raises:
+        ValueError: It is no text, or empty.
+    """
+    if not isinstance(value, str) or not value:
+        raise wrong(name, value, words)
+    return str(value)
+
+
+def one_of(name: str, value: object, allowed: Collection[T]) -> T:
+    """Take one of the values that are allowed.
+
+    Args:
+        name: Of the argument, for the message.
+        value: What was given; it need not be hashable.
+        allowed: What may be given.
+
+    Returns:
+        The one among ``allowed``.
+
+    Raises:
+        ValueError: ``value`` is none of them.
+    """
+    given = plain(value)
+    for choice in allowed:
+        # compared with its like alone: 1 is not True, and an array compares item by item
+        alike = isinstance(given, str) or type(given) is type(choice)
+        if alike and given == choice:
+            return choice
+    message = f"`{name}` is {shown(value)}; allowed are {list(allowed)}."
+    raise ValueError(message)
+
+
+def optional(check: Callable[..., T], name: str, value: object, **bounds: Any) -> T | None:
+    """Take ``None``, or what a check takes.
+
+    Args:
+        check: One of this module's functions.
+        name: Of the argument, for the message.
+        value: What was given.
+        bounds: Further arguments of the check.
+
+    Returns:
+        ``None``, or what the check returns.
+
+    Raises:
+        ValueError: The check refuses it.
+
+    >>> optional(whole, "max_steps", None, low=1)
+    """
+    if value is None:
+        return None
+    try:
+        return check(name, value, **bounds)
+    except ValueError as error:
+        message = str(error).replace("it must be ", "it must be None or ", 1)
+        raise ValueError(message) from None
+
+
+def items(
+    name: str,
+    value: object,
+    of: Callable[[str, Any], T],
+    *,
+    count: int | None = None,
+    low: int | None = None,
+) -> tuple[T, ...]:
+    """Take a sequence, each of whose items a check takes; text, a set and a single value are none.
+
+    Args:
+        name: Of the argument, for the message.
+        value: What was given: a list, a tuple, a range, an array or tensor of one dimension.
+        of: The check of an item; it gets a name such as ``"shares[2]"`` and the item.
+        count: How many there must be; ``None``: any number.
+        low: How many there must be at least; ``None``: none.
+
+    Returns:
+        What the check returned for each.
+
+    Raises:
+        ValueError: It is no sequence, has another number of items, or an item is not allowed.
+
+    >>> items("shares", [3, 1], whole)
+    (3, 1)
+    """
+    words = _length(count, low)
+    given = _listed(value)
+    if given is None:
+        raise wrong(name, value, words)
+    number_of = len(given)
+    if number_of > MOST_ITEMS:
+        raise ValueError(f"`{name}` has more than {MOST_ITEMS:,} items; it must be {words}.")
+    too_few = low is not None and number_of < low
+    other = count is not None and number_of != count
+    if too_few or other:
+        raise wrong(name, value, words)
+    return tuple(of(f"{name}[{place}]", item) for place, item in enumerate(given))
+
+
+def mapping(
+    name: str,
+    value: object,
+    allowed: Collection[str] | None = None,
+    required: Collection[str] = (),
+) -> dict[str, Any]:
+    """Take a mapping whose keys are text.
+
+    Args:
+        name: Of the argument, for the message.
+        value: What was given.
+        allowed: The keys that it may have; ``None``: any.
+        required: The keys that it must have.
+
+    Returns:
+        A dictionary of its own, with the values as they are.
+
+    Raises:
+        ValueError: It is no mapping, a key is no text or not allowed, or one is missing.
+    """
+    if not isinstance(value, Mapping):
+        raise wrong(name, value, "a mapping, such as {'name': value}")
+    content = dict(value)
+    for key in content:
+        if not isinstance(key, str):
+            raise ValueError(f"`{name}` has the key {shown(key)}; its keys must be text.")
+        if allowed is not None and key not in allowed:
+            raise ValueError(f"`{name}` has the unknown key {shown(key)}{_instead(key, allowed)}")
+    missing = [key for key in required if key not in content]
+    if missing:
+        raise ValueError(f"`{name}` lacks {missing}; it has {shown(sorted(content))}.")
+    return content
+
+
+def path(name: str, value: object) -> Path:
+    """Take the path of a file or folder.
+
+    Args:
+        name: Of the argument, for the message.
+        value: Text that is not empty, or what ``os.fspath`` makes text of.
+
+    Raises:
+        ValueError: It is no path, or holds a zero byte.
+    """
+    given = value
+    if isinstance(value, os.PathLike):
+        given = os.fspath(value)
+    if not isinstance(given, str) or not given or "\0" in given:
+        raise wrong(name, value, "the path of a file or folder")
+    return Path(given)
+
+
+def _between(
+    low: float | None,
+    high: float | None,
+    above: float | None = None,
+    below: float | None = None,
+) -> str:
+    """Return the bounds as words, with a blank before them."""
+    bounds = {">=": low, ">": above, "<=": high, "<": below}
+    told = [f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None]
+    if not told:
+        return ""
+    return " " + " and ".join(told)
+
+
+def _length(count: int | None, low: int | None) -> str:
+    """Return what a sequence must be as words."""
+    if count is not None:
+        return f"a sequence of {count} items"
+    if low is not None:
+        return f"a sequence of at least {low} items"
+    return "a sequence, such as a list"
+
+
+def _finite(given: object) -> float | None:
+    """Return a finite number as ``int`` or ``float``, or ``None`` for anything else."""
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
+        return None
+    try:
+        if isinstance(given, numbers.Integral):
+            float(given)  # one that no float holds is not finite for what computes with it
+            return int(given)
+        found = float(given)
+    except Exception:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _listed(value: object) -> list[Any] | None:
+    """Return the items of a sequence, one above the most that are allowed, or ``None``."""
+    if isinstance(value, NO_SEQUENCES):
+        return None
+    if not isinstance(value, Iterable) or getattr(value, "shape", None) == ():
+        return None
+    try:
+        return list(islice(value, MOST_ITEMS + 1))
+    except Exception:  # what cannot be gone through is no sequence
+        return None
+
+
+def _instead(key: str, allowed: Collection[str]) -> str:
+    """Return the end of a sentence about an unknown key."""
+    close = get_close_matches(key, allowed, n=1)
+    if close:
+        return f" (meant: {close[0]!r}?); allowed are {sorted(allowed)}."
+    return f"; allowed are {sorted(allowed)}."
