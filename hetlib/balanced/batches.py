@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
-from hetlib.errors import one_of
+from hetlib.inputs import one_of
 
 Merge: TypeAlias = Callable[[list[Any]], Any]
 

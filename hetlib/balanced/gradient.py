@@ -22,7 +22,7 @@ from hetlib.balanced.reference import (
     relative_error,
     trained_weights,
 )
-from hetlib.errors import one_of
+from hetlib.inputs import one_of
 
 # relative error of a gradient, by the weights' precision
 _ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-3}

@@ -24,7 +24,7 @@ from hetlib.balanced.graph import is_marked, mark, pools_batchnorm, refuse_nan
 from hetlib.balanced.loader import BalancedLoader
 from hetlib.balanced.progress import HandedOut
 from hetlib.balanced.sharded import refuse_other_divisor
-from hetlib.errors import one_of
+from hetlib.inputs import one_of
 
 # A number, or what is called for it once the backward pass begins.
 Factor: TypeAlias = float | torch.Tensor | Callable[[], torch.Tensor]

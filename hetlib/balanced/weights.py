@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hetlib.errors import one_of
+from hetlib.inputs import one_of
 
 WEIGHTINGS = ("samples", "mean", "speed")
 

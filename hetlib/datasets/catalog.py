@@ -17,7 +17,8 @@ from hetlib.datasets.eurosat import EuroSAT
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.landcover import LandCoverScene
 from hetlib.datasets.scenefolder import SceneFolder
-from hetlib.errors import DatasetNotFoundError, one_of
+from hetlib.errors import DatasetNotFoundError
+from hetlib.inputs import one_of
 
 # The embedded scenes: part of the clone, not of an installed wheel.
 DATA = Path(__file__).resolve().parents[2] / "data"

@@ -16,7 +16,7 @@ from typing import Any
 
 from hetlib.datasets import LandCoverScene
 from hetlib.datasets.catalog import DATASETS
-from hetlib.errors import one_of
+from hetlib.inputs import one_of
 
 
 @dataclass(frozen=True, kw_only=True)
