@@ -11,10 +11,11 @@ import pytest
 from hetlib_bundle.paths import NOTEBOOKS, ROOT
 
 # A part of hetlib, and the parts that it may import. Those that all may import come first.
-BASE = ("errors", "inputs", "files", "environment")
+BASE = ("errors", "inputs", "reading", "files", "environment")
 WALLS = {
     "errors": (),
     "inputs": ("errors",),
+    "reading": ("errors", "inputs"),
     "files": (),
     "environment": (),
     "balanced": BASE,
@@ -28,7 +29,7 @@ WALLS = {
 }
 BUNDLE_ORDER = ("paths", "profiles", "kept", "claims", "studies", "figures", "running")
 BUNDLE_TOPS = ("cli", "study")  # of one level: neither imports the other
-CORE = ("errors", "inputs", "files", "environment", "balanced", "replicas", "planning")
+CORE = ("errors", "inputs", "reading", "files", "environment", "balanced", "replicas", "planning")
 
 
 def modules(folder: Path) -> dict[str, ast.Module]:
