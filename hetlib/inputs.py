@@ -28,8 +28,25 @@ T = TypeVar("T")
 # an endless iterator ends here.
 MOST_ITEMS = 1_000_000
 
+# Samples of a step: the product of two such numbers, as in dealing by shares, is within int64.
+MOST_SAMPLES = 2**31 - 1
+
+# What torch's generators take.
+MOST_SEED = 2**64 - 1
+
 # Iterable, but no sequences of settings: text and bytes, and what has no order.
 NO_SEQUENCES = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
+
+
+def keep(settings: object, **values: object) -> None:
+    """Set fields of a frozen dataclass while it is made, to what the checks returned.
+
+    Args:
+        settings: The dataclass.
+        values: Its fields.
+    """
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
 
 
 def plain(value: object) -> object:

@@ -101,8 +101,8 @@ def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
         ("train data.yaml", "got an unexpected keyword argument 'per_clas'"),
         ("train model.yaml", "got an unexpected keyword argument 'depth'"),
         ("train optimizer.yaml", "got an unexpected keyword argument 'momentums'"),
-        ("train e.yaml --platform none.yaml", "platform file 'none.yaml' is no file of valid YAML"),
-        ("train e.yaml --platform devices.yaml", "replica 0 has unknown fields ['devise']"),
+        ("train e.yaml --platform none.yaml", "platform file 'none.yaml': it cannot be read"),
+        ("train e.yaml --platform devices.yaml", "`replica 0` has the unknown key 'devise'"),
         ("train e.yaml --platform three.yaml", "the platform has 3 replicas"),
         ("train e.yaml --out e.yaml", "File exists: 'e.yaml'"),
         (
@@ -117,7 +117,7 @@ def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
         ("plan smallcnn --global-batch 0", "`global_batch` is 0"),
         (
             "plan smallcnn --platform none.yaml",
-            "platform file 'none.yaml' is no file of valid YAML",
+            "platform file 'none.yaml': it cannot be read",
         ),
     ],
 )

@@ -1,16 +1,31 @@
 """Which replicas exist: device, threads, memory cap and emulated slow-down."""
 
 import dataclasses
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hetlib.environment import cores
-from hetlib.errors import require
+from hetlib.errors import from_file, wrong
+from hetlib.inputs import MOST_SAMPLES, items, keep, mapping, number, optional, text, whole
+from hetlib.reading import read_yaml
+
+# More than any machine has; each thread of a replica costs memory.
+MOST_THREADS = 4096
+
+# A step of a millisecond lasts ten seconds then.
+MOST_SLOWDOWN = 10_000
+
+# A cap may be far above any batch: as many as there are bytes of memory, where a sample takes few.
+MOST_CAP = 2**53
+
+# Of a platform; beyond, a number is a slip of the keyboard.
+MOST_REPLICAS = 100_000
+
+# Torch counts GPUs of a machine in one signed byte.
+_DEVICE = re.compile("cpu|cuda(:(0|[1-9][0-9]?|1[01][0-9]|12[0-7]))?")
 
 
 @dataclass(frozen=True)
@@ -33,12 +48,20 @@ class Replica:
     multiple: int = 1
 
     def __post_init__(self) -> None:
-        _check_device(self.device)
-        _check_count("threads", self.threads)
-        _check_count("multiple", self.multiple)
-        if self.max_batch is not None:
-            _check_count("max_batch", self.max_batch, allowed="None or a whole number >= 1")
-        _check_slowdown(self.slowdown, self.device)
+        device = _device("device", self.device)
+        slowdown = _slowdown("slowdown", self.slowdown)
+        if slowdown > 1 and device != "cpu":
+            raise wrong(
+                "slowdown", slowdown, f"1 on {device!r}", "only a CPU replica can be slowed."
+            )
+        keep(
+            self,
+            device=device,
+            threads=whole("threads", self.threads, low=1, high=MOST_THREADS),
+            slowdown=slowdown,
+            max_batch=optional(whole, "max_batch", self.max_batch, low=1, high=MOST_CAP),
+            multiple=whole("multiple", self.multiple, low=1, high=MOST_SAMPLES),
+        )
 
     @property
     def name(self) -> str:
@@ -59,11 +82,13 @@ class Platform:
     replicas: tuple[Replica, ...]
 
     def __post_init__(self) -> None:
-        if not self.replicas:
+        replicas = items("replicas", self.replicas, _replica)
+        if not replicas:
             raise ValueError(
                 "`replicas` is empty; a platform needs at least one, "
                 "e.g. Platform.emulated([1, 4])."
             )
+        keep(self, replicas=replicas)
 
     def __len__(self) -> int:
         return len(self.replicas)
@@ -74,8 +99,12 @@ class Platform:
 
         Args:
             slowdowns: By rank; ``[1, 1, 4]`` is two at full speed and one four times slower.
+
+        Raises:
+            ValueError: One is no number from 1 to `MOST_SLOWDOWN`, or there is none.
         """
-        return cls(tuple(Replica(slowdown=slowdown) for slowdown in slowdowns))
+        checked = items("slowdowns", slowdowns, _slowdown)
+        return cls(tuple(Replica(slowdown=slowdown) for slowdown in checked))
 
     @classmethod
     def from_list(cls, replicas: Sequence[Mapping[str, Any]]) -> "Platform":
@@ -88,15 +117,14 @@ class Platform:
             ValueError: An entry is no mapping, or has an unknown field or a wrong value.
         """
         built: list[Replica] = []
-        for rank, entry in enumerate(replicas):
-            _check_entry(rank, entry)
-            fields = dict(entry)
-            count = fields.pop("count", 1)
-            if not _is_count(count):
-                raise ValueError(
-                    f"replica {rank} has `count` {count!r}; it must be a whole number >= 1."
-                )
-            built += [Replica(**fields)] * count
+        for rank, entry in enumerate(items("replicas", replicas, _anything)):
+            fields = mapping(f"replica {rank}", entry, allowed=[*_FIELDS, "count"])
+            try:
+                left = MOST_REPLICAS - len(built)
+                count = whole("count", fields.pop("count", 1), low=1, high=left)
+                built += [Replica(**fields)] * count
+            except ValueError as error:
+                raise ValueError(f"replica {rank}: {error}") from None
         return cls(tuple(built))
 
     @classmethod
@@ -112,13 +140,16 @@ class Platform:
             ValueError: It cannot be read, or holds anything else.
             MissingDependencyError: PyYAML is not installed.
         """
-        content = _read_yaml(path)
+        what = "platform file"
+        content = read_yaml(path, what)
         has_replicas = isinstance(content, Mapping) and set(content) == {"replicas"}
         if not has_replicas or not content["replicas"]:
-            raise ValueError(
-                f"platform file {str(path)!r} needs the one key `replicas` with a list under it."
-            )
-        return cls.from_list(content["replicas"])
+            problem = "it needs the one key `replicas` with a list under it."
+            raise from_file(path, problem, what=what)
+        try:
+            return cls.from_list(content["replicas"])
+        except ValueError as error:
+            raise from_file(path, error, what=what) from None
 
     @property
     def nominal_speeds(self) -> tuple[float, ...]:
@@ -142,53 +173,29 @@ class Platform:
         return [dataclasses.asdict(replica) for replica in self.replicas]
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+_FIELDS = tuple(field.name for field in dataclasses.fields(Replica))
 
 
-def _refuse(name: str, value: object, allowed: str) -> None:
-    raise ValueError(f"`{name}` is {value!r}; allowed: {allowed}.")
+def _device(name: str, value: object) -> str:
+    words = "'cpu', 'cuda' or 'cuda:<index>'"
+    device = text(name, value, words=words)
+    if not _DEVICE.fullmatch(device):
+        raise wrong(name, value, words)
+    return device
 
 
-def _check_count(name: str, value: object, allowed: str = "a whole number >= 1") -> None:
-    if not _is_count(value):
-        _refuse(name, value, allowed)
-
-
-def _check_device(device: object) -> None:
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(device)):
-        _refuse("device", device, "'cpu', 'cuda' and 'cuda:<index>'")
-
-
-def _check_slowdown(slowdown: object, device: str) -> None:
-    is_factor = isinstance(slowdown, (int, float)) and 1 <= slowdown < math.inf
-    applies = slowdown == 1 or device == "cpu"
-    if not is_factor or not applies:
-        _refuse(
-            "slowdown",
-            slowdown,
-            "a finite number >= 1 (only a CPU replica can be slowed; "
-            "to make one faster, slow the others down)",
-        )
-
-
-def _check_entry(rank: int, entry: object) -> None:
-    if not isinstance(entry, Mapping):
-        raise ValueError(
-            f"replica {rank} is {entry!r}; write it as a mapping such as 'device: cpu'."
-        )
-    known = [field.name for field in dataclasses.fields(Replica)]
-    known.append("count")
-    unknown = sorted(set(entry) - set(known))
-    if unknown:
-        raise ValueError(f"replica {rank} has unknown fields {unknown}; allowed are {known}.")
-
-
-def _read_yaml(path: str | os.PathLike[str]) -> Any:
-    yaml = require("yaml", "cli")
+def _slowdown(name: str, value: object) -> float:
     try:
-        return yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(
-            f"platform file {str(path)!r} is no file of valid YAML ({error}); mend it."
-        ) from None
+        return number(name, value, low=1, high=MOST_SLOWDOWN)
+    except ValueError as error:
+        raise ValueError(f"{error} To make one faster, slow the others down.") from None
+
+
+def _replica(name: str, value: object) -> Replica:
+    if not isinstance(value, Replica):
+        raise wrong(name, value, "a Replica", "Platform.from_list takes mappings.")
+    return value
+
+
+def _anything(name: str, value: object) -> object:
+    return value

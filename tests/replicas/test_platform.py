@@ -1,8 +1,10 @@
 """Platforms from lists and files, and errors that say what is allowed."""
 
+import json
 import os
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,17 +68,62 @@ def test_every_example_platform_can_be_read():
         ("replicas: [{device: cuda, slowdown: 2}]", "only a CPU replica"),
         ("replicas: [{max_batch: 0}]", "max_batch"),
         ("a: [", "no file of valid YAML"),
+        ("", "`replicas`"),
+        ("replicas: cpu", "`replicas` is 'cpu'"),
+        ("replicas: {device: cpu}", "`replicas` is"),
+        ("replicas: 3", "`replicas` is 3"),
+        ("replicas: [{device: [cpu]}]", "replica 0: `device` is"),
+        ("replicas: [{}, {threads: '4'}]", "replica 1: `threads` is '4'"),
+        ("replicas: [{threads: 1000000000}]", "<= 4096"),
+        ("replicas: [{slowdown: 1000000000}]", "<= 10000"),
+        ("replicas: [{slowdown: .nan}]", "`slowdown` is nan"),
+        ("replicas: [{slowdown: true}]", "`slowdown` is True"),
+        ("replicas: [{count: 1000000000}]", "`count` is 1000000000"),
+        ("replicas: [{count: 60000}, {count: 60000}]", "replica 1: `count` is 60000"),
+        ("replicas: [{count: true}]", "`count` is True"),
+        ("replicas: [{3: 4}]", "`replica 0` has the key 3"),
+        ("replicas: [{device: cpu, device: cuda}]", "line 1: .*'device' is there twice"),
+        ("replicas: [{device: 'cuda:128'}]", "`device` is 'cuda:128'"),
     ],
 )
 def test_bad_files_are_explained(tmp_path, content, word):
     path = tmp_path / "p.yaml"
     path.write_text(content)
-    with pytest.raises(ValueError, match=word):
+    with pytest.raises(ValueError, match=f"^platform file '{path}'.*{word}"):
         Platform.from_yaml(path)
 
 
+def test_numbers_of_numpy_and_torch_are_kept_as_python_s():
+    replica = Replica(threads=np.int64(2), slowdown=np.float32(4), max_batch=torch.tensor(8))
+    assert replica == Replica(threads=2, slowdown=4.0, max_batch=8)
+    assert [type(value) for value in (replica.threads, replica.slowdown)] == [int, float]
+    assert Platform.emulated(np.array([1, 4])) == Platform.emulated([1, 4])
+    json.dumps(Platform([replica]).to_list())
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Platform.emulated(4), "`slowdowns` is 4"),
+        (lambda: Platform.emulated("14"), "`slowdowns` is '14'"),
+        (lambda: Platform.emulated([1, "4"]), r"`slowdowns\[1\]` is '4'"),
+        (lambda: Platform.emulated([]), "`replicas` is empty"),
+        (lambda: Platform(["cpu"]), r"`replicas\[0\]` is 'cpu'; .*from_list"),
+        (lambda: Platform(Replica()), "`replicas` is Replica"),
+        (lambda: Platform.from_list({"device": "cpu"}), "`replicas` is"),
+        (lambda: Replica(device=0), "`device` is 0"),
+        (lambda: Replica(device=""), "`device` is ''"),
+        (lambda: Replica(max_batch=[8]), r"`max_batch` is \[8\]; it must be None or"),
+        (lambda: Replica(multiple=8.0), "`multiple` is 8.0"),
+    ],
+)
+def test_what_is_no_replica_is_explained(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
 def test_missing_file_and_missing_gpu(tmp_path):
-    with pytest.raises(ValueError, match=r"no file of valid YAML .*No such file"):
+    with pytest.raises(ValueError, match=r"platform file .*none\.yaml.*No such file"):
         Platform.from_yaml(tmp_path / "none.yaml")
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="sees no GPU"):
