@@ -91,12 +91,12 @@ def capped(task: Task) -> Task:
     Raises:
         ValueError: A step does not run, or does not train the network that it was given.
     """
-    place = (platform.node(), task.replica.device)
+    place = (platform.node(), task.replica.place)
     sharing = gather(place).count(place)
     task = replace(task, least=fewest_samples(task))
     if task.replica.max_batch is not None:
         return task
-    device = torch.device(task.replica.device)
+    device = torch.device(task.replica.place)
     fitting = fitting_batch(alone(task.network), task.loss_of, device, sharing, task.few)
     return replace(task, replica=replace(task.replica, max_batch=fitting))
 
@@ -184,7 +184,7 @@ class Stepper:
 
     def __init__(self, task: Task, group: Group = None, **ddp: Any) -> None:
         self._most = task.replica.max_batch
-        self._device = torch.device(task.replica.device)
+        self._device = torch.device(task.replica.place)
         self._loss_of = task.loss_of
 
         network = alone(task.network, group)

@@ -55,7 +55,7 @@ class JobReplicas(Replicas):
         self.rank = around.rank
         torch.set_num_threads(own.threads)
         if own.device.startswith("cuda"):
-            torch.cuda.set_device(own.device)
+            torch.cuda.set_device(own.place)
         if around.one_machine:
             keep_to_this_machine()
         dist.init_process_group(_backend(platform), timeout=timedelta(seconds=timeout))

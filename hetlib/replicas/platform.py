@@ -64,6 +64,11 @@ class Replica:
         )
 
     @property
+    def place(self) -> str:
+        """The device with its number: ``"cuda"`` is the first GPU, ``"cuda:0"``."""
+        return "cuda:0" if self.device == "cuda" else self.device
+
+    @property
     def name(self) -> str:
         """Short name for tables and figures, e.g. ``cpu/4`` for a CPU slowed four times."""
         if self.slowdown > 1:

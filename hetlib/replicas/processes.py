@@ -218,9 +218,18 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
 
 def _check_gpus(platform: Platform) -> None:
     for rank, replica in enumerate(platform.replicas):
-        if replica.device != "cpu" and not torch.cuda.is_available():
+        if replica.device == "cpu":
+            continue
+        if not torch.cuda.is_available():
             raise ValueError(
                 f"replica {rank} wants {replica.device!r}, but torch sees no GPU; use device='cpu'."
+            )
+        there_are = torch.cuda.device_count()
+        number = torch.device(replica.place).index
+        if number >= there_are:
+            raise ValueError(
+                f"replica {rank} wants {replica.device!r}, but torch sees {there_are} GPUs, "
+                "numbered from 0; use one of them."
             )
 
 

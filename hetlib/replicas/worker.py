@@ -94,12 +94,12 @@ def serve(
 def _use_device(replica: Replica) -> None:
     torch.set_num_threads(replica.threads)
     if replica.device.startswith("cuda"):
-        torch.cuda.set_device(replica.device)
+        torch.cuda.set_device(replica.place)
 
 
 def _backend(replicas: tuple[Replica, ...]) -> str:
     """Return NCCL where each replica has a GPU of its own, else gloo, which takes all mixtures."""
-    devices = {replica.device for replica in replicas}
+    devices = {replica.place for replica in replicas}
     each_its_own = len(devices) == len(replicas)
     if each_its_own and "cpu" not in devices:
         return "nccl"

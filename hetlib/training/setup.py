@@ -62,7 +62,7 @@ def device_of(platform: Platform, rank: int | None) -> torch.device:
     """
     if rank is None:
         return torch.device("cpu")
-    return torch.device(platform.replicas[rank].device)
+    return torch.device(platform.replicas[rank].place)
 
 
 def largest_pass(job: Job, rank: int | None) -> int:

@@ -130,6 +130,14 @@ def test_missing_file_and_missing_gpu(tmp_path):
             Replicas(Platform((Replica(device="cuda:0"),)))
 
 
+def test_a_gpu_beyond_those_there_are_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    Replicas(Platform((Replica(device="cuda"), Replica(device="cuda:1"))))
+    with pytest.raises(ValueError, match=r"replica 1 wants 'cuda:2', but torch sees 2 GPUs"):
+        Replicas(Platform((Replica(), Replica(device="cuda:2"))))
+
+
 def test_a_file_needs_the_package_that_reads_it(tmp_path, monkeypatch):
     path = tmp_path / "p.yaml"
     path.write_text("replicas: [{}]")

@@ -5,6 +5,7 @@ import platform
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from hetlib.replicas import worker
 from hetlib.replicas.platform import Replica
@@ -43,9 +44,22 @@ def test_a_line_is_printed_here_without_a_caller(capsys):
         (["cpu", "cpu"], "gloo"),
         (["cuda:0", "cuda:1"], "nccl"),
         (["cuda:0", "cuda:0"], "gloo"),  # NCCL refuses two ranks on one GPU
+        (["cuda", "cuda:0"], "gloo"),  # by two names
+        (["cuda", "cuda:1"], "nccl"),
         (["cuda:0", "cpu"], "gloo"),
     ],
 )
 def test_nccl_is_for_a_gpu_each(devices, backend):
     replicas = tuple(Replica(device=device) for device in devices)
     assert worker._backend(replicas) == backend
+
+
+def test_a_gpu_without_a_number_is_the_first(monkeypatch):
+    """torch itself refuses to make a device current that has no number."""
+    chosen = []
+    monkeypatch.setattr(torch._C, "_cuda_setDevice", chosen.append, raising=False)
+    with pytest.raises(ValueError, match="specified index"):
+        torch.cuda.set_device("cuda")
+    worker._use_device(Replica(device="cuda", threads=torch.get_num_threads()))
+    worker._use_device(Replica(device="cuda:2", threads=torch.get_num_threads()))
+    assert chosen == [0, 2]
