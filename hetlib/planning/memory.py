@@ -35,11 +35,18 @@ def free_memory(device: torch.device) -> int | None:
         Bytes, at least 0; ``None`` where nobody knows.
     """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        return _free_on_gpu(device)
     known = [free for free in (_free_on_machine(), _free_in_group()) if free is not None]
     if not known:
         return None
     return max(min(known), 0)
+
+
+def _free_on_gpu(device: torch.device) -> int:
+    """Return what the driver has, and what torch keeps of it in this process without using it."""
+    free, _ = torch.cuda.mem_get_info(device)
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + kept
 
 
 def _free_on_machine() -> int | None:

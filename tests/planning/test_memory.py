@@ -53,6 +53,14 @@ def test_a_batch_that_fits(monkeypatch, free, sharing):
     assert found == max(int(room / of_a_sample), 1)
 
 
+def test_what_torch_keeps_of_a_gpu_is_free(monkeypatch):
+    """A process that has trained holds most of its GPU, and the driver counts that as taken."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 700)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 50)
+    assert memory.free_memory(torch.device("cuda:0")) == 750
+
+
 def test_free_memory_stays_within_the_control_group(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     assert memory.free_memory(CPU) > MEGABYTE
