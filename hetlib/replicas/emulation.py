@@ -161,7 +161,8 @@ class Stopwatch:
         """Note the time at which all that was begun is computed and paid for."""
         self._slow.settle()
         if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+            # not all streams of the GPU: on one of NCCL's an exchange waits for the slowest replica
+            torch.cuda.current_stream(self._device).synchronize()
         self.stamp()
 
     def stamp_when_computed(self, loss: torch.Tensor) -> None:

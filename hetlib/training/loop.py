@@ -114,7 +114,7 @@ def train_step(trainee: Trainee, number: int, counts: tuple[int, ...], indices: 
 
     weights = sample_weights(trainee, counts)[own]
     loss = accumulate(trainee, mine, weights, watch)
-    watch.stamp()
+    watch.settled()  # where a GPU only queues the exchange, it would be taken for the update
     follow_speeds(trainee, number, counts, watch.stamps[1] - watch.stamps[0])
 
     update(trainee, len(mine))

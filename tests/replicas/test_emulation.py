@@ -3,9 +3,10 @@
 import time
 
 import torch
+from torch import nn
 
 from hetlib.models.registry import build_model
-from hetlib.replicas.emulation import SlowDown
+from hetlib.replicas.emulation import SlowDown, Stopwatch
 from tests import workers
 
 
@@ -39,3 +40,23 @@ def test_full_speed_adds_no_hooks():
     model = workers.make_model(0)
     SlowDown(1.0, model)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_gpu_is_waited_for_by_the_stream_that_computes(monkeypatch):
+    """NCCL exchanges on a stream of its own: a wait for that is one for the slowest replica."""
+    waited = []
+
+    class Stream:
+        def __init__(self, device: torch.device) -> None:
+            self._device = device
+
+        def synchronize(self) -> None:
+            waited.append(str(self._device))
+
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda *_: waited.append("all streams"))
+    watch = Stopwatch(SlowDown(1.0, nn.Linear(1, 1)), torch.device("cuda:1"))
+    watch.stamp()
+    watch.settled()
+    assert waited == ["cuda:1"]
+    assert len(watch.stamps) == 2
