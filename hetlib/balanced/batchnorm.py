@@ -206,7 +206,9 @@ class SegmentedBatchNorm:
         used = None
         running = self.rows
         if running is not None and len(counts) < len(self._segments):
-            used = torch.tensor(self._segments) > 0
+            # numbers, not a mask: a GPU would be waited for
+            filled = [replica for replica, n in enumerate(self._segments) if n]
+            used = torch.tensor(filled, device=x.device)
             running = Running(*[kept[used] for kept in running])
         # by place: names would take 0.4 of a small layer's 90 microseconds
         settings = Settings(counts, layer.eps, ALONE, running, layer.momentum)
@@ -223,8 +225,8 @@ class SegmentedBatchNorm:
         """
         if self.rows is None:
             return
-        counts = torch.tensor(shares, dtype=torch.float64)[:, None]
         means = self.rows.means
+        counts = torch.tensor(shares, dtype=torch.float64, device=means.device)[:, None]
         variances = self.rows.variances
         mean, variance = total_variance(counts, means.double(), variances.double())
         means.copy_(mean.expand_as(means))

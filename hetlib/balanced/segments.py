@@ -60,7 +60,8 @@ class Segments:
 
         self._is_one = len(counts) == 1
         self._over_pixels = tuple(range(2, len(size)))
-        self._owner = torch.repeat_interleave(samples)  # segment of each sample
+        # segment of each sample; with the sum given, no GPU is asked for it
+        self._owner = torch.repeat_interleave(samples, output_size=size[0])
         self._number = torch.arange(size[0], device=device)  # of each sample
         self._first = samples.cumsum(0) - samples  # sample of each segment
 

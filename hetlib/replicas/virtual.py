@@ -14,6 +14,7 @@ from hetlib.replicas.platform import Platform
 class VirtualReplicas:
     """Replicas of a platform in this process, on one copy of the weights.
 
+    They compute on the GPU that all of them are on, where torch sees it, else on the CPU.
     Gradients, buffers and scores equal the processes' to rounding, but for draws of layers such as
     dropout. No times.
 
@@ -43,7 +44,8 @@ class VirtualReplicas:
         Returns:
             A list with the one result.
         """
-        with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as stack:
+        gpus = range(torch.cuda.device_count())
+        with torch.random.fork_rng(devices=gpus), contextlib.ExitStack() as stack:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(self.platform.replicas[0].threads)
             return [function(None, *arguments)]

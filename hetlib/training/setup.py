@@ -51,18 +51,22 @@ class Job:
 
 
 def device_of(platform: Platform, rank: int | None) -> torch.device:
-    """Return where a replica computes; all of them in one process do on its CPU.
+    """Return where a replica computes.
 
     Args:
         platform: The replicas.
-        rank: Number of the replica; None: all of them.
+        rank: Number of the replica; None: all of them, in one process.
 
     Returns:
-        The device.
+        The device. All in one process compute on the GPU that all of them are on, where torch sees
+        it, else on the CPU.
     """
-    if rank is None:
+    if rank is not None:
+        return torch.device(platform.replicas[rank].place)
+    places = {replica.place for replica in platform.replicas}
+    if len(places) > 1 or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device(platform.replicas[rank].place)
+    return torch.device(places.pop())
 
 
 def largest_pass(job: Job, rank: int | None) -> int:

@@ -9,6 +9,7 @@ import io
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from hetlib.balanced.batchnorm import pool_segments, segment_batchnorm
 from hetlib.balanced.segments import segments_of
@@ -192,3 +193,16 @@ def test_what_depends_on_the_segments_alone_is_made_once():
     assert segments_of((3, 1), torch.Size([4, 2, 3, 3]), *about) is first
     assert segments_of((2, 2), torch.Size([4, 2, 3, 3]), *about) is not first
     assert first.values.number.tolist() == [[27.0], [9.0]]
+
+
+def test_segments_on_a_gpu_stay_there():
+    """A mode of torch knows the device of each tensor, and refuses to mix them, without a GPU."""
+    segments: list[int] = []
+    segments_of.cache_clear()
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda:0"):
+        network = segment_batchnorm(nn.Sequential(nn.BatchNorm2d(4)), segments)
+        segments[:] = [3, 0, 2]
+        found = network(torch.randn(5, 4, 8, 8))
+        pool_segments(network, segments)
+    segments_of.cache_clear()
+    assert found.device == torch.device("cuda:0")

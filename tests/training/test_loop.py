@@ -10,7 +10,7 @@ import torch
 import hetlib
 from hetlib.datasets.catalog import load_dataset
 from hetlib.training.assignment import Assignment
-from hetlib.training.setup import Job
+from hetlib.training.setup import Job, device_of
 from tests.training import workers
 from tests.training.common import (
     PLATFORM,
@@ -55,6 +55,20 @@ def test_balanced_equals_one_process_and_plain_does_not(pool):
     assert difference(balanced, single) < 1e-10
     assert balanced.confusion == single.confusion
     assert difference(plain, single) > 0.01
+
+
+def test_virtual_replicas_compute_on_the_gpu_that_all_are_on(monkeypatch):
+    on_one = hetlib.Platform((hetlib.Replica("cuda"), hetlib.Replica("cuda:0")))
+    mixed = hetlib.Platform((hetlib.Replica("cuda"), hetlib.Replica()))
+    on_two = hetlib.Platform((hetlib.Replica("cuda"), hetlib.Replica("cuda:1")))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_of(on_one, None) == torch.device("cuda:0")
+    assert device_of(mixed, None) == torch.device("cpu")
+    assert device_of(on_two, None) == torch.device("cpu")
+    assert device_of(PLATFORM, None) == torch.device("cpu")
+    assert device_of(mixed, 0) == torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of(on_one, None) == torch.device("cpu")
 
 
 @pytest.mark.parametrize("strategy", ["balanced", "uneven-plain"])
