@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from hetlib.balanced.segments import Segments, Values, segments_of
 from hetlib.balanced.statistics import Running, pool_over_group, track
+from hetlib.balanced.wrappers import PassKind
 
 # As the process group: no other replica. Torch's own mark for it is a number.
 ALONE: Any = dist.GroupMember.NON_GROUP_MEMBER
@@ -28,6 +29,8 @@ class Settings(NamedTuple):
         group: Replicas over which the one segment is pooled; `ALONE` for segments by themselves.
         running: Statistics to update, a row a segment; None: there are none.
         momentum: Weight of this batch in them; None: the mean over all batches.
+        kind: What the pass is to its step, which the replicas of a group tell each other.
+        compares: Whether to look at what the others told: a GPU has to be waited for.
     """
 
     counts: tuple[int, ...]
@@ -35,6 +38,8 @@ class Settings(NamedTuple):
     group: dist.ProcessGroup | None
     running: Running | None
     momentum: float | None
+    kind: PassKind = PassKind.UNKNOWN
+    compares: bool = False
 
 
 class Normalize(torch.autograd.Function):
@@ -64,6 +69,7 @@ class Normalize(torch.autograd.Function):
 
         Raises:
             ValueError: A segment, or the whole group, has fewer than two values a channel.
+            RuntimeError: The replicas of a group take their steps in unequal numbers of passes.
         """
         segments = segments_of(settings.counts, x.shape, x.device, x.dtype)
         values = segments.values
@@ -72,7 +78,7 @@ class Normalize(torch.autograd.Function):
         buffer = (x - center).square_()
         variance = segments.total(buffer).div_(values.number)
         if settings.group is not ALONE:
-            mean, variance, values = _pool(mean, variance, segments, settings.group)
+            mean, variance, values = _pool(mean, variance, segments, settings)
             center = segments.spread(mean)
         if segments.fewest < 2:  # in this order a GPU need not be waited for
             _check(values, settings.counts)
@@ -109,12 +115,33 @@ def _pool(
     mean: torch.Tensor,
     variance: torch.Tensor,
     segments: Segments,
-    group: dist.ProcessGroup | None,
+    settings: Settings,
 ) -> tuple[torch.Tensor, torch.Tensor, Values]:
     """Return mean, variance and values of the whole group from those of this replica's segment."""
-    pooled = pool_over_group(segments.fewest, mean[0], variance[0], group)
+    pooled = pool_over_group(
+        segments.fewest, mean[0], variance[0], settings.group, note=settings.kind
+    )
+    if settings.compares:
+        _require_equal_passes(pooled.notes.tolist())
     values = Values.of(pooled.counts.sum().reshape(1, 1))
     return pooled.mean.to(mean)[None], pooled.variance.to(mean)[None], values
+
+
+def _require_equal_passes(kinds: list[float]) -> None:
+    """Refuse a pass that is the last of its step on some replicas, and not on others.
+
+    All learn it from the same exchange, before a replica waits for one that will not come.
+    """
+    last = [rank for rank, kind in enumerate(kinds) if kind == PassKind.LAST]
+    early = [rank for rank, kind in enumerate(kinds) if kind == PassKind.EARLY]
+    if last and early:
+        raise RuntimeError(
+            f"BatchNorm over all replicas (convert_batchnorm) is in the last pass of the step on "
+            f"ranks {last}, and in a micro-batch before it, under no_sync(), on ranks {early}: "
+            "every pass needs all replicas. Take as many passes a step on each: "
+            "hetlib.micro_batches(len(inputs), most, parts=passes), "
+            "passes = max(len(hetlib.micro_batches(n, most)) for n in loader.counts)."
+        )
 
 
 def _check(values: Values, counts: tuple[int, ...]) -> None:

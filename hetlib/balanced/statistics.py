@@ -27,11 +27,13 @@ class Pooled(NamedTuple):
         counts: Of each replica, ``(P,)``.
         mean: Of all values, ``(channels,)``.
         variance: Of all values, ``(channels,)``.
+        notes: What each replica said beside, ``(P,)``.
     """
 
     counts: torch.Tensor
     mean: torch.Tensor
     variance: torch.Tensor
+    notes: torch.Tensor
 
 
 def pool_over_group(
@@ -39,6 +41,7 @@ def pool_over_group(
     mean: torch.Tensor,
     variance: torch.Tensor,
     group: dist.ProcessGroup | None,
+    note: float = 0.0,
 ) -> Pooled:
     """Pool the statistics of all replicas of a group, by one collective.
 
@@ -47,16 +50,17 @@ def pool_over_group(
         mean: Of this replica, ``(channels,)``.
         variance: Of this replica, ``(channels,)``.
         group: None is the default one.
+        note: A number that this replica tells the others.
     """
     replicas = dist.get_world_size(group)
-    rows = mean.new_zeros(replicas, 1 + 2 * len(mean), dtype=torch.float64)
-    own = [rows.new_tensor([count]), mean, variance]
+    rows = mean.new_zeros(replicas, 2 + 2 * len(mean), dtype=torch.float64)
+    own = [rows.new_tensor([count, note]), mean, variance]
     rows[dist.get_rank(group)] = torch.cat(own)
     # of rows that are 0 elsewhere: a gather that gloo has for CUDA tensors too
     dist.all_reduce(rows, group=group)
-    means, variances = rows[:, 1:].tensor_split(2, dim=1)
+    means, variances = rows[:, 2:].tensor_split(2, dim=1)
     pooled_mean, pooled_variance = total_variance(rows[:, :1], means, variances)
-    return Pooled(rows[:, 0], pooled_mean, pooled_variance)
+    return Pooled(rows[:, 0], pooled_mean, pooled_variance, rows[:, 1])
 
 
 def total_variance(

@@ -43,3 +43,24 @@ def test_wrong_numbers_are_named(samples, most):
     words = f"`samples` is {samples} and `most` {most}; allowed are >= 0 and >= 1"
     with pytest.raises(ValueError, match=words):
         micro_batches(samples, most)
+
+
+@pytest.mark.parametrize(
+    ("samples", "most", "parts", "sizes"),
+    [
+        (7, 4, 3, [3, 2, 2]),
+        (7, 2, 3, [2, 2, 2, 1]),
+        (1, None, 3, [1, 0, 0]),
+        (0, 4, 2, [0, 0]),
+    ],
+)
+def test_at_least_so_many_parts(samples, most, parts, sizes):
+    batch = range(samples)
+    cut = micro_batches(samples, most, parts=parts)
+    assert [len(batch[part]) for part in cut] == sizes
+    assert [number for part in cut for number in batch[part]] == list(batch)
+
+
+def test_no_part_is_refused():
+    with pytest.raises(ValueError, match="`parts` is 0"):
+        micro_batches(4, parts=0)
