@@ -58,7 +58,8 @@ class JobReplicas(Replicas):
             torch.cuda.set_device(own.place)
         if around.one_machine:
             keep_to_this_machine()
-        dist.init_process_group(_backend(platform), timeout=timedelta(seconds=timeout))
+        backend = _backend(platform, one_machine=around.one_machine)
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
         everyone = dist.new_group(backend="gloo", timeout=FOREVER)
         self._everyone = cast("dist.ProcessGroup", everyone)  # a number for those outside alone
 
@@ -133,10 +134,17 @@ def one_clock(results: list[Any], rank: int) -> list[Any]:
     return results
 
 
-def _backend(platform: Platform) -> str:
-    """Return NCCL for a job of GPUs, which on several machines share their names, else gloo."""
-    kinds = {replica.device.partition(":")[0] for replica in platform.replicas}
-    return "nccl" if kinds == {"cuda"} else "gloo"
+def _backend(platform: Platform, *, one_machine: bool) -> str:
+    """Return NCCL for a job of GPUs, else gloo.
+
+    On one machine no two replicas may share a GPU, which NCCL refuses; on several, GPUs share their
+    names.
+    """
+    places = {replica.place for replica in platform.replicas}
+    each_its_own = len(places) == len(platform) or not one_machine
+    if each_its_own and "cpu" not in places:
+        return "nccl"
+    return "gloo"
 
 
 def _threads_on(own_host: str, hosts: list[str], replicas: tuple[Replica, ...]) -> int:
