@@ -198,6 +198,8 @@ def backpropagate(
     if watch is not None:
         watch.stamp_when_computed(loss)
     loss.backward()
+    # the last pass was settled before it waited for the others
+    trainee.slow.settle()
     return loss_sum
 
 

@@ -86,6 +86,18 @@ def test_shares_beyond_what_fits_are_accumulated(pool, strategy, monkeypatch):
     assert pool.run(workers.pass_sizes, job) == [[9] * 5, [7, 6], [6]]
 
 
+def test_a_slow_replica_pays_each_pass_before_the_next_begins(team):
+    """Replica 0 takes its share in three passes, replica 1 in one."""
+    platform = hetlib.Platform.emulated([2.0, 1.0])
+    assignment = Assignment(shares=(24, 8), speeds=(1, 2), most=(8, 8))
+    experiment = changed(shares=(24, 8), global_batch=32, max_steps=2)
+    by_rank = team(2, 1).run(workers.stretches, Job(experiment, platform, assignment))
+    for passes, notes in zip((3, 1), by_rank, strict=True):
+        names = [*["forward", "backward"] * passes, "update"] * 2
+        expected = [f"{name} {edge}" for name in names for edge in ("begins", "ends")]
+        assert notes == expected
+
+
 UNEVEN = (
     {},
     {"shares": (64, 0, 0), "max_steps": 4},
