@@ -78,8 +78,9 @@ def build_model(
     if size < _LEAST_SIZE:
         raise ValueError(f"`size` is {size}; images must be at least 16 pixels wide.")
     build = _ENTRIES[name].build
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    # drawn on the CPU, also where torch's default is a GPU, whose random state stays
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
         model = build(bands=bands, classes=classes, size=size, norm=norm)
     if norm == "balanced":
         return convert_batchnorm(model, ALONE)

@@ -44,7 +44,9 @@ class VirtualReplicas:
         Returns:
             A list with the one result.
         """
-        gpus = range(torch.cuda.device_count())
+        gpus: list[int] = []
+        if torch.cuda.is_initialized():
+            gpus = list(range(torch.cuda.device_count()))
         with torch.random.fork_rng(devices=gpus), contextlib.ExitStack() as stack:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(self.platform.replicas[0].threads)

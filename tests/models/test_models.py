@@ -110,3 +110,17 @@ def test_torchvision_is_asked_for_by_its_networks_alone(monkeypatch):
     assert build_model("smallcnn", **options)
     with pytest.raises(MissingDependencyError, match=r"torchvision.*hetlib\[vision\]"):
         build_model("resnet18", **options)
+
+
+def test_weights_are_drawn_on_the_cpu_and_no_gpu_is_seeded(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    known = build_model("smallcnn", bands=3, classes=2, size=16, seed=5)
+    torch.set_default_device("meta")
+    try:
+        found = build_model("smallcnn", bands=3, classes=2, size=16, seed=5)
+    finally:
+        torch.set_default_device(None)
+    assert not seeded
+    for one, other in zip(known.parameters(), found.parameters(), strict=True):
+        assert one.equal(other)
