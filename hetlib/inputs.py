@@ -79,7 +79,7 @@ def whole(name: str, value: object, *, low: int | None = None, high: int | None 
         ValueError: It is no whole number, or out of bounds.
     """
     given = plain(value)
-    words = "a whole number" + _between(low, high)
+    words = "a whole number" + _between(low, None)
     if isinstance(given, bool) or getattr(given, "shape", ()) != ():
         raise wrong(name, value, words)
     try:
@@ -89,7 +89,7 @@ def whole(name: str, value: object, *, low: int | None = None, high: int | None 
     too_low = low is not None and found < low
     too_high = high is not None and found > high
     if too_low or too_high:
-        raise wrong(name, value, words)
+        raise wrong(name, value, "a whole number" + _between(low, high))
     return found
 
 

@@ -14,6 +14,9 @@ import numpy as np
 import torch
 from torch.utils.data import DistributedSampler
 
+# Of an epoch, each an object in memory; a sampler without an end stops here.
+MOST_QUERIES = 2**24
+
 
 class Queries:
     """The queries of each epoch: a pure function of sampler, seed and epoch.
@@ -23,7 +26,8 @@ class Queries:
         seed: The same on all replicas.
 
     Raises:
-        ValueError: The sampler deals to replicas itself, or gives nothing.
+        ValueError: The sampler deals to replicas itself, or gives nothing, or ends after an epoch,
+            or never.
     """
 
     def __init__(self, sampler: Iterable[Any], seed: int) -> None:
@@ -31,6 +35,11 @@ class Queries:
             raise ValueError(
                 "`num_samples` is a DistributedSampler, which deals to the replicas itself; give "
                 "the sampler that draws for all of them."
+            )
+        if isinstance(sampler, Iterator):
+            raise ValueError(
+                f"`num_samples` is a {type(sampler).__name__}, which can be gone through once; "
+                "give what each epoch is drawn from anew: a sampler, or a list."
             )
         self._sampler = sampler
         self._seed = seed
@@ -80,6 +89,11 @@ class Queries:
                     queries.extend(drawn)
                 else:
                     queries.append(drawn)
+                if len(queries) > MOST_QUERIES:
+                    raise ValueError(
+                        f"`num_samples` is a {type(self._sampler).__name__} that gives more than "
+                        f"{MOST_QUERIES:,} queries an epoch; give one that ends."
+                    )
         return queries
 
 

@@ -9,19 +9,22 @@ import torch.distributed as dist
 from torch.utils.data import Sampler
 
 from hetlib.balanced.dealing import Deal, Position
+from hetlib.balanced.order import put_owned, shuffled
 from hetlib.balanced.queries import Queries
+from hetlib.balanced.schedule import Schedule, Shares
 from hetlib.balanced.shares import (
     HasShares,
     deal,
-    require_fitting,
+    gives_queries,
+    rank_of,
     require_no_shards,
-    require_position,
-    require_rank,
-    require_samples,
-    require_shards,
-    require_shares,
+    samples_of,
+    shards_of,
     shares_of,
+    split,
 )
+from hetlib.balanced.state import State, state_of
+from hetlib.inputs import MOST_SEED, flag, optional, whole
 
 __all__ = ["BalancedSampler", "Deal", "HasShares", "Position", "deal"]
 
@@ -71,37 +74,35 @@ class BalancedSampler(Sampler[list[Any]]):
         shards: Sequence[int] | np.ndarray | None = None,
     ) -> None:
         shares = shares_of(plan)
-        require_shares(shares)
+        self.seed = whole("seed", seed, low=0, high=MOST_SEED)
+        self.shuffle = flag("shuffle", shuffle)
+        self.drop_last = flag("drop_last", drop_last)
         # drawn anew each epoch; None: the samples' numbers are dealt
         self.queries: Queries | None = None
-        if isinstance(num_samples, Iterable):
+        size: object = num_samples
+        if isinstance(num_samples, Iterable) and gives_queries(num_samples):
             require_no_shards(shards)
-            self.queries = Queries(num_samples, seed)
-            num_samples = len(self.queries)
-        require_samples(num_samples, shares, drop_last)
-        if rank is not None:
-            require_rank(rank, shares)
-        if shards is not None:
-            require_shards(shards, num_samples)
-
-        self.num_samples = num_samples
-        self.seed = seed
-        self.shuffle = shuffle
-        self.drop_last = drop_last
-        self.shards = shards
+            self.queries = Queries(num_samples, self.seed)
+            size = len(self.queries)
+        self.num_samples = samples_of(size, shares, self.drop_last)
+        self.shards = shards_of(shards, self.num_samples)
         self.global_batch = sum(shares)
-        # which shares hold from which step on; the same plans make the same run
-        self.plans = [(0, shares)]
-        self._first_shares = shares  # what it was made with
+        # the same plans make the same run
+        self._schedule = Schedule(shares)
         # where iterating begins
         self.epoch = 0
         self.step = 0
-        self._rank = rank
+        self._rank = rank_of(rank, shares)
+
+    @property
+    def plans(self) -> list[tuple[int, Shares]]:
+        """The first step of each plan, counted over all epochs, and its shares, in order."""
+        return self._schedule.plans
 
     @property
     def replicas(self) -> int:
         """Number of replicas of the plan."""
-        return len(self.plans[0][1])
+        return len(self._schedule.first)
 
     @property
     def batch_size(self) -> int:
@@ -155,7 +156,11 @@ class BalancedSampler(Sampler[list[Any]]):
 
         Args:
             epoch: Its number, from 0. The present one, set again, changes nothing.
+
+        Raises:
+            ValueError: It is no whole number >= 0.
         """
+        epoch = whole("epoch", epoch, low=0)
         if epoch != self.epoch:
             self.epoch = epoch
             self.step = 0
@@ -166,13 +171,20 @@ class BalancedSampler(Sampler[list[Any]]):
         Args:
             step: Its number in the epoch, from 0.
             epoch: The epoch; ``None`` is the present one.
+
+        Raises:
+            ValueError: There is no such step or epoch.
         """
-        if epoch is None:
-            epoch = self.epoch
-        number = epoch * len(self) + step
-        shares = next(shares for first, shares in reversed(self.plans) if first <= number)
+        step = whole("step", step, low=0, high=self._all_steps() - 1)
+        epoch = self._epoch_of(epoch)
+        shares = self._schedule.at(epoch * len(self) + step)
         left = self.num_samples - step * self.global_batch
-        return deal(min(self.global_batch, left), shares)
+        return split(min(self.global_batch, left), shares)
+
+    def _epoch_of(self, epoch: int | None) -> int:
+        """Return an epoch's number, or the present one's for ``None``."""
+        given = optional(whole, "epoch", epoch, low=0)
+        return self.epoch if given is None else given
 
     def replan(self, plan: HasShares | Sequence[int], step: int | None = None) -> None:
         """Deal by other shares of the same global batch from a step on.
@@ -188,18 +200,9 @@ class BalancedSampler(Sampler[list[Any]]):
         Raises:
             ValueError: The shares have another number or sum, or the step lies before the present.
         """
-        shares = shares_of(plan)
+        first = optional(whole, "step", step)
         present = self.epoch * len(self) + self.step
-        last_change = self.plans[-1][0]
-        first = max(present, last_change)
-        if step is None:
-            step = first
-        fits = len(shares) == self.replicas and sum(shares) == self.global_batch
-        if not fits or min(shares) < 0 or step < first:
-            allowed = f"{self.replicas} numbers >= 0, sum {self.global_batch}, step >= {first}"
-            raise ValueError(f"`plan` is {shares} at step {step}; allowed: {allowed}.")
-        kept = [(start, old) for start, old in self.plans if start < step]
-        self.plans = [*kept, (step, shares)]
+        self._schedule.change(shares_of(plan), first, present)
 
     def permutation(self, epoch: int) -> np.ndarray:
         """Return the order of the samples in an epoch, the same on every replica.
@@ -209,28 +212,20 @@ class BalancedSampler(Sampler[list[Any]]):
 
         Returns:
             The samples' numbers, ``(num_samples,)``.
+
+        Raises:
+            ValueError: There is no such epoch.
         """
-        rng = np.random.default_rng((self.seed, epoch))
-        order = np.arange(self.num_samples)
+        epoch = whole("epoch", epoch, low=0)
         # queries come in the order of the sampler that drew them
         if self.shuffle and self.queries is None:
-            order = rng.permutation(self.num_samples)
+            order = shuffled(self.num_samples, self.seed, epoch)
+        else:
+            order = np.arange(self.num_samples)
         if self.shards is not None:
-            self._take_own(order, np.array(self.shards), epoch)
+            by_step = [self.counts(step, epoch) for step in range(self._all_steps())]
+            put_owned(order, self.shards, by_step)
         return order
-
-    def _take_own(self, order: np.ndarray, owned: np.ndarray, epoch: int) -> None:
-        """Change an epoch's order so that each replica draws what it owns, in place.
-
-        Each replica's places in the epoch, in this order, get what it owns.
-        """
-        by_step = [self.counts(step, epoch) for step in range(self._all_steps())]
-        counts = np.concatenate(by_step)
-        # the replica that takes each place of the epoch
-        taker = np.repeat(np.arange(len(counts)) % self.replicas, counts)
-        # the places that replica 0 takes, then those of replica 1, ..., each in the epoch's order
-        places = order[np.argsort(taker[order], kind="stable")]
-        order[places] = owned
 
     def keys(self, epoch: int, numbers: Sequence[int]) -> list[Any]:
         """Return what the data set is asked for: the samples' numbers, or their queries.
@@ -260,17 +255,22 @@ class BalancedSampler(Sampler[list[Any]]):
             epoch: The epoch; ``None`` is the present one.
             step: The first step; ``None`` is the present one.
 
-        Yields:
-            The samples of each replica in a step, and their numbers, first those of rank 0.
+        Returns:
+            For each step the samples of each replica, and their numbers, first those of rank 0.
+
+        Raises:
+            ValueError: There is no such step or epoch.
         """
-        if epoch is None:
-            epoch = self.epoch
-        if step is None:
-            step = self.step
-        order = self.permutation(epoch)
-        for number in range(step, len(self)):
-            start = number * self.global_batch
-            yield self.counts(number, epoch), order[start : start + self.global_batch]
+        number = optional(whole, "step", step, low=0)
+        if number is None:
+            number = self.step
+        return self._steps_from(Position(self._epoch_of(epoch), number))
+
+    def _steps_from(self, start: Position) -> Iterator[tuple[Shares, np.ndarray]]:
+        order = self.permutation(start.epoch)
+        for number in range(start.step, len(self)):
+            first = number * self.global_batch
+            yield self.counts(number, start.epoch), order[first : first + self.global_batch]
 
     def __iter__(self) -> Deal:
         return Deal(self, Position(self.epoch, self.step))
@@ -285,20 +285,14 @@ class BalancedSampler(Sampler[list[Any]]):
         Args:
             position: The step that comes next.
         """
-        return {
-            **self._belongs_to(),
-            "shares": list(self._first_shares),
-            "plans": [[start, list(shares)] for start, shares in self.plans],
-            "epoch": position.epoch,
-            "step": position.step,
-        }
+        state = State(position, self._schedule.first, self.plans)
+        return state.to_dict(self._belongs_to())
 
     def _belongs_to(self) -> dict[str, Any]:
         """Return what a position means nothing without."""
         shards = None
         if self.shards is not None:
-            numbers = np.ascontiguousarray(self.shards, dtype=np.int64)
-            shards = hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
+            shards = hashlib.sha256(self.shards.tobytes()).hexdigest()[:16]
         return {
             "num_samples": self.num_samples,
             "global_batch": self.global_batch,
@@ -336,20 +330,17 @@ class BalancedSampler(Sampler[list[Any]]):
         Raises:
             ValueError: The state belongs to another training; the message names the field.
         """
-        require_fitting(state, self._belongs_to())
-        position = Position(int(state["epoch"]), int(state["step"]))
-        require_position(position, len(self))
-        plans = [(int(start), tuple(int(n) for n in shares)) for start, shares in state["plans"]]
-        own = self._first_shares
-        first = tuple(state["shares"])
-        if own != first:
-            if self.shards is not None and position.step:
+        there = state_of(state, self._belongs_to(), len(self))
+        own = self._schedule.first
+        plans = there.plans
+        if own != there.shares:
+            if self.shards is not None and there.position.step:
                 raise ValueError(
-                    f"`plan` is {own}, and was {first} in the state, in mid-epoch with "
+                    f"`plan` is {own}, and was {there.shares} in the state, in mid-epoch with "
                     "`shards`, whose borders would move; go on with the same plan."
                 )
             plans = [(0, own)]
-        self.plans = plans
-        self.epoch = position.epoch
+        self._schedule.plans = plans
+        self.epoch = there.position.epoch
         self.step = 0
-        return position
+        return there.position

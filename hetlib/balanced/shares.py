@@ -1,11 +1,15 @@
 """Shares of a global batch: how samples are dealt by them, and what must be true of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from hetlib.balanced.dealing import Position
+from hetlib.errors import shown, wrong
+from hetlib.inputs import MOST_SAMPLES, NO_SEQUENCES, items, optional, whole
+
+# Samples of a data set: the order of an epoch is an array of them, here of 32 GB.
+MOST_NUMBERS = 2**32
 
 
 class HasShares(Protocol):
@@ -28,8 +32,27 @@ def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
     Returns:
         The samples of each replica.
 
+    Raises:
+        ValueError: One of them is no whole number, or out of bounds.
+
     >>> deal(8, (90, 26, 9, 3))
     (5, 1, 1, 1)
+    """
+    checked = items("shares", shares, _share)
+    if sum(checked) < 1:
+        raise wrong("shares", shares, "numbers >= 0 with a sum >= 1")
+    return split(whole("samples", samples, low=0, high=MOST_SAMPLES), checked)
+
+
+def split(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
+    """Split samples by shares as `deal` does, in every step: the arguments were checked before.
+
+    Args:
+        samples: How many to split.
+        shares: Numbers >= 0 with a sum >= 1, one a replica.
+
+    Returns:
+        The samples of each replica.
     """
     weights = np.asarray(shares, dtype=np.int64)
     least = np.zeros_like(weights)
@@ -49,59 +72,72 @@ def deal(samples: int, shares: Sequence[int]) -> tuple[int, ...]:
     return tuple(counts.tolist())
 
 
-def require_fitting(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` for a state of another training than ``own`` describes."""
-    missing = sorted({*own, "shares", "plans", "epoch", "step"} - set(state))
-    if missing:
-        raise ValueError(
-            f"the state lacks {missing}; give the position that `state_dict` of a BalancedSampler "
-            "or BalancedLoader returned."
-        )
-    for name, value in own.items():
-        if state[name] != value:
-            raise ValueError(
-                f"the state has `{name}` {state[name]!r}, but here it is {value!r}; "
-                "a position fits the training alone that it comes from."
-            )
-
-
-def require_position(position: Position, steps: int) -> None:
-    """Raise ``ValueError`` for a position that no epoch of so many steps has."""
-    if position.epoch < 0 or not 0 <= position.step < steps:
-        raise ValueError(
-            f"the state's position is step {position.step} of epoch {position.epoch}; an epoch has "
-            f"{steps} steps here."
-        )
-
-
 def shares_of(plan: HasShares | Sequence[int]) -> tuple[int, ...]:
-    """Return the local batch of each replica, of a plan or as they are given."""
-    shares: Any = getattr(plan, "shares", plan)
-    return tuple(int(share) for share in shares)
+    """Return the local batch of each replica, of a plan or as they are given.
+
+    Args:
+        plan: A `Partition`, or the local batch of each replica.
+
+    Raises:
+        ValueError: Nothing can be dealt by them; the message names ``plan``.
+    """
+    given: Any = getattr(plan, "shares", plan)
+    shares = items("plan", given, _share)
+    if not 1 <= sum(shares) <= MOST_SAMPLES:
+        raise ValueError(
+            f"`plan` has the shares {shown(shares)}; they must be >= 0 with a sum >= 1 and "
+            f"<= {MOST_SAMPLES}."
+        )
+    return shares
 
 
-def require_shares(shares: tuple[int, ...]) -> None:
-    """Raise ``ValueError`` for shares that nothing can be dealt by."""
-    if not shares or min(shares) < 0 or sum(shares) < 1:
-        raise ValueError(f"`plan` has the shares {shares}; they must be >= 0 with a sum >= 1.")
+def gives_queries(num_samples: Iterable[Any]) -> bool:
+    """Return whether a sampler of queries stands in place of the number of samples.
+
+    Args:
+        num_samples: What was given; text has no queries, and a set no order that all know.
+    """
+    is_number = getattr(num_samples, "shape", None) == ()
+    return not is_number and not isinstance(num_samples, NO_SEQUENCES)
 
 
-def require_samples(num_samples: int, shares: tuple[int, ...], drop_last: bool) -> None:
-    """Raise ``ValueError`` for fewer samples than a step takes."""
+def samples_of(num_samples: object, shares: tuple[int, ...], drop_last: bool) -> int:
+    """Return the number of samples, at least as many as a step takes.
+
+    Args:
+        num_samples: What was given.
+        shares: Local batch of each replica.
+        drop_last: Whether a short step is left out.
+
+    Raises:
+        ValueError: It is no whole number, or too small or large.
+    """
+    samples = whole("num_samples", num_samples, high=MOST_NUMBERS)
     least = sum(shares) if drop_last else 1
-    if num_samples < least:
+    if samples < least:
         raise ValueError(
-            f"`num_samples` is {num_samples}; with `drop_last={drop_last}` it must be >= {least}."
+            f"`num_samples` is {samples}; with `drop_last={drop_last}` it must be >= {least}."
         )
+    return samples
 
 
-def require_rank(rank: int, shares: tuple[int, ...]) -> None:
-    """Raise ``ValueError`` for a rank that the shares do not have."""
+def rank_of(rank: object, shares: tuple[int, ...]) -> int | None:
+    """Return the number of a replica that the shares have; ``None`` where it is not given.
+
+    Args:
+        rank: What was given.
+        shares: Local batch of each replica.
+
+    Raises:
+        ValueError: It is no whole number, or the shares have no such replica.
+    """
+    number = optional(whole, "rank", rank)
     replicas = len(shares)
-    if not 0 <= rank < replicas:
+    if number is not None and not 0 <= number < replicas:
         raise ValueError(
-            f"`rank` is {rank}, but the plan has {replicas} replicas (ranks 0..{replicas - 1})."
+            f"`rank` is {number}, but the plan has {replicas} replicas (ranks 0..{replicas - 1})."
         )
+    return number
 
 
 def require_no_shards(shards: object) -> None:
@@ -113,9 +149,40 @@ def require_no_shards(shards: object) -> None:
         )
 
 
-def require_shards(shards: Sequence[int] | np.ndarray, num_samples: int) -> None:
-    """Raise ``ValueError`` for shards that are no order of all samples."""
-    if sorted(shards) != list(range(num_samples)):
-        raise ValueError(
-            f"`shards` has {len(shards)} numbers; it must be some order of 0 to {num_samples - 1}."
-        )
+def shards_of(shards: object, num_samples: int) -> np.ndarray | None:
+    """Return the order in which replicas own the samples; ``None`` where there is none.
+
+    Args:
+        shards: What was given.
+        num_samples: Size of the data set.
+
+    Raises:
+        ValueError: It is no order of all samples.
+    """
+    if shards is None:
+        return None
+    order = _whole_numbers(shards)
+    words = f"it must be some order of 0 to {num_samples - 1}."
+    if order is None:
+        raise ValueError(f"`shards` is {shown(shards)}; {words}")
+    has_all = len(order) == num_samples and (np.sort(order) == np.arange(num_samples)).all()
+    if not has_all:
+        raise ValueError(f"`shards` has {len(order)} numbers; {words}")
+    return order
+
+
+def _whole_numbers(given: Any) -> np.ndarray | None:
+    """Return an array of whole numbers, ``(n,)``, or ``None`` where they are none."""
+    if isinstance(given, NO_SEQUENCES):
+        return None
+    try:
+        array = np.asarray(given)
+    except Exception:  # lists in lists of other lengths, a tensor elsewhere
+        return None
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        return None
+    return array.astype(np.int64)
+
+
+def _share(name: str, value: object) -> int:
+    return whole(name, value, low=0, high=MOST_SAMPLES)
