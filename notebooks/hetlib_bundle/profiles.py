@@ -60,6 +60,18 @@ class Profile:
     # CNNs that are settings, too.
     other_models: tuple[str, ...] = ()
 
+    # Cells of `16_pays`: ratios of speeds, CNNs and global batches, and the runs of each.
+    paying_ratios: tuple[float, ...] = (1.5, 2.0, 4.0, 10.0)
+
+    paying_models: tuple[str, ...] = ("smallcnn", "resnet8")
+
+    paying_batches: tuple[int, ...] = (128, 512)
+
+    # Of each split, there and back.
+    paying_turns: int = 6
+
+    paying_steps: int = 6
+
     def dataset_options(self, dataset: str) -> dict[str, Any]:
         """Return the options that a data set is opened with at this size.
 
@@ -101,6 +113,10 @@ PROFILES = {
         pixels=32,
         map_stride=4,
         settings=("two-replicas", "fixed-shards"),
+        paying_ratios=(1.5, 4.0),
+        paying_models=("smallcnn",),
+        paying_batches=(128,),
+        paying_turns=2,
     ),
     "standard": Profile(
         seeds=tuple(range(5)),

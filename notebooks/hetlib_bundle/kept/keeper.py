@@ -121,6 +121,39 @@ class Keeper:
                 run.save(self.store)
         return kept.value
 
+    def more(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Return a table that grows by each computing: what was kept before, and rows made now.
+
+        Times of one hour say little about another. So each run of a notebook adds a sitting to
+        those that the profile has in its results, or in the records where it has none yet.
+
+        Args:
+            name: Of the value within the notebook.
+            compute: Makes the new rows. Not called where records are read.
+
+        Raises:
+            FileNotFoundError: There is no record.
+            ValueError: The record was made with other parameters.
+        """
+        if self.source == "recorded":
+            return self(name, compute)
+        earlier = self._earlier(name)
+
+        def grown() -> pd.DataFrame:
+            return pd.concat([*earlier, compute()], ignore_index=True)
+
+        return self(name, grown)
+
+    def _earlier(self, name: str) -> list[pd.DataFrame]:
+        """Return the table as it was, of the results or else of the records, if there is one."""
+        file = f"{self.notebook}_{name}.jsonl"
+        for folder in (self.kept, paths.RECORDED / self.kept.parent.name):
+            if (folder / file).exists():
+                kept = lines.read(folder / file)
+                self._check_parameters(kept.head["parameters"], file)
+                return [kept.value]
+        return []
+
     def _check_parameters(self, recorded: Mapping[str, Any], name: str) -> None:
         """Refuse a record that was made with other parameters than those given."""
         as_kept = json.loads(json.dumps(dict(self.parameters)))  # tuples become lists

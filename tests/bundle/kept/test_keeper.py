@@ -80,3 +80,23 @@ def test_source_and_profile_where_none_is_given(monkeypatch: pytest.MonkeyPatch)
         keeper("07", "quick", "both")
     with pytest.raises(ValueError, match="`profile` is 'tiny'; allowed are"):
         keeper("07", "tiny")
+
+
+def test_a_table_of_sittings_grows_by_each_computing_and_goes_on_from_the_records(
+    folders: Path,
+) -> None:
+    def sitting(name: str) -> pd.DataFrame:
+        return pd.DataFrame({"sitting": [name], "step": [0.5]})
+
+    first = keeper("16", "quick", "computed", models=["a"])
+    assert len(first.more("sittings", lambda: sitting("one"))) == 1
+    grown = first.more("sittings", lambda: sitting("two"))
+    assert grown.sitting.tolist() == ["one", "two"]
+
+    publish_all(folders)
+    drawn = keeper("16", "quick", "recorded", models=["a"])
+    assert drawn.more("sittings", computed).equals(grown)  # type: ignore[arg-type]
+    assert len(first.more("sittings", lambda: sitting("three"))) == 3
+    other = keeper("16", "quick", "computed", models=["b"])
+    with pytest.raises(ValueError, match="`models` is"):
+        other.more("sittings", lambda: sitting("four"))

@@ -1,0 +1,153 @@
+"""Does a job of uneven real processes train the model that one process trains?
+
+The balanced gradient equals that of one process but for the order of its sums. So weights differ in
+their last bits after one step, and training lets that grow: two runs of *one* process in another
+precision end apart, too. That distance is the noise floor, and stands beside the difference.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+import hetlib
+from hetlib.planning.partition import Partition
+from hetlib.training.experiment import Experiment
+from hetlib.training.records import RunRecord
+
+# Norms by the words of the tables: statistics of a sample, or of the global batch.
+NORMS = {"GroupNorm": "group", "BatchNorm": "balanced"}
+
+# The kinds of runs, by seed: processes, one process, one process in float64.
+PROCESSES = "processes"
+SINGLE = "single"
+DOUBLE = "single, float64"
+KINDS = (PROCESSES, SINGLE, DOUBLE)
+
+
+class Setting(NamedTuple):
+    """Where and with which norm a network is trained."""
+
+    ratio: float
+
+    norm: str
+
+    @property
+    def name(self) -> str:
+        """What the tables call it."""
+        return f"1:{self.ratio:g}, {self.norm}"
+
+
+def settings_of(ratios: Sequence[float], norms: Sequence[str] = tuple(NORMS)) -> list[Setting]:
+    """Return all pairs of ratios and norms."""
+    return [Setting(ratio, norm) for ratio in ratios for norm in norms]
+
+
+def plans_of(
+    base: Experiment, settings: Sequence[Setting], seconds: float
+) -> Iterator[tuple[Setting, hetlib.Replicas, Partition]]:
+    """Yield each setting with its replicas at work and the planner's shares.
+
+    The plan keeps both replicas: what is asked is whether uneven processes train alike, not whether
+    it pays.
+
+    Args:
+        base: What is trained.
+        settings: Grouped by their ratio, whose replicas are started once.
+        seconds: Budget of a plan.
+    """
+    for ratio in dict.fromkeys(setting.ratio for setting in settings):
+        with hetlib.Replicas(hetlib.Platform.emulated([1, ratio])) as replicas:
+            for setting in settings:
+                if setting.ratio == ratio:
+                    case = with_norm(base, setting.norm)
+                    plan = hetlib.plan_experiment(case, replicas, seconds=seconds, keep_all=True)
+                    yield setting, replicas, plan
+
+
+def with_norm(base: Experiment, norm: str) -> Experiment:
+    """Return a run with one of `NORMS`."""
+    return replace(base, model_options={**base.model_options, "norm": NORMS[norm]})
+
+
+def trained(
+    base: Experiment,
+    settings: Sequence[Setting],
+    seeds: Sequence[int],
+    *,
+    seconds: float,
+    store: Any = None,
+) -> dict[str, list[RunRecord]]:
+    """Train each setting in processes, in one process, and in one process in float64.
+
+    Args:
+        base: What is trained; its strategy, norm and shares are set here.
+        settings: From `settings_of`.
+        seeds: Of weights, order and split; one run of each kind.
+        seconds: Budget of a plan.
+        store: Folder of single records, in which finished runs are looked up.
+
+    Returns:
+        By "setting: kind", one record a seed.
+    """
+    found: dict[str, list[RunRecord]] = {}
+    for setting, replicas, plan in plans_of(base, settings, seconds):
+        case = replace(with_norm(base, setting.norm), strategy="balanced", shares=plan.shares)
+        virtual = hetlib.VirtualReplicas(replicas.platform)
+        alone = replace(case, strategy="single")
+        exact = replace(alone, dtype="float64")
+        teams: Mapping[str, tuple[Experiment, Any]] = {
+            PROCESSES: (case, replicas),
+            SINGLE: (alone, virtual),
+            DOUBLE: (exact, virtual),
+        }
+        for kind, (run, team) in teams.items():
+            each = [_seeded(run, seed) for seed in seeds]
+            records = [hetlib.train(one, team, store=store) for one in each]
+            found[f"{setting.name}: {kind}"] = records
+    return found
+
+
+def _seeded(run: Experiment, seed: int) -> Experiment:
+    """Return a run with a seed, which the split of the data takes, too."""
+    options = {**run.dataset_options, "seed": seed}
+    return replace(run, seed=seed, dataset_options=options)
+
+
+def differences(found: Mapping[str, Sequence[RunRecord]]) -> pd.DataFrame:
+    """Return the differences of test OA to one process, one row a setting and seed.
+
+    Args:
+        found: From `trained`.
+
+    Returns:
+        dataset, model, setting, seed, strategy ("balanced"), shares, OA (%), "OA - single" and
+        "OA of float64 - single" in points, trained (whether one process scores above twice the
+        chance of its classes).
+    """
+    rows = []
+    for name in found:
+        setting, kind = name.split(": ")
+        if kind != PROCESSES:
+            continue
+        doubles = found[f"{setting}: {DOUBLE}"]
+        singles = found[f"{setting}: {SINGLE}"]
+        for own, one, exact in zip(found[name], singles, doubles, strict=True):
+            run = own.experiment
+            chance = 1 / len(one.confusion)
+            rows.append(
+                {
+                    "dataset": run["dataset"],
+                    "model": run["model"],
+                    "setting": setting,
+                    "seed": run["seed"],
+                    "strategy": run["strategy"],
+                    "shares": "/".join(map(str, own.shares)),
+                    "OA": 100 * own.scores["oa"],
+                    "OA - single": 100 * (own.scores["oa"] - one.scores["oa"]),
+                    "OA of float64 - single": 100 * (exact.scores["oa"] - one.scores["oa"]),
+                    "trained": one.scores["oa"] > 2 * chance,
+                }
+            )
+    return pd.DataFrame(rows)
