@@ -1,6 +1,7 @@
 """A check that a job can make of itself: its first gradient against that of one process."""
 
 import pickle
+import warnings
 from typing import Any
 
 import torch
@@ -47,13 +48,14 @@ def check_gradient(
     ``GradScaler.unscale_``). Rank 0 gets all batches and computes :math:`\sum_r (n_r / n) \nabla
     L_r` in the network inside the wrapper, one replica's batch after another; the network, its
     gradients and its buffers stay as they are. Where BatchNorm goes over all replicas, each
-    computes its own part at the same time, as in training.
+    computes its own part at the same time, as in training. Where it takes each replica's samples by
+    themselves, so does the reference: the job is accepted, with a warning that says so.
 
     Args:
         model: The one that was trained, in its wrapper.
         loss_of: Called with a network and a batch; returns the loss over all of it, as the job
             computes it (the mean, or the sum), not balanced. A batch that goes through in parts may
-            go through whole.
+            go through whole, but for BatchNorm of each replica's own.
         batch: This replica's, of the step.
         loader: The `BalancedLoader` that handed the batch out last.
         count: Or what this replica's loss is the mean over.
@@ -189,9 +191,14 @@ class _Check:
         if allowed is None:
             weight = next(iter(trained_weights(self._network).values()))
             allowed = _ALLOWED.get(weight.dtype.to_real(), _ALLOWED_ROUGH)
+        local = self._local_statistics()
         if error <= allowed:
-            return self._local_statistics()
+            if local:
+                warnings.warn(f"{local}.", stacklevel=4)
+            return ""
         reason = likely_reason(reduced, parts, [share.weight for share in shares], allowed)
+        if local:
+            reason = f"{reason} {local}; with them `loss_of` takes the parts that the step took."
         return (
             f"the first reduced gradient is {error:.1e} off that of one process "
             f"(allowed: {allowed:.0e}). {reason}"
@@ -203,8 +210,8 @@ class _Check:
         if not local or world_of(self._group) == 1:
             return ""
         return (
-            f"The BatchNorm layers {local} see one replica's samples at a time, so the gradient is "
-            "not that of one process; try hetlib.convert_batchnorm."
+            f"The BatchNorm layers {local} see one replica's samples at a time, and one process "
+            "that takes statistics of all has another gradient: try hetlib.convert_batchnorm"
         )
 
 

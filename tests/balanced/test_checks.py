@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.balanced import workers_mistakes
+from tests.balanced import workers_checks, workers_mistakes
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,6 @@ def messages(team):
 @pytest.mark.parametrize(
     ("mistake", "words"),
     {
-        "batchnorm": "hetlib.convert_batchnorm",
         "hook": "a hook of DDP or of a weight",
         "drift": "weights differ in 1 of 6 tensors, e.g. .*second.bias",
         "plain": "It is the plain mean over the replicas: balance the loss",
@@ -34,6 +33,25 @@ def test_a_mistake_is_named_on_every_replica(messages, mistake, words):
 
 def test_a_right_job_passes_its_checks(messages):
     assert [found["no drift"] for found in messages] == ["", ""]
+    assert [found["no own batchnorm"] for found in messages] == ["", ""]
+
+
+def test_jobs_with_batchnorm_of_each_replica_are_accepted_with_a_warning(team):
+    first, second = team(1, 1).run(workers_checks.right)
+    assert first.keys() == second.keys()
+    # rank 0 compares, but where all compute together
+    for found in (first, second):
+        assert {message for message, *_ in found.values()} == {""}
+    warned = {name for name, (_, *warnings) in first.items() if warnings}
+    assert warned == first.keys() - {"frozen", "over all"}
+    assert "BatchNorm layers ['1'] see one replica's samples" in first["each its own"][1]
+    assert "BatchNorm layers ['2']" in first["half of them over all"][1]
+
+
+def test_a_wrong_job_with_batchnorm_is_refused(team):
+    for found in team(1, 1).run(workers_checks.wrong):
+        assert "It is the plain mean over the replicas" in found["plain mean"][0]
+        assert "`loss_of` takes the parts that the step took" in found["not in parts"][0]
 
 
 def test_weights_of_any_type_are_compared_to_the_bit(team):

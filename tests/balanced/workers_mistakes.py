@@ -93,7 +93,7 @@ def mistakes_that_checks_find(rank: int) -> dict[str, str]:
     drawing = Net()
     drawing.norm = nn.Dropout(0.1)
     return {
-        "batchnorm": message_of(train, Net("batchnorm")),
+        "no own batchnorm": message_of(train, Net("batchnorm")),
         "hook": message_of(train, hooked),
         "plain": message_of(train, Net(), balanced=plain),
         "weighted twice": message_of(train, Net(), balanced=behind_a_function),

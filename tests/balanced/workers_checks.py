@@ -1,0 +1,100 @@
+"""Right jobs with BatchNorm, and what the check of their first gradient says."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+import hetlib
+from tests.balanced.jobs import CLASSES, FEATURES, INPUTS, LABELS
+from tests.balanced.workers_mistakes import message_of
+
+# samples of a part
+MOST = 3
+
+
+def network(*norms: nn.Module) -> nn.Module:
+    """Return a network with layers between its first and its last one."""
+    torch.manual_seed(0)
+    first = nn.Linear(FEATURES, 5)
+    return nn.Sequential(first, *norms, nn.Tanh(), nn.Linear(5, CLASSES)).double()
+
+
+def whole(model: nn.Module, indices: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(model(INPUTS[indices]), LABELS[indices])
+
+
+def by_parts(model: nn.Module, indices: torch.Tensor) -> torch.Tensor:
+    """Return the same loss, of passes of a few samples each."""
+    losses = [whole(model, part) * len(part) for part in indices.split(MOST)]
+    return torch.stack(losses).sum() / len(indices)
+
+
+def step(model: Any, loader: Any, indices: torch.Tensor, loss_of: Callable[..., Any]) -> None:
+    """Take the backward passes of a step, in parts where the loss is taken so."""
+    parts = [indices] if loss_of is whole else indices.split(MOST)
+    for part in parts[:-1]:
+        with model.no_sync():
+            hetlib.balance(whole(model, part), loader, samples=len(part)).backward()
+    last = parts[-1]
+    hetlib.balance(whole(model, last), loader, samples=len(last)).backward()
+
+
+def checked(
+    net: nn.Module,
+    loss_of: Callable[..., Any] = whole,
+    shares: tuple[int, ...] = (7, 4),
+    repeated: Callable[..., Any] | None = None,
+    is_balanced: bool = True,
+) -> list[str]:
+    """Check a first gradient; return the error's message and those of warnings."""
+    model = DistributedDataParallel(net)
+    loader = hetlib.BalancedLoader(range(len(INPUTS)), shares, seed=1)
+    indices = next(iter(loader))
+    if is_balanced:
+        step(model, loader, indices, loss_of)
+    else:
+        whole(model, indices).backward()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        message = message_of(
+            hetlib.check_gradient, model, repeated or loss_of, indices, loader=loader
+        )
+    return [message, *[str(warning.message) for warning in caught]]
+
+
+def half_over_all() -> nn.Module:
+    over_all = hetlib.convert_batchnorm(nn.BatchNorm1d(5))
+    return network(over_all, nn.BatchNorm1d(5))
+
+
+def frozen() -> nn.Module:
+    net = network(nn.BatchNorm1d(5))
+    net[1].eval()
+    return net
+
+
+def right(rank: int) -> dict[str, list[str]]:
+    """Check right jobs."""
+    without = nn.BatchNorm1d(5, track_running_stats=False, affine=False)
+    return {
+        "each its own": checked(network(nn.BatchNorm1d(5))),
+        "without running statistics": checked(network(without)),
+        "an empty share": checked(network(nn.BatchNorm1d(5)), shares=(9, 0)),
+        "in parts": checked(network(nn.BatchNorm1d(5)), by_parts, (6, 9)),
+        "half of them over all": checked(half_over_all()),
+        "frozen": checked(frozen()),
+        "over all": checked(hetlib.convert_batchnorm(network(nn.BatchNorm1d(5)))),
+    }
+
+
+def wrong(rank: int) -> dict[str, list[str]]:
+    """Check wrong jobs, and one whose loss is repeated another way."""
+    return {
+        "plain mean": checked(network(nn.BatchNorm1d(5)), is_balanced=False),
+        "not in parts": checked(network(nn.BatchNorm1d(5)), by_parts, (6, 9), whole),
+    }
