@@ -20,6 +20,7 @@ from hetlib.balanced.forking import rest_before_fork
 from hetlib.balanced.passes import Begun, Dealer, Marks, TrainingPass
 from hetlib.balanced.progress import HandedOut, Progress
 from hetlib.balanced.sampler import BalancedSampler, HasShares
+from hetlib.balanced.weights import replica_weights
 
 # Options of DataLoader that say which samples come together, as `plan` does.
 _DEALT = ("batch_size", "batch_sampler")
@@ -230,7 +231,10 @@ class BalancedLoader(DataLoader[Any]):
                 "size of the part of the batch that the loss is the mean over."
             )
         self._progress.balance(batch)
-        return batch, len(batch.counts) * samples / sum(batch.counts)
+        weight = replica_weights(batch.counts, "samples")[self._dealer.rank]
+        # of this replica's samples, in the loss; none are no part
+        part = samples / max(own, 1)
+        return batch, float(len(batch.counts) * weight * part)
 
     def take_counted_batch(self) -> tuple[HandedOut | None, bool]:
         """Move the position behind the oldest batch that was not balanced.
