@@ -2,9 +2,11 @@
 
 An entry is a folder of ``.npy`` files and a ``meta.json``, named by the fingerprint of what it was
 made from. It is written beside its place and renamed: a killed writer leaves no half entry, two
-writers do no harm.
+writers do no harm. An entry that is damaged in any way is made again: ``meta.json`` carries the
+checksums of the arrays and its own.
 """
 
+import atexit
 import contextlib
 import hashlib
 import json
@@ -12,16 +14,18 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from hetlib.datasets.storage import CacheError, describe, save_array, sync, writing
 from hetlib.files import fingerprint, write_text
 
 # Part of every fingerprint: raise it when the content of an entry changes.
-FORMAT = 2
+FORMAT = 3
 
 # Characters of a fingerprint that name an entry's folder.
 NAME_LENGTH = 24
@@ -31,6 +35,15 @@ WRITING = ".writing-"
 
 # Seconds after which a folder that is still being written is taken for a killed writer's.
 ABANDONED = 86_400
+
+# Where ``meta.json`` holds the checksum of the rest of it.
+SEAL = "seal"
+
+# Arrays whose content this process has checked: path, size, times and place on the disk.
+_checked: set[tuple[Any, ...]] = set()
+
+# The temporary folder of entries for which the cache has no space, once there is one.
+_instead: list[Path] = []
 
 # What is known about an entry, and its arrays by name.
 Content: TypeAlias = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -64,11 +77,12 @@ class Entry(NamedTuple):
         return load, (self.folder,)
 
 
-def load(folder: Path) -> Entry:
+def load(folder: Path, name: str | None = None) -> Entry:
     """Map an entry.
 
     Args:
         folder: Of the entry itself.
+        name: Of the entry that it must be; None is that of the folder.
 
     Returns:
         The entry; its arrays are read where they are used.
@@ -77,9 +91,10 @@ def load(folder: Path) -> Entry:
         FileNotFoundError: There is none or it is damaged; :func:`fetch` then makes it again.
     """
     try:
-        meta = json.loads((folder / "meta.json").read_text())
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in meta["arrays"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        check_meta(meta, name or folder.name)
+        arrays = {array: open_array(folder, array, meta) for array in meta["arrays"]}
+    except Exception as error:  # a damaged file makes a reader raise anything
         remedy = "open the data set again, with free space there or another `cache=`"
         raise FileNotFoundError(
             f"The cache entry {folder} is missing or damaged ({error}); {remedy}."
@@ -87,8 +102,71 @@ def load(folder: Path) -> Entry:
     return Entry(arrays, meta, folder)
 
 
+def check_meta(meta: Mapping[str, Any], name: str) -> None:
+    """Refuse what is known about an entry where it is another's, or not as it was written.
+
+    Args:
+        meta: As read.
+        name: Of the entry.
+
+    Raises:
+        ValueError: It is not what was written for this entry.
+    """
+    rest = {key: value for key, value in meta.items() if key != SEAL}
+    if meta[SEAL] != seal(rest, name):
+        raise ValueError("meta.json is not as it was written")
+
+
+def seal(meta: Mapping[str, Any], name: str) -> str:
+    """Return a checksum of what is known about an entry.
+
+    Args:
+        meta: What is known, as JSON gives it back.
+        name: Of the entry.
+    """
+    return fingerprint([name, meta])
+
+
+def open_array(folder: Path, name: str, meta: Mapping[str, Any]) -> np.ndarray:
+    """Map an array of an entry; its content is checked once a process.
+
+    Args:
+        folder: Of the entry.
+        name: Of the array.
+        meta: What is known about the entry.
+
+    Returns:
+        The array, read-only.
+
+    Raises:
+        ValueError: The file is not as it was written.
+    """
+    path = folder / f"{name}.npy"
+    state = (str(path), *state_of(path))
+    if state not in _checked:
+        if describe(path) != meta["arrays"][name]:
+            raise ValueError(f"{path.name} is not as it was written")
+        _checked.add(state)
+    return np.load(path, mmap_mode="r")
+
+
+def state_of(path: Path) -> tuple[int, ...]:
+    """Return what differs when a file has changed: size, times, and where it lies on the disk.
+
+    The time of change is kept by copies (``cp -p``, ``rsync -t``); the other time is the system's.
+
+    Args:
+        path: The file.
+    """
+    status = path.stat()
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
 def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:
     """Map the entry made from ``content``, and make it first where it is missing.
+
+    Where the cache is full or must not be written to, the entry is made in a temporary folder,
+    which ends with the process; a warning says so.
 
     Args:
         cache: The folder of all entries.
@@ -99,22 +177,72 @@ def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:
 
     Returns:
         The entry.
+
+    Raises:
+        CacheError: Neither folder has space for it.
     """
-    target = cache / fingerprint({"format": FORMAT, **content})[:NAME_LENGTH]
-    with contextlib.suppress(FileNotFoundError):
-        return load(target)
+    name = fingerprint({"format": FORMAT, **content})[:NAME_LENGTH]
+    for folder in (cache, *_instead):
+        with contextlib.suppress(FileNotFoundError):
+            return load(folder / name)
+    try:
+        return make(cache, name, content, build)
+    except CacheError as error:
+        instead = folder_instead()
+        warnings.warn(f"{error}. {instead} is used instead.", stacklevel=2)
+        return make(instead, name, content, build)
 
-    shutil.rmtree(target, ignore_errors=True)  # a damaged one
-    cache.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(cache)
 
-    with tempfile.TemporaryDirectory(prefix=WRITING, dir=cache) as temporary:
-        written = Path(temporary) / "entry"
+def folder_instead() -> Path:
+    """Return a temporary folder for entries, which is removed when the process ends."""
+    if not _instead:
+        folder = tempfile.mkdtemp(prefix="hetlib-cache-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _instead.append(Path(folder))
+    return _instead[0]
+
+
+def make(cache: Path, name: str, content: Mapping[str, Any], build: Build) -> Entry:
+    """Make an entry beside its place and move it there.
+
+    Args:
+        cache: The folder of all entries.
+        name: Of the entry.
+        content: What it is made from.
+        build: Makes it, see :func:`fetch`.
+
+    Returns:
+        The entry.
+
+    Raises:
+        CacheError: The folder has no space for it.
+    """
+    target = cache / name
+    remove_damaged(target)
+    with writing(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(cache)
+        temporary = tempfile.TemporaryDirectory(prefix=WRITING, dir=cache)
+
+    with temporary:
+        written = Path(temporary.name) / "entry"
         written.mkdir()
-        write_entry(written, content, build)
+        write_entry(written, name, content, build)
         with contextlib.suppress(OSError):  # another process was first
             written.rename(target)
     return load(target)
+
+
+def remove_damaged(target: Path) -> None:
+    """Remove what lies in place of an entry, where anything does.
+
+    Args:
+        target: The entry's place.
+    """
+    if target.is_symlink() or target.is_file():
+        target.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(target, ignore_errors=True)
 
 
 def remove_abandoned(cache: Path) -> None:
@@ -130,27 +258,39 @@ def remove_abandoned(cache: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def write_entry(folder: Path, content: Mapping[str, Any], build: Build) -> None:
+def write_entry(folder: Path, name: str, content: Mapping[str, Any], build: Build) -> None:
     """Write the files of an entry.
 
     Args:
         folder: Empty, for this entry alone.
+        name: Of the entry.
         content: What the entry is made from.
         build: Makes it, see :func:`fetch`.
+
+    Raises:
+        CacheError: The disk has no space for it.
     """
     found, arrays = build(folder)
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+    for array, values in arrays.items():
+        save_array(folder / f"{array}.npy", values)
 
-    names = sorted(path.stem for path in folder.glob("*.npy"))
-    meta = {**content, **found, "arrays": names}
-    write_text(folder / "meta.json", json.dumps(meta, default=float))
+    written = {}
+    for path in sorted(folder.glob("*.npy")):
+        with writing(path):
+            sync(path)
+        written[path.stem] = describe(path)
+    text = json.dumps({**content, **found, "arrays": written}, default=float)
+    meta = json.loads(text)
+    meta[SEAL] = seal(meta, name)
+    with writing(folder):
+        write_text(folder / "meta.json", json.dumps(meta))
 
 
 def checksum(files: Mapping[str, Path], cache: Path) -> str:
     """Return one SHA-256 over names, sizes and contents of files.
 
-    It is kept in the cache until the size or the time of change of a file differs.
+    It is kept in the cache until a file's size, a time of its change or its place on the disk
+    differs.
 
     Args:
         files: By name; the names count, the folders do not.
@@ -162,9 +302,9 @@ def checksum(files: Mapping[str, Path], cache: Path) -> str:
     states = {}
     sizes = {}
     for name, path in files.items():
-        status = path.stat()  # before the content: a change meanwhile shows next time
-        states[name] = (str(path), status.st_size, status.st_mtime_ns)
-        sizes[name] = status.st_size
+        state = state_of(path)  # before the content: a change meanwhile shows next time
+        states[name] = (str(path), *state)
+        sizes[name] = state[0]
 
     def build(_: Path) -> Content:
         return {"checksum": digest(files, sizes)}, {}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,19 +76,82 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "meta"])
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 0x40
+    path.write_bytes(content)
+
+
+def foreign(path: Path) -> None:
+    np.save(path, np.arange(6.0).reshape(3, 2))
+
+
+ARRAY_DAMAGE = {
+    "truncated": truncate,
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "flipped": flip,
+    "foreign": foreign,
+    "noise": lambda path: path.write_bytes(bytes(range(256))),
+}
+
+
+@pytest.mark.parametrize("damage", [*ARRAY_DAMAGE, "meta"])
 def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: str) -> None:
     folder = store.fetch(tmp_path, {"x": 1}, build).folder
-    images = folder / "images.npy"
-    if damage == "truncated":
-        content = images.read_bytes()
-        images.write_bytes(content[:-8])
-    elif damage == "missing":
-        images.unlink()
-    else:
+    if damage == "meta":
         (folder / "meta.json").write_text("{")
+    else:
+        ARRAY_DAMAGE[damage](folder / "images.npy")
     entry = store.fetch(tmp_path, {"x": 1}, build)
     assert entry.arrays["images"].sum() == 15
+    assert store.fetch(tmp_path, {"x": 1}, refuse).arrays["images"].sum() == 15
+
+
+FOREIGN_META = (
+    "",
+    "[]",
+    "null",
+    '{"arrays": []}',
+    '{"arrays": {}}',
+    '{"arrays": ["images"]}',
+    '{"arrays": {"images": {"size": 1, "crc": 1}}, "bands": ["a"], "seal": ""}',
+    "\x00\xff",
+)
+
+
+@pytest.mark.parametrize("content", FOREIGN_META)
+def test_a_foreign_meta_is_no_entry(tmp_path: Path, content: str) -> None:
+    folder = store.fetch(tmp_path, {"x": 1}, build).folder
+    (folder / "meta.json").write_bytes(content.encode("latin-1"))
+    entry = store.fetch(tmp_path, {"x": 1}, build)
+    assert entry.meta["bands"] == ["a"]
+    assert entry.arrays["images"].sum() == 15
+
+
+def test_meta_with_a_changed_word_is_no_entry(tmp_path: Path) -> None:
+    meta = store.fetch(tmp_path, {"x": 1}, build).folder / "meta.json"
+    meta.write_text(meta.read_text().replace('["a"]', '["b"]'))
+    assert store.fetch(tmp_path, {"x": 1}, build).meta["bands"] == ["a"]
+
+
+def test_the_entry_of_other_options_is_none_of_these(tmp_path: Path) -> None:
+    one = store.fetch(tmp_path, {"x": 1}, build).folder
+    other = store.fetch(tmp_path, {"x": 2}, build).folder
+    shutil.rmtree(other)
+    shutil.copytree(one, other)
+    assert store.fetch(tmp_path, {"x": 2}, build).meta["x"] == 2
+
+
+def test_a_file_in_place_of_an_entry(tmp_path: Path) -> None:
+    folder = store.fetch(tmp_path, {"x": 1}, build).folder
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    assert store.fetch(tmp_path, {"x": 1}, build).arrays["images"].sum() == 15
 
 
 def test_survives_a_kill_while_writing(tmp_path: Path) -> None:
@@ -131,6 +195,16 @@ def test_checksum_covers_names_and_contents(tmp_path: Path) -> None:
     assert one != store.checksum({"a": a, "c": b}, cache)
     b.write_text("changed")
     assert one != store.checksum({"a": a, "b": b}, cache)
+
+
+def test_checksum_sees_contents_of_equal_size_and_time(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("old")
+    times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    old = store.checksum({"a": file}, tmp_path / "cache")
+    file.write_text("new")
+    os.utime(file, ns=times)  # as `cp -p`, `rsync -t` and `touch -r` do
+    assert store.checksum({"a": file}, tmp_path / "cache") != old
 
 
 def test_untouched_files_are_not_read_again(
