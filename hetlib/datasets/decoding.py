@@ -1,11 +1,15 @@
-"""Trees of image files, listed and decoded."""
+"""All images of a tree, decoded into one array.
 
-import io
-import re
-import tarfile
+They must be alike. What may differ from file to file is brought together:
+
+- bands that the files name, in another order: that of the first image counts;
+- grey among colour: three equal bands, as ImageFolder's loader makes of it;
+- an alpha channel, masks and nodata values: each file says where it has data;
+- scale and offset: values are ``scale * number + offset`` of each file, as float32.
+"""
+
 import warnings
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,16 +18,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hetlib.datasets.statistics import moments
+from hetlib.datasets.layouts import Layout, UnlikeError, WiderError
+from hetlib.datasets.memory import check_memory
+from hetlib.datasets.pictures import Picture, Pixels, Tile, opened
+from hetlib.datasets.statistics import moments, out_of_range
+from hetlib.datasets.storage import Gaps, reserve
+from hetlib.datasets.trees import SUSPICIOUS, TIFF, Tree
 from hetlib.datasets.types import Range
-from hetlib.errors import DatasetNotFoundError, require
+from hetlib.errors import require
 
-TIFF = (".tif", ".tiff")
-
-SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)
-
-# Images decoded before they are written.
+# Images, and bytes of them, that are decoded before they are written.
 CHUNK = 64
+CHUNK_BYTES = 1 << 26
 
 # Images decoded at a time.
 THREADS = 2
@@ -33,136 +39,70 @@ THREADS = 2
 SMALL_TIFF = 1 << 17
 
 # Looking for side-car files and coordinate systems, and GDAL's block cache, take most of the time
-# on small files.
+# on small files. What lies beside an image is handed to GDAL with it.
 QUICK = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_GEOREF_SOURCES": "NONE",
     "GTIFF_VIRTUAL_MEM_IO": "YES",
 }
 
-_ENDINGS = "|".join(map(re.escape, SUFFIXES))
-
-# Matches the whole of a path whose last part is an image's name and does not begin with a dot.
-is_image = re.compile(rf"(.*/)?[^./][^/]*({_ENDINGS})", re.IGNORECASE | re.DOTALL).fullmatch
-
 
 @dataclass(frozen=True)
-class Tree:
-    """Images below one folder, or in an archive.
+class DecodingOptions:
+    """How images are decoded.
 
     Attributes:
-        root: The folder or the archive.
-        names: Of the images, from the root, sorted.
-        files: Those that hold the images, by a name that is the same on every machine.
-        read: Returns the content of an image by its name.
+        size: Height and width that every image is brought to, in pixels; None is its own.
+        valid_range: Lowest and highest value that is data; None is no limit.
     """
 
-    root: Path
-    names: list[str]
-    files: dict[str, Path]
-    read: Callable[[str], bytes]
+    size: int | None = None
+    valid_range: Range = None
 
 
 class Decoded(NamedTuple):
-    """An image.
+    """What is known about all images of a tree once they are decoded.
 
     Attributes:
-        pixels: (height, width, bands), in the file's own type.
-        nodata: The value that stands for no data, if there is one.
-        descriptions: Names of the bands; None where the file has none.
+        moments: Of each image, (n, 3, bands).
+        bands: Names of the bands; None where the files have none.
     """
 
-    pixels: np.ndarray
-    nodata: float | None
-    descriptions: Sequence[str | None]
+    moments: np.ndarray
+    bands: tuple[str | None, ...]
 
 
-def open_tree(root: Path) -> Tree:
-    """List the images below a folder or in an archive, which is read without unpacking.
+class Source(NamedTuple):
+    """An image that is not decoded yet.
 
-    Args:
-        root: The folder, or a zip or tar, also a compressed one.
-
-    Returns:
-        The images' names and where they are.
-
-    Raises:
-        DatasetNotFoundError: ``root`` is neither a folder nor an archive.
+    Attributes:
+        name: Of the image.
+        content: Of its file.
+        beside: Content of what lies beside it, by the ending.
     """
-    if root.is_dir():
-        return open_folder(root)
-    if zipfile.is_zipfile(root):
-        return open_zip(root)
-    if root.is_file() and tarfile.is_tarfile(root):
-        return open_tar(root)
-    raise DatasetNotFoundError(
-        f"{root} must be the folder above the class folders, or a tar or zip of it."
-    )
+
+    name: str
+    content: bytes
+    beside: Mapping[str, bytes]
 
 
-def open_folder(root: Path) -> Tree:
-    """List the images below a folder.
+def decode_all(folder: Path, tree: Tree, options: DecodingOptions) -> Decoded:
+    """Decode all images of a tree into ``images.npy``, and where data are missing ``gaps.npy``.
 
     Args:
-        root: The folder.
-    """
-    paths = [path for path in root.rglob("*") if is_image(path.name)]
-    names = sorted(path.relative_to(root).as_posix() for path in paths)
-    files = {name: root / name for name in names}
-    return Tree(root, names, files, lambda name: files[name].read_bytes())
-
-
-def open_zip(root: Path) -> Tree:
-    """List the images in a zip file, which stays open.
-
-    Args:
-        root: The file.
-    """
-    packed = zipfile.ZipFile(root)
-    names = sorted(filter(is_image, packed.namelist()))
-    return Tree(root, names, {"": root}, packed.read)
-
-
-def open_tar(root: Path) -> Tree:
-    """List the images in a tar file, which stays open.
-
-    Args:
-        root: The file.
-    """
-    tar = tarfile.open(root)  # noqa: SIM115
-    files = [member for member in tar if member.isfile()]
-    members = {member.name: member for member in files if is_image(member.name)}
-
-    def read(name: str) -> bytes:
-        return tar.extractfile(members[name]).read()  # type: ignore[union-attr]
-
-    return Tree(root, sorted(members), {"": root}, read)
-
-
-def decode_all(
-    path: Path,
-    tree: Tree,
-    size: int | None,
-    valid_range: Range,
-) -> tuple[np.ndarray, Decoded]:
-    """Decode all images of a tree into one file.
-
-    Args:
-        path: The ``.npy`` file to write: (n, height, width, bands), in the files' own type.
+        folder: Where the two come to lie: (n, height, width, bands), values as they are in the
+            files, and True where there is none.
         tree: The images.
-        size: Height and width that every image is brought to, in pixels; None is its own.
-        valid_range: Lowest and highest value that is data, for the moments.
+        options: Their size, and which values are data.
 
     Returns:
-        Moments of the images, (n, 3, bands), and the first image, which all others are like.
+        Moments and names of bands.
 
     Raises:
-        ValueError: An image cannot be read, or differs in size, bands or type from the first.
+        ValueError: An image cannot be read, or is not like the first.
     """
     rasterio = require("rasterio", "data")
     require("PIL.Image", "data")  # now: what a decoder raises is taken for the image's fault
-    names = tree.names
-    decode = partial(decode_one, root=tree.root, size=size)
 
     # Rasterio warns about missing georeference.
     with (
@@ -170,121 +110,168 @@ def decode_all(
         rasterio.Env(**QUICK),
         ThreadPoolExecutor(THREADS) as pool,
     ):
-        first = decode(names[0], tree.read(names[0]))
-        model = first.pixels
-        shape = (len(names), *model.shape)
-        images = np.lib.format.open_memmap(path, "w+", model.dtype, shape)
-        stats = np.empty((len(names), 3, model.shape[-1]))
-        is_small = is_tiff(names[0]) and model.nbytes < SMALL_TIFF
-        over = map if is_small else pool.map
-
-        for start in range(0, len(names), CHUNK):
-            now = slice(start, start + CHUNK)
-            contents = map(tree.read, names[now])
-            for i, image in enumerate(over(decode, names[now], contents), start):
-                check_alike(tree, i, image.pixels, model)
-                images[i] = image.pixels
-            stats[now] = moments(images[now], first.nodata, valid_range)
-    return stats, first
+        layout = first_layout(tree, options.size)
+        while True:  # a layout only grows: grey to colour, whole numbers to values with an offset
+            try:
+                return write_all(folder, tree, layout, options, pool)
+            except WiderError as found:
+                layout = found.layout
 
 
-def is_tiff(name: str) -> bool:
-    """Return whether an image is a TIFF, by its name.
+def first_layout(tree: Tree, size: int | None) -> Layout:
+    """Return the layout that the first images ask for, by their headers alone.
 
     Args:
-        name: Of the file.
+        tree: The images.
+        size: Height and width that every image is brought to; None is its own.
+
+    Raises:
+        ValueError: An image's header cannot be read, or it is not like the first.
     """
-    return name.lower().endswith(TIFF)
+    layout: Layout | None = None
+    for source in sources(tree, tree.names[:CHUNK]):
+        try:
+            with opened(source.content, source.beside) as image:
+                shape = image.shape
+        except Exception as error:  # decoders raise anything
+            raise tree.unreadable(source.name, reason(error)) from error
+        if layout is None:
+            layout = Layout.of_first(source.name, shape, size)
+        try:
+            layout = layout.with_image(source.name, shape)
+        except UnlikeError as error:
+            raise ValueError(f"{tree.root}: {error}") from error
+    assert layout is not None
+    check_images(tree, layout)
+    return layout
 
 
-def check_alike(
-    tree: Tree,
-    i: int,
-    pixels: np.ndarray,
-    first: np.ndarray,
-) -> None:
-    """Refuse an image that is not like the first.
+def check_images(tree: Tree, layout: Layout) -> None:
+    """Refuse images that do not fit into memory one by one.
+
+    Args:
+        tree: The images.
+        layout: What they are brought to.
+
+    Raises:
+        ValueError: One does not fit.
+    """
+    if layout.nbytes > SUSPICIOUS:
+        what = f"{tree.root}: {layout.first}, {layout.height} x {layout.width} pixels,"
+        check_memory(what, layout.nbytes, "cut it into smaller images, or use `LandCoverScene`")
+
+
+def sources(tree: Tree, names: Iterable[str]) -> Iterator[Source]:
+    """Yield the content of images, read one by one: an archive is one file.
 
     Args:
         tree: All images.
-        i: Position of the image.
-        pixels: Of the image.
-        first: Pixels of the first image.
+        names: Of those wanted.
+    """
+    for name in names:
+        yield Source(name, tree.read(name), tree.beside(name))
+
+
+def reason(error: Exception) -> str:
+    """Return what a decoder says, or what lies behind it: rasterio only points there.
+
+    Args:
+        error: What it raised.
+    """
+    return str(error.__cause__ or error) or type(error).__name__
+
+
+def write_all(
+    folder: Path,
+    tree: Tree,
+    layout: Layout,
+    options: DecodingOptions,
+    pool: ThreadPoolExecutor,
+) -> Decoded:
+    """Decode all images into files.
+
+    Args:
+        folder: Of the files.
+        tree: The images.
+        layout: What they are brought to.
+        options: Their size, and which values are data.
+        pool: Decodes them.
+
+    Returns:
+        Moments and names of bands.
 
     Raises:
-        ValueError: Size, bands or type differ.
+        ValueError: An image cannot be read, or is not like the first.
+        WiderError: An image asks for another layout.
     """
-    if (pixels.shape, pixels.dtype) == (first.shape, first.dtype):
-        return
-    own = f"{pixels.shape} {pixels.dtype}"  # height, width, bands
-    wanted = f"{first.shape} {first.dtype}"
-    raise ValueError(
-        f"{tree.root}: {tree.names[i]} is {own}, but {tree.names[0]} is {wanted}; "
-        "use `size=` or remove it."
-    )
+    names = tree.names
+    shape = (len(names), *layout.shape)
+    images = reserve(folder / "images.npy", layout.dtype, shape)
+    gaps = Gaps(folder / "gaps.npy", shape)
+    stats = np.empty((len(names), 3, shape[-1]))
+
+    decode = partial(decode_one, tree=tree, layout=layout, size=options.size)
+    is_small = names[0].lower().endswith(TIFF) and layout.nbytes < SMALL_TIFF
+    over: Callable[..., Iterable[Pixels]] = map if is_small else pool.map
+    step = max(1, min(CHUNK, CHUNK_BYTES // max(layout.nbytes, 1)))
+    for start in range(0, len(names), step):
+        chosen = names[start : start + step]
+        for i, pixels in enumerate(over(decode, sources(tree, chosen)), start):
+            images[i] = pixels.values
+            gaps.put(i, pixels.gaps)
+            if options.valid_range is not None:
+                gaps.put(i, out_of_range(pixels.values, options.valid_range))
+        now = slice(start, start + step)
+        stats[now] = moments(images[now], gaps.of(now))
+    gaps.close()
+    return Decoded(stats, layout.bands)
 
 
-def decode_one(
-    name: str,
-    content: bytes,
-    *,
-    root: Path,
-    size: int | None,
-) -> Decoded:
-    """Decode an image by the format that its name says.
+def decode_one(source: Source, *, tree: Tree, layout: Layout, size: int | None) -> Pixels:
+    """Decode an image, once its header says that it is like the others.
+
+    Args:
+        source: The image.
+        tree: All images, for the message.
+        layout: What it is brought to.
+        size: Height and width that it is brought to, in pixels; None is its own.
+
+    Returns:
+        Its pixels.
+
+    Raises:
+        ValueError: It cannot be read, or is not like the first.
+        WiderError: It asks for another layout.
+    """
+    try:
+        with opened(source.content, source.beside) as image:
+            return layout.fit(image.shape, read_alike(source.name, image, layout, size))
+    except WiderError:
+        raise
+    except UnlikeError as error:
+        raise ValueError(f"{tree.root}: {error}") from error
+    except Exception as error:  # decoders raise anything
+        raise tree.unreadable(source.name, reason(error)) from error
+
+
+def read_alike(name: str, image: Picture | Tile, layout: Layout, size: int | None) -> Pixels:
+    """Decode the pixels of an image whose header says that it is like the others.
 
     Args:
         name: Of the image.
-        content: Of its file.
-        root: Of the tree, for the message.
-        size: Height and width that the image is brought to, in pixels; None is its own.
-
-    Returns:
-        The image.
+        image: Opened.
+        layout: What it is brought to.
+        size: Height and width that it is brought to, in pixels; None is its own.
 
     Raises:
-        ValueError: It cannot be read.
+        UnlikeError: It is not like the first.
+        WiderError: It asks for another layout.
+        ValueError: It does not fit into memory.
     """
-    decode = decode_tiff if is_tiff(name) else decode_picture
-    try:
-        return decode(content, size)
-    except Exception as error:  # decoders raise anything
-        raise ValueError(
-            f"{root}: {name} cannot be read ({error}); replace or remove it."
-        ) from error
-
-
-def decode_tiff(content: bytes, size: int | None) -> Decoded:
-    """Decode a TIFF with any number of bands.
-
-    Args:
-        content: Of the file.
-        size: Height and width that it is brought to, in pixels; None is its own.
-    """
-    rasterio = require("rasterio", "data")
-    bilinear = rasterio.enums.Resampling.bilinear
-    with rasterio.MemoryFile(content) as memory, memory.open(driver="GTiff") as raster:
-        shape = None
-        if size is not None:
-            shape = (raster.count, size, size)
-        pixels = raster.read(out_shape=shape, resampling=bilinear)
-        return Decoded(pixels.transpose(1, 2, 0), raster.nodata, raster.descriptions)
-
-
-def decode_picture(content: bytes, size: int | None) -> Decoded:
-    """Decode a JPEG or PNG: one band where it is grey, three of colour otherwise.
-
-    Args:
-        content: Of the file.
-        size: Height and width that it is brought to, in pixels; None is its own.
-    """
-    pillow = require("PIL.Image", "data")
-    with pillow.open(io.BytesIO(content)) as image:
-        plain = image
-        if image.mode not in ("L", "RGB"):
-            plain = image.convert("RGB")
-        if size is not None:
-            plain = plain.resize((size, size), pillow.Resampling.BILINEAR)
-        pixels = np.asarray(plain)
-    height, width = pixels.shape[:2]
-    return Decoded(pixels.reshape(height, width, -1), None, (None,))
+    wider = layout.with_image(name, image.shape)
+    if wider != layout:
+        raise WiderError(wider)
+    needed = image.shape.nbytes
+    if needed > SUSPICIOUS:
+        check_memory(f"{image.shape.height} x {image.shape.width} pixels", needed, "cut it")
+    return image.read(size)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from hetlib.datasets import cache as store
 from hetlib.datasets.splits import SPLITS
-from hetlib.datasets.statistics import mean_and_deviation, valid_pixels
+from hetlib.datasets.statistics import mean_and_deviation
 from hetlib.datasets.types import Batch, Names, Transforms
 
 # Values of images that are standardised at a time: the processor's cache holds them for all passes.
@@ -23,11 +23,11 @@ VALUES_AT_A_TIME = 65_536
 class ImageDataset(Dataset):
     """One split of labelled images, mapped from the cache, whose memory other processes share.
 
-    Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values; pixels
-    without data hold the band's mean. Data sets take ``split`` ("train", "validation" or "test"),
-    ``bands`` (names of those to use), ``valid_range`` (lowest and highest value that is data,
-    besides the file's nodata value), ``transforms`` (applied to each item) and ``cache`` (a folder
-    instead of ``HETLIB_CACHE``).
+    Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values (those of
+    the file, after its scale and offset where it has some); pixels without data hold the band's
+    mean. Data sets take ``split`` ("train", "validation" or "test"), ``bands`` (names of those to
+    use), ``valid_range`` (lowest and highest value that is data, besides what the files say),
+    ``transforms`` (applied to each item) and ``cache`` (a folder instead of ``HETLIB_CACHE``).
 
     Attributes:
         split: Its name.
@@ -56,9 +56,9 @@ class ImageDataset(Dataset):
         """Open one split of a cache entry.
 
         Args:
-            entry: Arrays ``images`` (all, height, width, bands), ``labels`` (all,) and ``moments``
-                (all, 3, bands); ``meta`` with ``bands``, ``classes``, ``checksum``, ``nodata`` and
-                ``valid_range``.
+            entry: Arrays ``images`` (all, height, width, bands), ``labels`` (all,), ``moments``
+                (all, 3, bands) and, where pixels are without data, ``gaps`` (True for those, like
+                ``images``); ``meta`` with ``bands``, ``classes`` and ``checksum``.
             assigned: Positions in `SPLITS`, (all,).
             split: Name of the split to open.
             bands: Names of those to use; None is all.
@@ -81,11 +81,6 @@ class ImageDataset(Dataset):
         self.image_shape = (len(self.bands), *images.shape[1:3])
 
         moments = entry.arrays["moments"]
-        pixels = images[0, ..., 0].size
-        self._nothing_to_fill = bool((moments[:, 0] == pixels).all())
-        self._nodata = entry.meta["nodata"]
-        self._valid_range = entry.meta["valid_range"]
-
         training = moments[assigned == SPLITS.index("train")]
         summed = training.sum(0)[:, self.columns]
         self.mean, self.std = mean_and_deviation(summed, self.bands)
@@ -119,6 +114,7 @@ class ImageDataset(Dataset):
         chosen = np.asarray(indices, dtype=np.int64)
         places = self.indices[chosen]
         stored = self._entry.arrays["images"]
+        gaps = self._entry.arrays.get("gaps")
         shape = (len(chosen), *self.image_shape)
         images = torch.empty(shape, memory_format=torch.channels_last)
         out = images.permute(0, 2, 3, 1).numpy()  # (n, height, width, bands), the same memory
@@ -139,9 +135,9 @@ class ImageDataset(Dataset):
                 rows = part.reshape(-1, len(scale))
                 rows *= scale
                 rows -= shift
-            if not self._nothing_to_fill:
-                valid = valid_pixels(raw, self._nodata, self._valid_range)
-                np.copyto(part, fill, where=~valid)
+            if gaps is not None:
+                empty = gaps[places[now]][..., self.columns]
+                np.copyto(part, fill, where=empty)
         return images, torch.from_numpy(self.labels[chosen])
 
 

@@ -1,153 +1,238 @@
-"""Scenes and their labels, read from GeoTIFFs."""
+"""Scenes, read from GeoTIFFs and whatever else GDAL reads, block by block."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hetlib.datasets.types import Classes, File
+from hetlib.datasets.bands import Bands, bands_of, read_values
+from hetlib.datasets.memory import check_memory
+from hetlib.datasets.statistics import out_of_range
+from hetlib.datasets.trees import SIDE_CARS
+from hetlib.datasets.types import File, Range
 from hetlib.errors import require
 
-# A tag of this name and a class number holds the class's name.
-TAG = "CLASS_"
-
-# Decimals to which two rasters' transforms must agree.
-DECIMALS = 6
+# Bytes of a scene that are read at a time, and that GDAL keeps of what it has decoded.
+BLOCK_BYTES = 1 << 25
+KEPT_BYTES = 1 << 26
 
 
 class Scene(NamedTuple):
     """A raster, read whole.
 
     Attributes:
-        pixels: (height, width, bands), in the file's own type.
+        pixels: (height, width, bands): in the file's own type, or as float32 where it has a scale
+            or an offset.
         bands: The bands' descriptions, numbers from 1 where there are none.
-        nodata: The value that stands for no data, if there is one.
+        gaps: True where the file says that there is no data, of the same shape; None where all are
+            data.
     """
 
     pixels: np.ndarray
     bands: tuple[str, ...]
-    nodata: float | None
+    gaps: np.ndarray | None
+
+    def valid(self, valid_range: Range = None) -> np.ndarray:
+        """Return where there is data.
+
+        Args:
+            valid_range: Lowest and highest value that is data; None is no limit.
+
+        Returns:
+            (height, width, bands) bool.
+        """
+        valid = np.ones(self.pixels.shape, bool)
+        if self.gaps is not None:
+            valid &= ~self.gaps
+        if valid_range is not None:
+            valid &= ~out_of_range(self.pixels, valid_range)
+        return valid
+
+
+class Block(NamedTuple):
+    """A part of a raster.
+
+    Attributes:
+        rows: Of its pixels.
+        columns: Of its pixels.
+    """
+
+    rows: slice
+    columns: slice
+
+    def window(self) -> Any:
+        """Return it as rasterio has it."""
+        windows = require("rasterio.windows", "data")
+        return windows.Window.from_slices(self.rows, self.columns)
+
+
+@contextmanager
+def open_raster(path: File) -> Iterator[Any]:
+    """Open a raster; errors in the block that reads it name it.
+
+    Args:
+        path: Of the raster.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    rasterio = require("rasterio", "data")
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=KEPT_BYTES), rasterio.open(path) as raster:
+            yield raster
+    except rasterio.errors.RasterioError as error:
+        reason = error.__cause__ or error
+        raise ValueError(f"{path} cannot be read ({reason}); replace it.") from error
+
+
+def bands_in(raster: Any) -> Bands:
+    """Return what a raster says of its bands; an error names its file.
+
+    Args:
+        raster: Opened by rasterio.
+
+    Raises:
+        ValueError: Its pixels are complex, or it has no band of values.
+    """
+    try:
+        return bands_of(raster)
+    except ValueError as error:
+        raise ValueError(f"{raster.name}: {error}.") from error
 
 
 def read_scene(image: File) -> Scene:
     """Read a raster with any number of bands.
 
     Args:
-        image: A GeoTIFF.
+        image: A GeoTIFF, or anything that GDAL reads.
 
     Returns:
-        Its pixels, the bands' names and the nodata value.
-    """
-    rasterio = require("rasterio", "data")
-    with rasterio.open(image) as raster:
-        bands = tuple(name or str(i) for i, name in enumerate(raster.descriptions, 1))
-        pixels = np.ascontiguousarray(raster.read().transpose(1, 2, 0))
-        return Scene(pixels, bands, raster.nodata)
-
-
-def read_labels(
-    labels: File,
-    image: File,
-    classes: Classes,
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Read the class of each pixel of a scene, and the names of the classes to use.
-
-    Args:
-        labels: GeoTIFF of one band of class numbers, on the scene's grid; 0 is unlabelled.
-        image: The scene.
-        classes: Names of those to use, or their names by number; None is all.
-
-    Returns:
-        Class numbers (height, width) int64, and the names by number.
+        Its pixels, the bands' names, and where there is no data.
 
     Raises:
-        ValueError: The grids differ, the labels are no whole numbers, or a class is unknown.
+        ValueError: It cannot be read, is complex, or does not fit into memory.
     """
-    rasterio = require("rasterio", "data")
-    with rasterio.open(labels) as raster:
-        with rasterio.open(image) as scene:
-            check_grid(raster, scene, labels, image)
-        if raster.count != 1 or not np.issubdtype(raster.dtypes[0], np.integer):
-            raise ValueError(f"{labels} must be one band of whole numbers, got {raster.dtypes}.")
-        codes = raster.read(1).astype(np.int64)
-        codes[codes == raster.nodata] = 0
-        tags = raster.tags()
+    with open_raster(image) as raster:
+        bands = bands_in(raster)
+        shape = (*raster.shape, len(bands.numbers))
+        dtype = bands.type_of_values
+        size = int(np.prod(shape, dtype=np.int64))
+        needed = size * (dtype.itemsize + bands.may_have_gaps)
+        remedy = "read a part of it, or windows by `LandCoverScene`"
+        check_memory(f"{image}, {shape} values,", needed, remedy)
 
-    if isinstance(classes, Mapping):
-        return codes, dict(classes)
+        pixels = np.empty(shape, dtype)
+        gaps = None
+        for block in blocks(raster, bands):
+            values, empty = read_values(raster, bands, block.window())
+            pixels[block] = values
+            if empty is not None:
+                if gaps is None:
+                    gaps = np.zeros(shape, bool)
+                gaps[block] = empty
+    return Scene(pixels, names_of(bands), gaps)
 
-    named = names_in_tags(tags)
-    if not named:
-        numbers = np.unique(codes)
-        named = {int(number): f"class {number}" for number in numbers if number}
-    return codes, chosen_classes(named, classes, labels)
 
-
-def check_grid(raster: Any, scene: Any, labels: File, image: File) -> None:
-    """Refuse labels on another grid than the scene's.
+def names_of(bands: Bands) -> tuple[str, ...]:
+    """Return the names of bands: their descriptions, or numbers where these tell nothing apart.
 
     Args:
-        raster: The labels, opened.
-        scene: The scene, opened.
-        labels: Path of the labels, for the message.
-        image: Path of the scene, for the message.
-
-    Raises:
-        ValueError: The coordinate systems, shapes or transforms differ.
+        bands: What a raster says of its bands.
     """
-    grid = grid_of(raster)
-    wanted = grid_of(scene)
-    if grid != wanted:
-        remedy = f"try `rio warp {labels} on_grid.tif --like {image} --resampling nearest`"
-        finding = f"{labels} is on another grid (CRS, shape, transform) than {image}"
-        raise ValueError(f"{finding}: {grid}, not {wanted}; {remedy}.")
+    names: list[str] = []
+    for number, name in zip(bands.numbers, bands.names, strict=True):
+        if not name:
+            names.append(str(number))
+        elif bands.names.count(name) > 1:
+            names.append(f"{name} ({number})")
+        else:
+            names.append(name)
+    return tuple(names)
 
 
-def grid_of(raster: Any) -> tuple[str, tuple[int, int], tuple[float, ...]]:
-    """Return a raster's coordinate system, shape and transform.
+def blocks(raster: Any, bands: Bands) -> list[Block]:
+    """Return parts of a raster, of `BLOCK_BYTES` or less, that lie as its file does.
 
     Args:
         raster: Opened by rasterio.
+        bands: What it says of its bands.
     """
-    transform = tuple(round(number, DECIMALS) for number in raster.transform[:6])
-    return str(raster.crs), raster.shape, transform
+    height, width = raster.shape
+    high, wide = raster.block_shapes[0]
+    pixel = len(bands.numbers) * (bands.type_of_values.itemsize + 1)
+    columns = width
+    if high * width * pixel > BLOCK_BYTES:
+        columns = several(wide, BLOCK_BYTES // (high * pixel))
+    rows = several(high, BLOCK_BYTES // (columns * pixel))
+    if rows * columns * pixel > 2 * BLOCK_BYTES:  # the file's own blocks are large
+        rows = max(1, BLOCK_BYTES // (columns * pixel))
+    return [Block(*part) for part in product(parts(height, rows), parts(width, columns))]
 
 
-def names_in_tags(tags: Mapping[str, str]) -> dict[int, str]:
-    """Return the classes' names by number, as a label raster's tags have them.
+def several(size: int, most: int) -> int:
+    """Return the largest multiple of a size that is not above a number, and at least the size.
 
     Args:
-        tags: All of the raster's tags.
+        size: Of one.
+        most: The number.
     """
-    named = {}
-    for key, name in tags.items():
-        number = key.removeprefix(TAG)
-        if key.startswith(TAG) and number.isdigit():
-            named[int(number)] = name
-    return named
+    return max(most // size, 1) * size
 
 
-def chosen_classes(
-    named: Mapping[int, str],
-    wanted: Collection[str] | None,
-    labels: File,
-) -> dict[int, str]:
-    """Return the classes to use, by number and in its order.
+def parts(length: int, size: int) -> list[slice]:
+    """Return parts of a side.
 
     Args:
-        named: Names of all classes by number.
-        wanted: Names of those to use; None is all.
-        labels: Path of the labels, for the message.
-
-    Raises:
-        ValueError: A wanted class is not there.
+        length: Of the side.
+        size: Of a part; the last may be smaller.
     """
-    unknown = set(wanted or ()) - set(named.values())
-    if unknown:
-        raise ValueError(
-            f"`classes` has {sorted(unknown)}; {labels} has {list(named.values())}; use those."
-        )
-    in_order = sorted(named.items())
-    if wanted is None:
-        return dict(in_order)
-    return {number: name for number, name in in_order if name in wanted}
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+
+
+def sources_of(path: File) -> list[Path]:
+    """Return the files that a raster is read from: its own, and those beside it or behind it.
+
+    Args:
+        path: Of the raster.
+
+    Returns:
+        Its own file first.
+    """
+    rasterio = require("rasterio", "data")
+    own = Path(path).resolve()
+    found = [own]
+    for listed in files_behind(rasterio, str(own), set()):
+        file = Path(listed).resolve()
+        is_copy = file.suffix == ".ovr"  # of the same pixels, coarser
+        if file.is_file() and file not in found and not is_copy:
+            found.append(file)
+    return found
+
+
+def files_behind(rasterio: Any, path: str, seen: set[str]) -> list[str]:
+    """Return the files that GDAL reads a raster from, also those of a virtual one's sources.
+
+    Args:
+        rasterio: The package.
+        path: Of the raster.
+        seen: Those that were looked at; it grows.
+    """
+    seen.add(path)
+    try:
+        with rasterio.open(path) as raster:
+            listed = list(raster.files)
+    except rasterio.errors.RasterioError:  # whoever reads it says so
+        return []
+    found = list(listed)
+    for file in listed:
+        if file in seen or Path(file) == Path(path):
+            continue
+        seen.add(file)
+        if file.lower().endswith(".vrt"):
+            found += files_behind(rasterio, file, seen)
+        else:
+            found += [file + ending for ending in SIDE_CARS]
+    return found

@@ -1,15 +1,16 @@
 """Class-per-folder trees of images, in a folder or an archive, with stratified seeded splits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from hetlib.datasets import cache as store
-from hetlib.datasets.decoding import SUFFIXES, Tree, decode_all, open_tree
+from hetlib.datasets.decoding import DecodingOptions, decode_all
 from hetlib.datasets.images import ImageDataset
+from hetlib.datasets.layouts import are_names
 from hetlib.datasets.splits import assign, check_split, join_groups
+from hetlib.datasets.trees import SUFFIXES, Tree, is_hidden, open_tree
 from hetlib.datasets.types import File, Names, Range, Transforms
 
 # Names of bands by their number, where the files have none; other numbers of bands are counted.
@@ -21,6 +22,12 @@ class SceneFolder(ImageDataset):
 
     Each class is split in the same shares. Equal images, also mirrored or turned ones, always come
     into one split.
+
+    Each file says itself where it has data (nodata value, alpha, mask, NaN), in which order its
+    bands are (by their names), and what its numbers mean: where files have a scale or an offset,
+    values are ``scale * number + offset``, in the files' unit. A grey image among colour ones is
+    three equal bands; a palette, CMYK or 1 bit becomes colour or grey; 16 bits stay 16 bits (see
+    :mod:`hetlib.datasets.pictures`). Hidden files and folders are left out, links are followed.
     """
 
     def __init__(
@@ -51,7 +58,7 @@ class SceneFolder(ImageDataset):
             size: Height and width that every image is brought to, in pixels; None is its own.
             fractions: Of each class for training, validation and test.
             groups: CSV of ``file`` (from the root) and ``group``; a group comes into one split.
-            valid_range: Lowest and highest value that is data, besides the files' nodata value.
+            valid_range: Lowest and highest value that is data, besides what the files say.
             seed: Draws the splits.
             transforms: Applied to each item.
             cache: Folder of what is decoded.
@@ -75,21 +82,16 @@ class SceneFolder(ImageDataset):
             "size": size,
             "band_names": band_names and list(band_names),
         }
-        options = DecodingOptions(size, valid_range, band_names)
-        entry = store.fetch(folder, content, lambda out: decode_tree(out, tree, labels, options))
+        options = DecodingOptions(size, valid_range)
+
+        def build(out: Path) -> store.Content:
+            return decode_tree(out, tree, labels, options, band_names)
+
+        entry = store.fetch(folder, content, build)
 
         together = join_groups(entry.arrays["twins"], groups, tree.names)
         assigned = assign(labels, together, fractions, seed)
         super().__init__(entry, assigned, split, bands=bands, transforms=transforms)
-
-
-@dataclass(frozen=True)
-class DecodingOptions:
-    """How the images are decoded; see :class:`SceneFolder` for each."""
-
-    size: int | None
-    valid_range: Range
-    band_names: Names
 
 
 def decode_tree(
@@ -97,6 +99,7 @@ def decode_tree(
     tree: Tree,
     labels: np.ndarray,
     options: DecodingOptions,
+    band_names: Names,
 ) -> store.Content:
     """Decode all images of a tree: what a cache entry holds.
 
@@ -104,22 +107,21 @@ def decode_tree(
         folder: Of the entry, where the pixels are written.
         tree: The images.
         labels: Of the images, (n,).
-        options: Size of the images, names of the bands, and which values are data.
+        options: Size of the images, and which values are data.
+        band_names: Names of the bands; None is those in the files.
 
     Returns:
-        The bands' names and the nodata value; and the arrays ``labels``, ``twins`` (n,) and
-        ``moments`` (n, 3, bands).
+        The bands' names; and the arrays ``labels``, ``twins`` (n,) and ``moments`` (n, 3, bands).
 
     Raises:
         ValueError: An image cannot be read, the images are not alike, or the bands' names do not
             fit them.
     """
-    pixels = folder / "images.npy"
-    stats, first = decode_all(pixels, tree, options.size, options.valid_range)
-    names = names_of_bands(tree.root, stats.shape[2], first.descriptions, options.band_names)
-    meta = {"bands": names, "nodata": first.nodata}
+    decoded = decode_all(folder, tree, options)
+    stats = decoded.moments
+    names = names_of_bands(tree.root, stats.shape[2], decoded.bands, band_names)
     arrays = {"labels": labels, "moments": stats, "twins": find_twins(stats)}
-    return meta, arrays
+    return {"bands": names}, arrays
 
 
 def names_of_bands(
@@ -141,7 +143,7 @@ def names_of_bands(
     """
     numbers = [str(i + 1) for i in range(count)]
     names: Sequence[str | None] = COLOURS.get(count, numbers)
-    if all(described):
+    if are_names(described):
         names = described
     if given:
         names = given
@@ -209,6 +211,6 @@ def class_folders(root: Path, names: Sequence[str]) -> list[str]:
 
     top = root / above.pop()
     for folder in top.glob("*/"):
-        if folder.name not in found:
+        if folder.name not in found and not is_hidden(folder.name):
             raise ValueError(f"Class folder {folder} holds no image {SUFFIXES}; fill or remove it.")
     return found

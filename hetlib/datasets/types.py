@@ -23,3 +23,6 @@ Range: TypeAlias = Sequence[float] | None
 
 # Takes an item, ``{"image": ..., "label": ...}``, and returns it changed.
 Transforms: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]] | None
+
+# The number that stands for no data, or that of each band; None where there is none.
+Nodata: TypeAlias = float | Sequence[float | None] | None

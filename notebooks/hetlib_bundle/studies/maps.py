@@ -11,10 +11,10 @@ import matplotlib.colors
 import numpy as np
 
 from hetlib.datasets import DATASETS, LandCoverScene
+from hetlib.datasets.labels import read_labels
 from hetlib.datasets.landcover import BLOCK
-from hetlib.datasets.rasters import read_labels, read_scene
+from hetlib.datasets.rasters import read_scene
 from hetlib.datasets.splits import zones
-from hetlib.datasets.statistics import valid_pixels
 
 Colour = tuple[int, int, int, int]  # 8-bit RGBA
 
@@ -111,7 +111,7 @@ def open_scene(dataset: str, **options: Any) -> Scene:
         name=dataset,
         pixels=raster.pixels,
         bands=raster.bands,
-        valid=valid_pixels(raster.pixels, raster.nodata, given["valid_range"]),
+        valid=raster.valid(given["valid_range"]),
         zones=zone,
         codes=np.where(known, codes, 0),
         classes=classes,
