@@ -78,17 +78,12 @@ def whole(name: str, value: object, *, low: int | None = None, high: int | None 
     Raises:
         ValueError: It is no whole number, or out of bounds.
     """
-    given = plain(value)
-    words = "a whole number" + _between(low, None)
-    if isinstance(given, bool) or getattr(given, "shape", ()) != ():
-        raise wrong(name, value, words)
-    try:
-        found = operator.index(given)  # type: ignore[arg-type]
-    except Exception:
-        raise wrong(name, value, words) from None
-    too_low = low is not None and found < low
-    too_high = high is not None and found > high
-    if too_low or too_high:
+    found = value
+    if type(value) is not int:
+        found = _index(plain(value))
+    if not isinstance(found, int):
+        raise wrong(name, value, "a whole number" + _between(low, None))
+    if not _is_within(found, low, high):
         raise wrong(name, value, "a whole number" + _between(low, high))
     return found
 
@@ -119,17 +114,8 @@ def number(
         ValueError: It is no finite number, or out of bounds.
     """
     found = _finite(plain(value))
-    words = "a finite number" + _between(low, high, above, below)
-    if found is None:
-        raise wrong(name, value, words)
-    fits = [
-        low is None or found >= low,
-        high is None or found <= high,
-        above is None or found > above,
-        below is None or found < below,
-    ]
-    if not all(fits):
-        raise wrong(name, value, words)
+    if found is None or not _is_within(found, low, high) or not _is_inside(found, above, below):
+        raise wrong(name, value, "a finite number" + _between(low, high, above, below))
     return found
 
 
@@ -255,7 +241,10 @@ def items(
     other = count is not None and number_of != count
     if too_few or other:
         raise wrong(name, value, words)
-    return tuple(of(f"{name}[{place}]", item) for place, item in enumerate(given))
+    try:
+        return tuple([of(name, item) for item in given])
+    except ValueError:  # which one it is: a name for each of 100,000 items would take too long
+        return tuple([of(f"{name}[{place}]", item) for place, item in enumerate(given)])
 
 
 def mapping(
@@ -324,6 +313,14 @@ def _between(
     return " " + " and ".join(told)
 
 
+def _is_within(found: float, low: float | None, high: float | None) -> bool:
+    return (low is None or found >= low) and (high is None or found <= high)
+
+
+def _is_inside(found: float, above: float | None, below: float | None) -> bool:
+    return (above is None or found > above) and (below is None or found < below)
+
+
 def _length(count: int | None, low: int | None) -> str:
     """Return what a sequence must be as words."""
     if count is not None:
@@ -333,8 +330,20 @@ def _length(count: int | None, low: int | None) -> str:
     return "a sequence, such as a list"
 
 
+def _index(given: object) -> int | None:
+    """Return what stands for a whole number as ``int``, or ``None`` for anything else."""
+    if isinstance(given, bool) or getattr(given, "shape", ()) != ():
+        return None
+    try:
+        return operator.index(given)  # type: ignore[arg-type]
+    except Exception:
+        return None
+
+
 def _finite(given: object) -> float | None:
     """Return a finite number as ``int`` or ``float``, or ``None`` for anything else."""
+    if type(given) is float:
+        return given if math.isfinite(given) else None
     if isinstance(given, bool) or not isinstance(given, numbers.Real):
         return None
     try:
