@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hetlib.balanced.checks import check_weights
     from hetlib.balanced.counting import announce
     from hetlib.balanced.gradient import check_gradient
+    from hetlib.balanced.joining import JoinedCounts
     from hetlib.balanced.loader import BalancedLoader
     from hetlib.balanced.loss import balance
     from hetlib.balanced.sampler import BalancedSampler
@@ -40,6 +41,7 @@ _MODULES = {
     "BalancedSampler": "hetlib.balanced.sampler",
     "Experiment": "hetlib.training.experiment",
     "JobReplicas": "hetlib.replicas.job",
+    "JoinedCounts": "hetlib.balanced.joining",
     "Partition": "hetlib.planning.partition",
     "Platform": "hetlib.replicas.platform",
     "Rebalancer": "hetlib.planning.rebalance",
@@ -72,6 +74,7 @@ __all__ = [
     "BalancedSampler",
     "Experiment",
     "JobReplicas",
+    "JoinedCounts",
     "Partition",
     "Platform",
     "Rebalancer",

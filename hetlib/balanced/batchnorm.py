@@ -53,10 +53,12 @@ class BalancedBatchNorm(_BatchNorm):
         Raises:
             ValueError: All replicas together have one value a channel.
             RuntimeError: The replicas take their steps in unequal numbers of micro-batches, under
-                DDP's ``no_sync``; on every replica, in the first pass that tells.
+                DDP's ``no_sync``; on every replica, in the first pass that tells. Or DDP's
+                ``join`` would let a replica stay away.
         """
         if not self.training or not self._is_shared():
             return super().forward(input)
+        _require_all_to_stay()
         layer: Any = self  # torch's check has no types
         layer._check_input_dim(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
@@ -90,6 +92,21 @@ class BalancedBatchNorm(_BatchNorm):
         if self.running_mean is None:
             return None
         return Running(*[getattr(self, name)[None] for name in _RUNNING])
+
+
+def _require_all_to_stay() -> None:
+    """Refuse DDP's ``join`` where a replica that has run out would not take part."""
+    wrapper = active_wrapper()
+    if wrapper is None:
+        return
+    config = wrapper._join_config
+    if config.enable and not config.throw_on_early_termination:
+        raise RuntimeError(
+            "BatchNorm over all replicas (convert_batchnorm) needs all of them in every pass, but "
+            "DDP's join() lets those stay away that have run out of batches. Leave join() out and "
+            "deal all replicas the same number of steps, as BalancedLoader does; or give it "
+            "throw_on_early_termination=True."
+        )
 
 
 class BalancedBatchNorm1d(BalancedBatchNorm, nn.BatchNorm1d):

@@ -100,12 +100,26 @@ def announce(count: float | torch.Tensor, *, group: Group = None) -> AnnouncedCo
         ValueError: ``count`` is no finite number >= 0.
         RuntimeError: DDP's ``join()`` is on: a replica that has run out would not take part.
     """
-    own = number_of(count, _device_of(group), "count")
+    if world_of(group) > 1:
+        _joins.refuse()
+    return begin_to_sum(count, group)
+
+
+def begin_to_sum(count: float | torch.Tensor, group: Group) -> AnnouncedCount:
+    """Begin to sum a count over a group, wherever it is called.
+
+    Args:
+        count: Of this replica.
+        group: The replicas.
+
+    Raises:
+        ValueError: ``count`` is no finite number >= 0.
+    """
+    own = number_of(count, device_of(group), "count")
     total = own.clone()
     replicas = world_of(group)
     work = None
     if replicas > 1:
-        _joins.refuse()
         work = dist.all_reduce(total, group=group, async_op=True)
     return AnnouncedCount(own, total, work, replicas)
 
@@ -138,8 +152,12 @@ def _is_known(number: torch.Tensor) -> bool:
     return number.device.type == "cpu"
 
 
-def _device_of(group: Group) -> torch.device:
-    """Return where a group reduces numbers: NCCL on this process's GPU, others on the CPU."""
+def device_of(group: Group) -> torch.device:
+    """Return where a group reduces numbers: NCCL on this process's GPU, others on the CPU.
+
+    Args:
+        group: The replicas.
+    """
     if dist.is_initialized() and dist.get_backend(group) == "nccl":
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
@@ -173,7 +191,8 @@ class _Joins:
                 raise RuntimeError(
                     "counts cannot be summed inside DDP's join(): a replica that has run out of "
                     "batches takes no part. Leave join() out and deal all replicas the same "
-                    "number of steps, as BalancedLoader does."
+                    "number of steps, as BalancedLoader does; or let counts take part: "
+                    "with Join([counts, model]), counts = hetlib.JoinedCounts()."
                 )
         self._references = references
 

@@ -5,6 +5,7 @@ A job knows nothing of replicas but the function that weights a loss.
 
 import contextlib
 import dataclasses
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +41,18 @@ class Job:
     # options of DDP
     ddp: dict[str, Any] = {}  # noqa: RUF012 -- none of the jobs changes it
 
+    # error of the weights that rounding explains
+    tolerance = 1e-12
+
     def networks(self) -> list[nn.Module]:
         return [mlp(FEATURES, CLASSES)]
+
+    def around(self, models: Any) -> contextlib.AbstractContextManager[Any]:
+        """Return what an epoch is within."""
+        return contextlib.nullcontext()
+
+    def prepare(self, models: Any) -> None:
+        """Change what wraps the networks."""
 
     def optimizers(self, networks: list[nn.Module]) -> list[Any]:
         return [
@@ -56,6 +67,13 @@ class Job:
         balance(self.loss(models[0], indices)).backward()
         optimizers[0].step()
         optimizers[0].zero_grad()
+
+
+class Joined(Job):
+    """An epoch within DDP's join, in which no replica runs out before the others."""
+
+    def around(self, models: Any) -> contextlib.AbstractContextManager[Any]:
+        return getattr(models[0], "join", contextlib.nullcontext)()
 
 
 class Recurrent(nn.Module):
@@ -162,6 +180,12 @@ class DataclassOutput(Job):
         found = model(INPUTS[indices])
         labels = LABELS[indices]
         return F.cross_entropy(found.main, labels) + 0.4 * F.cross_entropy(found.aux[0], labels)
+
+
+class NamespaceOutput(DataclassOutput):
+    """A network that returns a plain object with attributes."""
+
+    kind = types.SimpleNamespace
 
 
 class DictOutput(DataclassOutput):
@@ -383,25 +407,3 @@ class Contrastive(Job):
     def loss(self, model: nn.Module, indices: torch.Tensor) -> torch.Tensor:
         views = torch.cat([INPUTS[indices], INPUTS[indices].flip(1)])
         return F.cross_entropy(model(views), LABELS[indices].repeat(2))
-
-
-JOBS: dict[str, Job] = {
-    "time first": TimeFirst(),
-    "list of images": ListOfImages(),
-    "shared adjacency": SharedAdjacency(),
-    "dataclass": DataclassOutput(),
-    "dict of its own": DictOutput(),
-    "loss inside": LossInside(),
-    "in place": ChangedInPlace(),
-    "penalties": Penalties(),
-    "GAN": Adversarial(),
-    "gradient penalty": GradientPenalty(),
-    "SAM": Sharpness(),
-    "LBFGS": Closure(),
-    "micro-batches": MicroBatches(),
-    "checkpointing": Checkpointing(),
-    "frozen, shared, unused": FrozenSharedUnused(),
-    "tokens": Tokens(),
-    "announced tokens": AnnouncedTokens(),
-    "two views": Contrastive(),
-}

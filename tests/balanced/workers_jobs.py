@@ -14,7 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
 from hetlib.balanced import loss as loss_module
-from tests.balanced.jobs import INPUTS, JOBS, LABELS, SAMPLES, Job, Tokens
+from tests.balanced.job_table import JOBS
+from tests.balanced.jobs import INPUTS, LABELS, SAMPLES, Job, Tokens
 
 EPOCHS = 2
 
@@ -54,8 +55,9 @@ def train(job: Job, models: Any, networks: Any, loader: Any, balance: Any) -> li
     optimizers = job.optimizers(networks)
     seen = []
     for _ in range(EPOCHS):
-        for indices in loader:
-            job.step(models, optimizers, indices, balance)
+        with job.around(models):
+            for indices in loader:
+                job.step(models, optimizers, indices, balance)
         seen.append(weights_of(networks).clone())
     return seen
 
@@ -71,6 +73,7 @@ def in_replicas(
     job = JOBS[name]
     networks = built(job)
     models = [DistributedDataParallel(network, **job.ddp) for network in networks]
+    job.prepare(models)
     loader = hetlib.BalancedLoader(range(SAMPLES), shares, seed=1)
     with MUTANTS[mutant]():
         return train(job, models, networks, loader, InReplicas(loader))
@@ -85,9 +88,9 @@ def alone(name: str, shares: tuple[int, ...]) -> list[torch.Tensor]:
 
 # Jobs whose one loss the check can repeat.
 REPEATED = [
-    *("time first", "list of images", "shared adjacency", "dataclass", "dict of its own"),
-    *("loss inside", "penalties", "gradient penalty", "checkpointing", "frozen, shared, unused"),
-    *("tokens", "two views"),
+    *("plain", "time first", "list of images", "shared adjacency", "dataclass", "dict of its own"),
+    *("namespace", "loss inside", "penalties", "gradient penalty", "forces", "checkpointing"),
+    *("frozen, shared, unused", "tokens", "two views", "distilled", "batchnorm over all"),
 ]
 
 
