@@ -5,15 +5,16 @@ PROFILE ?=
 SOURCE ?=
 ONLY ?=
 BENCH ?=
+GPU ?=
 SHELL := /bin/bash
 PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test core trainers lab bench lint lock clean
+.PHONY: help reproduce test core gpu trainers lab bench lint lock clean
 
 help:  ## show this
-	@echo "make TARGET [PROFILE=quick|standard|full] [SOURCE=recorded] [ONLY='07 09'] [BENCH='step bundle']"
+	@echo "make TARGET [PROFILE=quick|standard|full] [SOURCE=recorded] [ONLY='07 09'] [BENCH='step bundle'] [GPU=--dry]"
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 14
 
 reproduce: .venv/.stamp  ## run the notebooks (PROFILE, ONLY), or draw data/recorded (SOURCE); see results/*/index.html
@@ -29,6 +30,16 @@ core: .venv-core/.stamp  ## run the README's script and tests/core.py where only
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	  awk '/^```python/ {inside=1; next} /^```/ {if (inside) exit} inside' README.md > "$$folder/mine.py" && \
 	  cd "$$folder" && OMP_NUM_THREADS=1 "$(CURDIR)/.venv-core/bin/torchrun" --standalone --nproc-per-node 2 mine.py
+
+# Any Python with torch and numpy; nothing is installed or fetched.
+gpu:  ## run the checks that need a GPU (PYTHON, GPU='--minutes 5 --only exactness'); without one a dry run on the CPU
+	@python="$(PYTHON)"; \
+	for found in .venv/bin/python .venv-core/bin/python python3; do \
+	  test -n "$$python" || { command -v $$found >/dev/null && python=$$found; }; \
+	done; \
+	"$$python" -c 'import sys, numpy, torch; sys.exit(sys.version_info < (3, 11))' || { echo "The checks need" \
+	  "Python 3.11 or newer with torch and numpy, and $$python is none: make gpu PYTHON=/path/to/python" >&2; exit 2; }; \
+	exec "$$python" -m tests.gpu $(GPU)
 
 trainers: .venv/.stamp-trainers  ## run the tests that train with Lightning and others; the first call installs them
 	$(PY) -m pytest $(PYTEST) tests/integrations

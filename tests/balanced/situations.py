@@ -217,7 +217,7 @@ def gradient(model: nn.Module) -> torch.Tensor:
     return torch.cat(found).clone()
 
 
-def autocast(s: Situation) -> Any:
+def autocast(s: Situation, device: torch.device) -> Any:
     if not s.precision:
         return contextlib.nullcontext()
-    return torch.autocast("cpu", getattr(torch, s.precision))
+    return torch.autocast(device.type, getattr(torch, s.precision))

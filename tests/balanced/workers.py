@@ -30,7 +30,8 @@ def replicas_make(rank: int, s: Situation) -> list[torch.Tensor]:
     net = _network(s, s.device(rank))
     loader = hetlib.BalancedLoader(range(s.samples), s.shares, seed=1)
     model = _wrapped(s, net)
-    scaler = torch.amp.GradScaler("cpu", init_scale=256, enabled=s.precision == "float16")
+    kind = torch.device(s.device(rank)).type
+    scaler = torch.amp.GradScaler(kind, init_scale=256, enabled=s.precision == "float16")
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     dtype = torch.float32 if s.precision else torch.float64
 
@@ -125,7 +126,7 @@ def _backward(
     """Add up the gradients of all parts; the last one starts their exchange."""
     for number, (x, y) in enumerate(parts, 1):
         last = number == len(parts)
-        with contextlib.nullcontext() if last else model.no_sync(), autocast(s):
+        with contextlib.nullcontext() if last else model.no_sync(), autocast(s, x.device):
             loss = balanced(loss_of(s, model, x, y), y)
             scaler.scale(loss).backward()
 
