@@ -89,7 +89,7 @@ def cost(setting: Setting) -> Result:
         "plain": Training(plain, size, device),
     }
     seconds: dict[str, list[float]] = {name: [] for name in trainings}
-    for turn in range(setting.choose(real=41, dry=5) + 1):
+    for turn in range(setting.choose(real=41, dry=2) + 1):
         for name in in_turn(list(trainings), turn):
             taken = trainings[name].turn()
             if turn > 0:  # the first warms up
