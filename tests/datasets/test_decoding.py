@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 from torch.testing import assert_close
@@ -91,4 +92,28 @@ def test_truncated_tif(tmp_path: Path, cache: Path, compress: str, keep: float) 
     left = int(keep * len(content))
     paths[1].write_bytes(content[:left])
     with pytest.raises(ValueError, match=r"c1/1\.tif cannot be read .*replace or remove it"):
+        SceneFolder(tmp_path / "tree", cache=cache)
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.6, 0.95])
+def test_truncated_jpeg(open_tree: Open, tree: Path, keep: float) -> None:
+    path = tree / "b" / "0.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(ValueError, match=r"b/0\.jpg cannot be read .*replace or remove it"):
+        open_tree()
+
+
+def test_images_larger_than_memory(tmp_path: Path, cache: Path) -> None:
+    for i in range(4):
+        path = tmp_path / "tree" / f"c{i % 2}" / f"{i}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        side = 300_000
+        shape = {"width": side, "height": side, "count": 4, "dtype": "uint16"}
+        tiles = {"tiled": True, "sparse_ok": True, "blockxsize": 4096, "blockysize": 4096}
+        with rasterio.open(path, "w", driver="GTiff", BIGTIFF="YES", **shape, **tiles):
+            pass  # nothing is written: a few KB
+    message = r"0\.tif, 300000 x 300000 pixels, needs 670\.6 GiB of memory, .* are available"
+    with pytest.raises(ValueError, match=message):
         SceneFolder(tmp_path / "tree", cache=cache)

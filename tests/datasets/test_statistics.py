@@ -1,11 +1,12 @@
 """Statistics: of the training split, and of valid pixels alone."""
 
 import numpy as np
+import pytest
 import rasterio
 import torch
 from torch.testing import assert_close
 
-from hetlib.datasets import LandCoverScene
+from hetlib.datasets import LandCoverScene, statistics
 
 from .scenes import Options, write_tif
 
@@ -45,3 +46,12 @@ def test_pixels_without_data_become_the_mean(scene: Options) -> None:
         assert_close(means, torch.full_like(means, float(dataset.mean[0])))
         assert_close(dataset[k]["image"], image)
     assert dataset.mean.max() < 9000
+
+
+def test_moments_do_not_depend_on_how_many_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (3, 20, 20, 2)).astype(np.uint8)
+    gaps = pixels < 50
+    whole = statistics.moments(pixels, gaps)
+    monkeypatch.setattr(statistics, "PIXELS_AT_A_TIME", 7)
+    np.testing.assert_allclose(statistics.moments(pixels, gaps), whole)
