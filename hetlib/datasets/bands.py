@@ -7,6 +7,7 @@ inside or beside it, and NaN and infinity. It may say scale and offset too; its 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import numpy as np
 from hetlib.datasets.statistics import is_nodata
 from hetlib.errors import require
 
-# Height and width to which a band that is marked as alpha is read for a look at its values.
-LOOK = 256
+# A band that is marked as alpha is looked at in so many squares along each side, of so many pixels.
+LOOKS = 4
+LOOK = 64
 
 # A band is taken for alpha where at least this share of its values is the lowest or the highest:
 # GDAL marks the fourth band of any 8-bit file as alpha where its writer says nothing.
@@ -34,7 +36,7 @@ class Bands:
         scales: Of each band.
         offsets: Of each band.
         alpha: Number of the alpha band; None where there is none.
-        masked: Whether more than nodata values says where data are: alpha, or a mask.
+        masked: Whether a mask in the file or beside it says where data are.
     """
 
     numbers: tuple[int, ...]
@@ -54,7 +56,8 @@ class Bands:
     @property
     def may_have_gaps(self) -> bool:
         """Whether any pixel can be without data."""
-        return self.masked or self.dtype.kind == "f" or set(self.nodata) != {None}
+        says = self.masked or self.alpha is not None or set(self.nodata) != {None}
+        return says or self.dtype.kind == "f"
 
     @property
     def type_of_values(self) -> np.dtype:
@@ -86,7 +89,7 @@ def bands_of(raster: Any) -> Bands:
 
     flags = raster.mask_flag_enums
     mask = require("rasterio", "data").enums.MaskFlags
-    masked = [is_mask(flags[number - 1], mask, alpha) for number in numbers]
+    masked = [is_mask(flags[number - 1], mask) for number in numbers]
     dtype = np.result_type(*(types[number - 1] for number in numbers))
     return Bands(
         numbers=tuple(numbers),
@@ -96,7 +99,7 @@ def bands_of(raster: Any) -> Bands:
         scales=pick(raster.scales, numbers),
         offsets=pick(raster.offsets, numbers),
         alpha=alpha,
-        masked=any(masked) or alpha is not None,
+        masked=any(masked),
     )
 
 
@@ -110,17 +113,14 @@ def pick(values: Sequence[Any], numbers: Sequence[int]) -> tuple[Any, ...]:
     return tuple(values[number - 1] for number in numbers)
 
 
-def is_mask(flags: Sequence[Any], mask: Any, alpha: int | None) -> bool:
-    """Return whether a band's mask says more than its nodata value.
+def is_mask(flags: Sequence[Any], mask: Any) -> bool:
+    """Return whether a band has a mask of its own, besides a nodata value and alpha.
 
     Args:
         flags: Of the band's mask.
         mask: rasterio's names of flags.
-        alpha: Number of the alpha band; None where what is marked so is none.
     """
-    if mask.alpha in flags:
-        return alpha is not None
-    return mask.per_dataset in flags
+    return mask.per_dataset in flags and mask.alpha not in flags
 
 
 def alpha_band(raster: Any) -> int | None:
@@ -150,10 +150,28 @@ def is_alpha(raster: Any, number: int) -> bool:
     name = raster.descriptions[number - 1]
     if name:
         return "alpha" in name.lower()
-    shape = (min(LOOK, raster.height), min(LOOK, raster.width))
-    values = raster.read(number, out_shape=shape)
+    looks = [raster.read(number, window=part).ravel() for part in parts_to_look_at(raster)]
+    values = np.concatenate(looks)
     extreme = (values == 0) | (values == highest_of(values.dtype))
     return extreme.mean() >= EXTREME
+
+
+def parts_to_look_at(raster: Any) -> list[Any]:
+    """Return squares all over a raster; the whole of a small one.
+
+    Args:
+        raster: Opened by rasterio.
+    """
+    windows = require("rasterio.windows", "data")
+    height, width = raster.shape
+    if max(height, width) <= LOOKS * LOOK:
+        return [windows.Window(0, 0, width, height)]
+    tops = np.linspace(0, max(height - LOOK, 0), LOOKS, dtype=int)
+    lefts = np.linspace(0, max(width - LOOK, 0), LOOKS, dtype=int)
+    high = min(LOOK, height)
+    wide = min(LOOK, width)
+    corners = product(tops.tolist(), lefts.tolist())
+    return [windows.Window(left, top, wide, high) for top, left in corners]
 
 
 def highest_of(dtype: np.dtype) -> float:
@@ -189,6 +207,9 @@ def read_values(
     gaps = is_nodata(numbers, bands.nodata)
     if bands.masked:
         gaps |= read_masks(raster, bands, window, shape)
+    if bands.alpha is not None:
+        alpha = raster.read(bands.alpha, out_shape=shape, window=window)
+        gaps |= (alpha == 0)[..., None]
     values = numbers
     if bands.is_scaled:
         values = scaled(numbers, bands)
@@ -231,7 +252,7 @@ def read_masks(
     window: Any,
     shape: tuple[int, int] | None,
 ) -> np.ndarray:
-    """Read where alpha or a mask says that there is no data.
+    """Read where a mask says that there is no data.
 
     Args:
         raster: Opened by rasterio.
@@ -245,11 +266,7 @@ def read_masks(
     numbers = list(bands.numbers)
     wanted = None if shape is None else (len(numbers), *shape)
     masks = raster.read_masks(numbers, out_shape=wanted, window=window)
-    gaps = masks.transpose(1, 2, 0) == 0
-    if bands.alpha is not None:  # a mask of its own stands before it
-        alpha = raster.read(bands.alpha, out_shape=shape, window=window)
-        gaps |= (alpha == 0)[..., None]
-    return gaps
+    return masks.transpose(1, 2, 0) == 0
 
 
 def scaled(numbers: np.ndarray, bands: Bands) -> np.ndarray:

@@ -16,8 +16,8 @@ from hetlib.datasets.types import File, Range
 from hetlib.errors import require
 
 # Bytes of a scene that are read at a time, and that GDAL keeps of what it has decoded.
-BLOCK_BYTES = 1 << 25
-KEPT_BYTES = 1 << 26
+BLOCK_BYTES = 1 << 23
+KEPT_BYTES = 1 << 25
 
 
 class Scene(NamedTuple):

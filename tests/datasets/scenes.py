@@ -42,7 +42,7 @@ def write_tif(
         "crs": UTM,
         "transform": transform,
     }
-    with rasterio.open(path, "w", **kind, **options) as out:
+    with rasterio.open(path, "w", **kind | options) as out:
         out.write(pixels)
         out.update_tags(**tags or {})
         if names:
