@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
 from hetlib.models.registry import build_model
+from hetlib.replicas.groups import subgroup
 
 
 def make_data(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,3 +108,43 @@ def miss_a_collective_and_stay(rank: int) -> None:
         torch.distributed.barrier()
     else:
         time.sleep(8)
+
+
+def sleep(rank: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return rank
+
+
+def hold_the_interpreter(rank: int, seconds: float) -> int:
+    """Compute in one call that lets no other thread run."""
+    end = time.monotonic() + seconds
+    numbers = list(range(1_000_000))
+    while time.monotonic() < end:
+        sorted(numbers, key=None, reverse=rank % 2 == 0)
+    return rank
+
+
+def compute_without_end(rank: int) -> None:
+    """Take part in no collective."""
+    while True:
+        torch.ones(64, 64) @ torch.ones(64, 64)
+
+
+def reach_a_barrier_of_some(rank: int) -> None:
+    """Meet again and again in a group of two of three."""
+    group = subgroup((0, 1))
+    while group is not None:
+        torch.distributed.barrier(group)
+    time.sleep(60)
+
+
+def miss_a_collective_of_some(rank: int) -> None:
+    """Replica 0 waits in a group for replica 1, which does not come."""
+    group = subgroup((0, 1))
+    if rank == 0:
+        torch.distributed.barrier(group)
+    time.sleep(60)
+
+
+def raise_error(rank: int, kind: type[Exception]) -> None:
+    raise kind("of the job")

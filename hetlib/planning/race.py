@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from hetlib.planning.blocks import BLOCK, typical
 from hetlib.planning.timing import Group, Stepper, StepTime, Task, alone, gather
+from hetlib.replicas.groups import subgroup
 
 Shares: TypeAlias = tuple[int, ...]
 
@@ -100,7 +101,7 @@ def _groups(plans: Iterable[Shares]) -> Iterator[dict[Shares, Group]]:
         active = tuple(np.flatnonzero(shares).tolist())
         if len(active) > 1:
             if active not in made:
-                made[active] = _group_of(active)
+                made[active] = subgroup(active)
             groups[shares] = made[active]
 
     yield groups
@@ -109,12 +110,6 @@ def _groups(plans: Iterable[Shares]) -> Iterator[dict[Shares, Group]]:
     for group in made.values():
         if group is not None:
             dist.destroy_process_group(group)
-
-
-def _group_of(ranks: Shares) -> Group:
-    """Return a new group, or ``None`` where this rank is not in it."""
-    made = dist.new_group(list(ranks))
-    return made if isinstance(made, dist.ProcessGroup) else None
 
 
 def _race(

@@ -1,71 +1,25 @@
 """Start, watch and stop replicas: warm worker processes that run one job after another."""
 
 import contextlib
-import multiprocessing as mp
+import os
 import shutil
-import signal
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from hetlib.errors import ReplicaError
+from hetlib.replicas import starting
+from hetlib.replicas.folder import own_folder
+from hetlib.replicas.member import Event, Worker
 from hetlib.replicas.platform import Platform
-from hetlib.replicas.worker import serve
+from hetlib.replicas.worker import Start, beat_seconds, serve
 
-# All that a worker needs before its first step; the first optimizer would import torch._dynamo.
-_PRELOAD = ["torch._dynamo", "torch.nn.parallel.distributed", "hetlib.training.run"]
-_TO_END = 10  # seconds for a process to end, when asked and again when killed
-_TO_BE_REAPED = 5  # seconds until a process whose pipe has ended tells its exit code
 _TO_DIE = 0.2  # seconds within which the one that died ends after its peers have complained
-
-
-class _Event(NamedTuple):
-    """What a worker said, or what was seen of it.
-
-    Attributes:
-        rank: Of the worker.
-        kind: ``"print"`` a line, ``"done"`` with a result, ``"failed"`` or ``"died"`` and how.
-        value: The line, the result, or how.
-    """
-
-    rank: int
-    kind: str
-    value: Any
-
-
-class _Worker(NamedTuple):
-    """A process, and the pipe by which it gets its jobs and answers."""
-
-    process: BaseProcess
-    pipe: Connection
-
-    def receive(self, rank: int) -> _Event:
-        """Return its next message; the end of its pipe, after a death, is one too."""
-        try:
-            kind, value = self.pipe.recv()
-        except (EOFError, OSError):
-            self.process.join(_TO_BE_REAPED)
-            return _Event(rank, "died", _death(self.process.exitcode))
-        return _Event(rank, kind, value)
-
-    def ask_to_end(self) -> None:
-        """Let it end after its job, if it still listens."""
-        with contextlib.suppress(OSError):
-            self.pipe.send(None)
-
-    def end(self) -> None:
-        """Wait for its end, kill it if it does not answer, and free what it held."""
-        self.process.join(_TO_END)
-        self.process.kill()
-        self.process.join(_TO_END)
-        self.pipe.close()
 
 
 class Replicas(contextlib.AbstractContextManager["Replicas"]):
@@ -77,7 +31,8 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
 
     Args:
         platform: The replicas, in the order of their ranks.
-        timeout: Seconds after which a collective that not all replicas reach is an error.
+        timeout: Seconds after which a collective that not all replicas reach is an error, and so is
+            a replica that gives no sign of life. A step may take longer.
 
     Raises:
         ValueError: A replica wants a GPU, and torch sees none.
@@ -94,8 +49,9 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
         _check_gpus(platform)
         self.platform = platform
         self.timeout = timeout
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._folder = ""
+        self._looked = 0.0
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -122,10 +78,10 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
                 f"a new process cannot import {function.__name__!r} of __main__; "
                 "move it to a module."
             )
-        self._start()
         try:
+            self._start()
             for worker in self._workers:
-                worker.pipe.send((function, arguments))
+                worker.begin(function, arguments)
             return self._results()
         except BaseException:
             self.close(force=True)
@@ -143,7 +99,7 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
         """
         for worker in self._workers:
             if force:
-                worker.process.kill()
+                worker.kill()
             else:
                 worker.ask_to_end()
         for worker in self._workers:
@@ -157,61 +113,91 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
         if self._workers and all(worker.process.is_alive() for worker in self._workers):
             return
         self.close(force=True)
-        context = _context()
-        self._folder = tempfile.mkdtemp(prefix="hetlib-")
-        for rank in range(len(self.platform)):
-            self._workers.append(self._start_worker(context, rank))
+        starting.refuse_without_guard()
+        context = starting.way_to_start()
+        self._folder = tempfile.mkdtemp(prefix="team-", dir=own_folder())
+        with starting.importable_script():
+            for rank in range(len(self.platform)):
+                self._workers.append(self._start_worker(context, rank))
 
-    def _start_worker(self, context: Any, rank: int) -> _Worker:
+    def _start_worker(self, context: Any, rank: int) -> Worker:
         here, there = context.Pipe()
-        options = {
-            "rank": rank,
-            "replicas": self.platform.replicas,
-            "rendezvous": Path(self._folder, "rendezvous").as_uri(),
-            "timeout": self.timeout,
-            "pipe": there,
-        }
-        process = context.Process(target=serve, kwargs=options, name=f"hetlib-{rank}", daemon=True)
+        start = Start(
+            rank=rank,
+            replicas=self.platform.replicas,
+            rendezvous=Path(self._folder, "rendezvous").as_uri(),
+            timeout=self.timeout,
+            pipe=there,
+            caller=os.getpid(),
+            folder=str(own_folder()),
+            forked=context.get_start_method() == "forkserver",
+        )
+        process = context.Process(
+            target=serve, args=(start,), name=f"{starting.NAME}{rank}", daemon=True
+        )
         process.start()
         there.close()  # so that the worker's death ends the pipe
-        return _Worker(process, here)
+        return Worker(rank, process, here, self.timeout)
 
     def _results(self) -> list[Any]:
         """Wait for the result of every worker, and print what they report meanwhile."""
         results: dict[int, Any] = {}
+        self._looked = time.monotonic()
         while len(results) < len(self._workers):
-            for event in self._events():
+            for event in self._events(results):
                 if event.kind == "print":
                     print(event.value, flush=True)
                 elif event.kind == "done":
                     results[event.rank] = event.value
-                else:
+                elif event.kind != "beat":
                     raise self._error(event)
         return [results[rank] for rank in sorted(results)]
 
-    def _events(self) -> list[_Event]:
-        """Wait for the next messages of the workers."""
-        ready = wait([worker.pipe for worker in self._workers])
+    def _events(self, finished: Collection[int]) -> list[Event]:
+        """Wait for the next messages of the workers, and for those that give none.
+
+        Args:
+            finished: Ranks of those that have nothing more to say.
+        """
+        at_work = [worker for worker in self._workers if worker.rank not in finished]
+        self._wait(at_work)
         events = []
-        for rank, worker in enumerate(self._workers):
-            if worker.pipe in ready:
-                events.append(worker.receive(rank))
-        # A replica that lost its peer complains too: name the one that died, not those that
-        # noticed.
+        for worker in self._workers:
+            event = worker.next_event()
+            if event is not None:
+                events.append(event)
+        # A replica that lost its peer complains too: name the one that died or stands still, not
+        # those that noticed.
         if any(event.kind == "failed" for event in events):
-            return self._deaths() or events
+            return self._culprits() or events
+        for worker in at_work:
+            event = worker.silence()
+            if event is not None:
+                events.append(event)
         return events
 
-    def _deaths(self) -> list[_Event]:
+    def _wait(self, at_work: Sequence[Worker]) -> None:
+        """Wait until a worker says something or ends, for a beat at most."""
+        beat = beat_seconds(self.timeout)
+        ends: list[Connection | int] = []
+        for worker in self._workers:
+            ends += [worker.pipe, worker.process.sentinel]
+        wait(ends, beat)
+        now = time.monotonic()
+        away = now - self._looked - beat
+        self._looked = now
+        if away > beat:  # this process itself stood still or printed: nobody was listened to
+            for worker in at_work:
+                worker.heard += away
+
+    def _culprits(self) -> list[Event]:
+        """Return who died, or else who stands still."""
         time.sleep(_TO_DIE)
-        events = []
-        for rank, worker in enumerate(self._workers):
-            code = worker.process.exitcode
-            if code:
-                events.append(_Event(rank, "died", _death(code)))
-        return events
+        deaths = [worker.death() for worker in self._workers if worker.process.exitcode]
+        stopped = [worker.standstill() for worker in self._workers if worker.is_stopped()]
+        return deaths or stopped
 
-    def _error(self, event: _Event) -> ReplicaError:
+    def _error(self, event: Event) -> ReplicaError:
         name = self.platform.replicas[event.rank].name
         return ReplicaError(f"replica {event.rank} of {len(self.platform)} ({name}) {event.value}")
 
@@ -231,37 +217,3 @@ def _check_gpus(platform: Platform) -> None:
                 f"replica {rank} wants {replica.device!r}, but torch sees {there_are} GPUs, "
                 "numbered from 0; use one of them."
             )
-
-
-def _context() -> Any:
-    """Return the way in which processes start here, a context of `multiprocessing`.
-
-    A server that has imported torch once forks each worker from itself: faster, and they share its
-    memory. Forking this process instead hangs once it has run a multi-threaded operation.
-    """
-    if sys.platform != "linux":
-        return mp.get_context("spawn")
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    return context
-
-
-def _death(code: int | None) -> str:
-    """Say how a process with this exit code died."""
-    hint = ""
-    if code is not None and code < 0:
-        name = _signal_name(-code)
-        how = f"was killed by {name}"
-        if name == "SIGKILL":
-            hint = " (often: out of memory)"
-    else:
-        how = f"ended with exit code {code}"
-    return f"{how}{hint}; the other replicas were stopped."
-
-
-def _signal_name(number: int) -> str:
-    """Return its name where this system has one: Windows knows few signals, Linux more numbers."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch.distributed as dist
 
 from hetlib.balanced.normalize import ALONE
+from hetlib.replicas.groups import subgroup
 
 Item = TypeVar("Item")
 
@@ -98,9 +99,9 @@ def take_place(rank: int | None, active: Sequence[int]) -> Place | None:
     """
     if rank is None:
         return Place(None, tuple(active))
-    group: Any = None
+    group = None
     if len(active) > 1:
-        group = dist.new_group(list(active))
+        group = subgroup(active)
     if rank not in active:
         return None
     return Place(rank, tuple(active), group)

@@ -1,6 +1,7 @@
 """Real processes: results by rank, warm workers, and every way to die."""
 
 import dataclasses
+import os
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 import hetlib
 from hetlib.errors import ReplicaError
-from hetlib.replicas import processes
+from hetlib.replicas import starting
 from hetlib.replicas.processes import Replicas
 from hetlib.training.experiment import Experiment
 from tests import workers
@@ -56,45 +57,16 @@ def test_a_killed_replica_is_named_with_its_signal(pool, signum):
     assert pool.run(workers.square, 2) == [4, 5]
 
 
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (3, "ended with exit code 3; the other replicas were stopped."),
-        (
-            None,
-            "ended with exit code None; the other replicas were stopped.",
-        ),
-        (-11, "was killed by SIGSEGV; the other replicas were stopped."),
-        (
-            -9,
-            "was killed by SIGKILL (often: out of memory); the other replicas were stopped.",
-        ),
-        (-63, "was killed by signal 63; the other replicas were stopped."),
-    ],
-)
-def test_a_death_is_told_also_without_a_name_for_its_signal(code, words):
-    assert processes._death(code) == words
-
-
-def test_a_death_is_told_where_the_system_has_few_signals(monkeypatch):
-    monkeypatch.delattr(signal, "SIGKILL")
-
-    def unknown(number):
-        raise ValueError(f"{number} is not a valid Signals")
-
-    monkeypatch.setattr(signal, "Signals", unknown)
-    assert processes._death(-9).startswith("was killed by signal 9;")
-
-
 def test_workers_start_where_no_server_can_fork_them(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    context = processes._context()
+    context = starting.way_to_start()
     assert context.get_start_method() == "spawn"
     with Replicas(hetlib.Platform.emulated([1])) as replicas:
         assert replicas.run(workers.square, 3) == [9]
 
 
 def test_sigkill_in_mid_training(pool):
+    hetlib.train(TINY, pool)  # the data are decoded
     victim = pool.run(workers.process_id)[1]
     others = pool.run(workers.process_id)
     long = dataclasses.replace(TINY, epochs=500)
@@ -106,6 +78,61 @@ def test_sigkill_in_mid_training(pool):
     assert time.monotonic() - begin < 30
     assert not any(psutil.pid_exists(pid) for pid in others)
     assert hetlib.train(TINY, pool).epochs
+
+
+@pytest.mark.parametrize("phase", [workers.compute_without_end, workers.reach_a_barrier_of_some])
+def test_a_stopped_replica_is_named_within_the_time_out_with_or_without_collectives(phase):
+    with Replicas(hetlib.Platform.emulated([1, 1, 1]), timeout=4) as replicas:
+        victim = replicas.run(workers.process_id)[1]
+        timer = threading.Timer(1.0, lambda: os.kill(victim, signal.SIGSTOP))
+        timer.start()
+        begin = time.monotonic()
+        with pytest.raises(ReplicaError, match=r"replica 1 of 3.*no sign of life.*was stopped"):
+            replicas.run(phase)
+        assert time.monotonic() - begin < 20
+        assert not psutil.pid_exists(victim)
+        assert replicas.run(workers.square, 2) == [4, 5, 6]
+
+
+def test_a_long_step_without_a_collective_is_no_standstill():
+    with Replicas(hetlib.Platform.emulated([1, 1]), timeout=1) as replicas:
+        assert replicas.run(workers.sleep, 3.0) == [0, 1]
+        assert replicas.run(workers.hold_the_interpreter, 3.0) == [0, 1]
+
+
+def test_the_time_out_holds_in_a_group_of_some_replicas():
+    begin = time.monotonic()
+    with (
+        Replicas(hetlib.Platform.emulated([1, 1, 1]), timeout=3) as replicas,
+        pytest.raises(ReplicaError, match=r"(?i)replica 0 of 3(.|\n)*time"),
+    ):
+        replicas.run(workers.miss_a_collective_of_some)
+    assert time.monotonic() - begin < 30
+
+
+def test_a_worker_that_dies_before_its_first_job_is_named(monkeypatch):
+    replicas = Replicas(hetlib.Platform.emulated([1, 1]), timeout=20)
+    start = replicas._start_worker
+
+    def start_and_kill(context, rank):
+        worker = start(context, rank)
+        if rank == 1:
+            worker.process.kill()
+            worker.process.join()
+        return worker
+
+    monkeypatch.setattr(replicas, "_start_worker", start_and_kill)
+    with pytest.raises(ReplicaError, match=r"replica 1 of 2 \(cpu\) was killed by SIGKILL"):
+        replicas.run(workers.square, 2)
+    monkeypatch.undo()
+    with replicas:
+        assert replicas.run(workers.square, 2) == [4, 5]
+
+
+def test_an_error_of_a_pipe_in_a_job_is_an_error_of_the_job(pool):
+    for kind in (BrokenPipeError, EOFError, ConnectionResetError):
+        with pytest.raises(ReplicaError, match=rf"failed(.|\n)*{kind.__name__}: of the job"):
+            pool.run(workers.raise_error, kind)
 
 
 def test_a_missed_collective_ends_as_an_error_within_the_time_out():
