@@ -1,11 +1,16 @@
 """What bounds the local batches of a plan: caps, floors and multiples, and how many take part."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+
+from hetlib.errors import wrong
+from hetlib.inputs import MOST_SAMPLES, items, keep, optional, whole
+
+Number = TypeVar("Number", int, int | None)
 
 
 class Bounds(NamedTuple):
@@ -35,7 +40,7 @@ class Limits:
         active: Fewest and most replicas that take part; from one to all by default.
 
     Raises:
-        ValueError: There is no replica, a number is missing or left over, or one is below 1.
+        ValueError: There is no replica, a number is missing or left over, or one is out of bounds.
     """
 
     replicas: int
@@ -47,13 +52,15 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Check that there is a number for each replica, none below 1."""
-        given = (self.tops, self.lows, self.units)
-        lengths = {len(numbers) for numbers in given}
-        complete = self.replicas > 0 and lengths == {self.replicas}
-        if complete and min(numbers.min() for numbers in given) >= 1:
-            return
-        got = f"{self.replicas} models, batch {self.global_batch}, {self}"
-        raise ValueError(f"got {got}; give one of each a replica, all >= 1.")
+        replicas = whole("replicas", self.replicas, low=1)
+        keep(
+            self,
+            global_batch=whole("global_batch", self.global_batch, low=1, high=MOST_SAMPLES),
+            caps=_of_each("caps", self.caps, replicas, _cap),
+            floors=_of_each("floors", self.floors, replicas, _count),
+            multiples=_of_each("multiples", self.multiples, replicas, _count),
+            active=_numbers(self.active, replicas),
+        )
 
     def __str__(self) -> str:
         """Return the limits for a message."""
@@ -89,6 +96,37 @@ class Limits:
         tops = self.tops // units * units
         lows = -(-self.lows // units) * units
         return Bounds(tops, lows, units)
+
+
+def _of_each(
+    name: str, value: object, replicas: int, check: Callable[[str, object], Number]
+) -> tuple[Number, ...] | None:
+    """Return a number of each replica; ``None`` where none is given, also as ()."""
+    if value is None:
+        return None
+    given = items(name, value, check)
+    if not given:
+        return None
+    return items(name, given, check, count=replicas)
+
+
+def _count(name: str, value: object) -> int:
+    return whole(name, value, low=1, high=MOST_SAMPLES)
+
+
+def _cap(name: str, value: object) -> int | None:
+    return optional(whole, name, value, low=1)
+
+
+def _numbers(active: object, replicas: int) -> tuple[int, int] | None:
+    """Return the fewest and most replicas that take part; ``None`` where they are not given."""
+    if active is None:
+        return None
+    fewest, most = items("active", active, _count, count=2)
+    if not fewest <= most <= replicas:
+        words = f"the fewest and the most replicas that take part, of {replicas}"
+        raise wrong("active", active, words)
+    return fewest, most
 
 
 def _capped(batch: int, cap: int | None) -> int:

@@ -8,15 +8,20 @@ comes off the slowest replicas first.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
-from hetlib.errors import PlanError, require
+from hetlib.errors import PlanError, require, wrong
+from hetlib.inputs import MOST_SAMPLES, items, keep, number, one_of, optional, whole
+from hetlib.planning.choices import Choices
 from hetlib.planning.limits import Limits
-from hetlib.planning.solver import Problem, fastest
 from hetlib.planning.speed import Curves, SpeedModel
+
+TIMES = ("modelled", "measured")
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class Partition:
             it is not known.
         alone_times: "modelled" or "measured": `alone_step`; "" where it is not known.
         note: What else there is to say, such as why planning took longer than it was given.
+
+    Raises:
+        ValueError: A field holds anything else, or has another number of entries than `shares`.
     """
 
     shares: tuple[int, ...]
@@ -62,6 +70,34 @@ class Partition:
     modelled_step: float | None = None
     alone_times: str = ""
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the fields; sequences become tuples."""
+        shares = items("shares", self.shares, _share, low=1)
+        if sum(shares) < 1:
+            raise wrong("shares", shares, "numbers >= 0 with a sum >= 1")
+        count = len(shares)
+        keep(
+            self,
+            shares=shares,
+            compute=items("compute", self.compute, _seconds, count=count),
+            communication=_seconds("communication", self.communication),
+            equal_step=optional(_seconds, "equal_step", self.equal_step),
+            alone_step=optional(_seconds, "alone_step", self.alone_step),
+            modelled_step=optional(_seconds, "modelled_step", self.modelled_step),
+            reasons=items("reasons", self.reasons, _sentence, count=count),
+            uncertainty=_seconds("uncertainty", self.uncertainty),
+            times=one_of("times", self.times, TIMES),
+            alone_times=one_of("alone_times", self.alone_times, ("", *TIMES)),
+            note=_sentence("note", self.note),
+            # of older plans these may be empty
+            names=_of_each("names", self.names, _sentence, count),
+            passes=_of_each("passes", self.passes, _share, count),
+            models=_of_each("models", self.models, _model, count),
+            caps=_of_each("caps", self.caps, _cap, count),
+            floors=_of_each("floors", self.floors, _share, count),
+            multiples=_of_each("multiples", self.multiples, _share, count),
+        )
 
     @property
     def global_batch(self) -> int:
@@ -167,6 +203,7 @@ def partition(
         >>> partition(models, 40).shares
         (30, 10)
     """
+    models = items("models", models, _model, low=1)
     limits = Limits(
         replicas=len(models),
         global_batch=global_batch,
@@ -175,7 +212,7 @@ def partition(
         multiples=multiples,
         active=active,
     )
-    choices = _Choices(limits, Curves(models), communication)
+    choices = Choices(limits, Curves(models), communication)
     shares = choices.shares()
     if shares is None:
         mend = "change the global batch, raise a cap, or lower a floor or multiple"
@@ -183,7 +220,9 @@ def partition(
             f"no choice of replicas takes exactly {global_batch} samples with {limits}; {mend}."
         )
 
-    names = tuple(names or [f"replica {r}" for r in range(len(models))])
+    named = [f"replica {r}" for r in range(len(models))]
+    if names is not None:
+        named = list(items("names", names, _sentence, count=len(models)))
     used = np.flatnonzero(shares).tolist()
     compute = choices.curves.time(shares)
     spreads = [models[r].spread for r in used]
@@ -194,140 +233,45 @@ def partition(
         communication=communicated,
         equal_step=choices.equal_step(),
         alone_step=choices.alone_step(),
-        reasons=choices.reasons(shares, names),
-        names=names,
+        reasons=choices.reasons(shares, named),
+        names=tuple(named),
         uncertainty=max(spreads),
-        models=tuple(models),
-        caps=tuple(caps or ()),
-        floors=tuple(floors or ()),
-        multiples=tuple(multiples or ()),
+        models=models,
+        caps=tuple(limits.caps or ()),
+        floors=tuple(limits.floors or ()),
+        multiples=tuple(limits.multiples or ()),
         modelled_step=float(compute.max()) + communicated,
         alone_times="modelled",
     )
 
 
-class _Choices:
-    """The best shares within some limits, and what others would take.
-
-    Args:
-        limits: Of the local batches.
-        curves: Step models of the replicas.
-        communication: Seconds that k active replicas add to a step.
-    """
-
-    def __init__(
-        self,
-        limits: Limits,
-        curves: Curves,
-        communication: Callable[[int], float] | None,
-    ) -> None:
-        """Ask for the communication of each number of replicas once."""
-        self.limits = limits
-        self.curves = curves
-        self.bounds = limits.bounds()
-        self.communicates = communication is not None
-        self.costs = [0.0] * (limits.replicas + 1)  # by number of active replicas
-        if communication is not None:
-            for k in range(2, limits.replicas + 1):
-                self.costs[k] = communication(k)
-
-    def problem(self, fewest: int, most: int) -> Problem:
-        """Return the problem of dealing the global batch to so many replicas."""
-        return Problem(
-            curves=self.curves,
-            batch=self.limits.global_batch,
-            bounds=self.bounds,
-            fewest=fewest,
-            most=most,
-        )
-
-    def step(self, shares: np.ndarray) -> float:
-        """Return the seconds of a step, communication among them."""
-        used = np.count_nonzero(shares)
-        return float(self.curves.time(shares).max() + self.costs[used])
-
-    def shares(self) -> np.ndarray | None:
-        """Return the shares with the shortest step, or ``None`` where no replicas can take B.
-
-        Fewer replicas communicate for a shorter time: each number of them is tried, from the
-        largest on, and has to beat the best before.
-        """
-        fewest, most = self.limits.numbers
-        tried = [most]
-        if self.communicates:
-            tried = list(range(most, fewest - 1, -1))
-        best = None
-        shortest = np.inf
-        for k in tried:
-            found = fastest(self.problem(fewest, k), limit=shortest - self.costs[k])
-            if found is None:
-                continue
-            step = self.step(found)
-            if step < shortest:
-                shortest = step
-                best = found
-        return best
-
-    def equal_step(self) -> float | None:
-        """Return the seconds of a step with equal shares; ``None`` where a cap forbids them."""
-        count = self.limits.replicas
-        batch = self.limits.global_batch
-        one_more = np.arange(count) < batch % count
-        equal = batch // count + one_more
-        if (equal > self.limits.tops).any():
-            return None
-        used = min(count, batch)
-        return float(self.curves.time(equal).max()) + self.costs[used]
-
-    def alone_step(self) -> float | None:
-        """Return the step of the best replica that takes the whole batch; ``None`` without one."""
-        batch = self.limits.global_batch
-        whole = self.curves.time(np.full(self.limits.replicas, batch))
-        able = (self.bounds.tops == batch) & (self.bounds.lows <= batch)
-        return min(whole[able].tolist(), default=None)
-
-    def reasons(self, shares: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
-        """Return the sentence of each replica that is left out, "" for the others."""
-        sentences = [""] * len(names)
-        step = self.step(shares)
-        used = int(np.count_nonzero(shares))
-        longest = self.curves.time(shares).max()
-        # a replica that joins takes its floor at least
-        least = np.maximum(self.curves.time(self.bounds.lows), longest)
-        for r in np.flatnonzero(shares == 0).tolist():
-            compute = least[r]
-            joined = self.joined_by(shares, r)
-            if joined is not None:
-                compute = self.curves.time(joined).max()
-            with_it = compute + self.costs[used + 1]
-            sentences[r] = left_out(names[r], with_it, step, "modelled")
-        return tuple(sentences)
-
-    def joined_by(self, shares: np.ndarray, r: int) -> np.ndarray | None:
-        """Return the best shares of those that take part and one more, if communication decides."""
-        if not self.communicates:
-            return None
-        taking_part = shares > 0
-        taking_part[r] = True
-        used = int(np.count_nonzero(taking_part))
-        tops = np.where(taking_part, self.bounds.tops, 0)
-        everybody = self.problem(fewest=used, most=used)
-        these = self.bounds._replace(tops=tops)
-        return fastest(replace(everybody, bounds=these))
+def _of_each(
+    name: str, value: object, check: Callable[[str, object], Item], count: int
+) -> tuple[Item, ...]:
+    """Return the entry of each replica, or () where there is none."""
+    given = items(name, value, check)
+    return items(name, given, check, count=count) if given else ()
 
 
-def left_out(name: str, with_it: float, without: float, times: str) -> str:
-    """Return the sentence that says why a replica stays out.
+def _share(name: str, value: object) -> int:
+    return whole(name, value, low=0, high=MOST_SAMPLES)
 
-    Args:
-        name: Of the replica.
-        with_it: Seconds of a step in which it takes part.
-        without: Seconds of a step without it.
-        times: "modelled" or "measured".
-    """
-    slower = f"with it a step takes {1e3 * with_it:.1f} ms"
-    faster = f"without it {1e3 * without:.1f} ms"
-    sentence = f"leaving {name} out: {slower}, {faster}, {times}"
-    if with_it < without:
-        sentence += "; too small a gain"
-    return sentence
+
+def _cap(name: str, value: object) -> int | None:
+    return optional(whole, name, value, low=1)
+
+
+def _seconds(name: str, value: object) -> float:
+    return number(name, value, low=0)
+
+
+def _sentence(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise wrong(name, value, "text")
+    return str(value)
+
+
+def _model(name: str, value: object) -> SpeedModel:
+    if not isinstance(value, SpeedModel):
+        raise wrong(name, value, "a SpeedModel", "SpeedModel.constant makes one of a speed.")
+    return value

@@ -14,6 +14,8 @@ from typing import NamedTuple, cast
 import torch
 import torch.distributed as dist
 
+from hetlib.errors import shown, wrong
+from hetlib.inputs import MOST_SAMPLES, items, number, whole
 from hetlib.planning.exchange import MESSAGE, Exchange, Shares
 from hetlib.planning.fleet import Fleet, active_in, fleet_of
 from hetlib.planning.loop import Dealer, Loop
@@ -41,7 +43,8 @@ class Rebalancer:
         group: Processes that train in a loop of one's own; ``None`` is all.
 
     Raises:
-        ValueError: There is not one share >= 1 for each model, or the plan carries no models.
+        ValueError: There is not one share >= 1 for each model, or the plan carries no models, or
+            another argument is out of range.
 
     Example:
         >>> rebalancer = Rebalancer(plan, loader)  # on every replica
@@ -67,18 +70,17 @@ class Rebalancer:
             fleet = fleet_of(models)
             replicas = len(models.shares)
             active = active_in(models)
-            self._loop = Loop(cast(Dealer, shares), replicas, active, self.observe, group)
+            dealer = _dealer(shares)
+            self._loop = Loop(dealer, replicas, active, self.observe, group)
             held = tuple(models.shares[r] for r in active)
         else:
-            held = cast(Shares, shares)
-            if len(models) != len(held) or min(held, default=0) < 1:
-                allowed = f"allowed is one >= 1 for each of {len(models)} models"
-                raise ValueError(f"`shares` is {held}; {allowed}.")
-            fleet = Fleet(models, sum(held), caps)
+            each = items("models", models, _model, low=1)
+            held = _held(shares, len(each))
+            fleet = Fleet(each, sum(held), caps)
         self.models = fleet.models
         self.caps = fleet.caps
-        self.band = band
-        self.cost = cost
+        self.band = number("band", band, low=0)
+        self.cost = number("cost", cost, low=0)
         self._fleet = fleet
         self._history = History()
         self._exchange = Exchange(len(held))
@@ -154,7 +156,7 @@ class Rebalancer:
         self._history.add(ratios)
 
         before = self._plan.shares
-        self._plan = decide(
+        self._plan = next_plan(
             plan=self._plan,
             fleet=self._fleet,
             history=self._history,
@@ -210,7 +212,7 @@ class History:
         return [sorted(ratios)[middle] for ratios in zip(*latest, strict=True)]
 
 
-def decide(*, plan: Plan, fleet: Fleet, history: History, band: float, cost: float) -> Plan:
+def next_plan(*, plan: Plan, fleet: Fleet, history: History, band: float, cost: float) -> Plan:
     """Return the plan for the next steps: one with other shares where they pay.
 
     Args:
@@ -225,13 +227,12 @@ def decide(*, plan: Plan, fleet: Fleet, history: History, band: float, cost: flo
     for window in WINDOWS:
         if seen < window or seen % (window // 2):
             continue
-        found = judge(
+        found = _asked_for(
             plan=plan,
             fleet=fleet,
-            history=history,
-            window=window,
-            least=band * usual,
-            cost=cost * usual / window,
+            factors=history.medians(window),
+            late=history.medians(window // 2),
+            worth=Worth(dead_band=band * usual, change=cost * usual / window),
         )
         if found.shares != plan.shares:
             return found
@@ -239,36 +240,53 @@ def decide(*, plan: Plan, fleet: Fleet, history: History, band: float, cost: flo
     return plan
 
 
-def judge(
-    *, plan: Plan, fleet: Fleet, history: History, window: int, least: float, cost: float
+class Worth(NamedTuple):
+    """What a change has to gain, in seconds a step.
+
+    Attributes:
+        dead_band: A loss that is not worth a change, however long it lasts.
+        change: The cost of a change, for each step of the window.
+    """
+
+    dead_band: float
+    change: float
+
+    def after(self, part: float) -> float:
+        """Return the least gain, where that part of the cost is to be earned."""
+        return self.dead_band + part * self.change
+
+
+# Parts of the cost of a change that a window has to show: over all its steps; once more over the
+# later half of them, in half the time; and for the way back, which is open once.
+_WHOLE = 1.0
+_LATE = 0.5
+_BACK = 0.25
+
+
+def _asked_for(
+    *, plan: Plan, fleet: Fleet, factors: Sequence[float], late: Sequence[float], worth: Worth
 ) -> Plan:
-    """Return the plan that the last steps ask for, or the one that holds.
+    """Return the plan that a window of steps asks for, or the one that holds.
 
     Args:
         plan: What holds.
         fleet: The replicas.
-        history: Of the steps by this plan.
-        window: Number of steps that are judged.
-        least: Loss a step that is not worth a change, in seconds.
-        cost: Of a change, in seconds for each step of the window.
+        factors: Observed over modelled time of each replica, over the window.
+        late: The same over its later half.
+        worth: What a change has to gain.
     """
-    whole = history.medians(window)
-    lost = fleet.step(whole, plan.shares) - fleet.ideal(whole, plan.work)
-    pays = lost > least + cost
-    if not pays and not plan.before:
-        return plan
-
-    late = history.medians(window // 2)
-    now = fleet.step(late, plan.shares)
+    lost = fleet.step(factors, plan.shares) - fleet.ideal(factors, plan.work)
+    pays = lost > worth.after(_WHOLE)
     if plan.before:
-        by_before = fleet.step(late, plan.before)
-        if now - by_before > least + cost / 4:
-            return _back_or_on(plan=plan, fleet=fleet, late=late, worth=least + cost / 4)
+        gained = fleet.step(late, plan.shares) - fleet.step(late, plan.before)
+        if gained > worth.after(_BACK):
+            return _back_or_on(plan=plan, fleet=fleet, late=late, worth=worth.after(_BACK))
     if not pays:
         return plan
 
     best = fleet.best(late)
-    if now - fleet.step(late, best.shares) > least + cost / 2:
+    gained = fleet.step(late, plan.shares) - fleet.step(late, best.shares)
+    if gained > worth.after(_LATE):
         return Plan(shares=best.shares, before=plan.shares, work=best.work)
     return plan._replace(work=best.work)
 
@@ -289,3 +307,30 @@ def _back_or_on(*, plan: Plan, fleet: Fleet, late: Sequence[float], worth: float
     if gained > worth:
         return Plan(shares=best.shares, before=plan.shares, work=best.work)
     return Plan(shares=plan.before, before=(), work=plan.work)
+
+
+def _model(name: str, value: object) -> SpeedModel:
+    if not isinstance(value, SpeedModel):
+        raise wrong(name, value, "a SpeedModel, or all of them a plan")
+    return value
+
+
+def _held(shares: object, replicas: int) -> Shares:
+    """Return the local batches, each >= 1."""
+    try:
+        return items("shares", shares, _share, count=replicas)
+    except ValueError:
+        allowed = f"allowed is one >= 1 for each of {replicas} models"
+        raise ValueError(f"`shares` is {shown(shares)}; {allowed}.") from None
+
+
+def _share(name: str, value: object) -> int:
+    return whole(name, value, low=1, high=MOST_SAMPLES)
+
+
+def _dealer(shares: object) -> Dealer:
+    """Return the loader that deals by a plan."""
+    has_all = all(hasattr(shares, name) for name in ("epoch", "step", "replan"))
+    if not has_all:
+        raise wrong("shares", shares, "the loader that deals by the plan, a BalancedLoader")
+    return cast(Dealer, shares)

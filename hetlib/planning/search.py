@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hetlib.balanced.accumulation import micro_batches
-from hetlib.planning.partition import Partition, left_out, partition
+from hetlib.planning.choices import left_out
+from hetlib.planning.partition import Partition, partition
 from hetlib.planning.race import Shares, race
 from hetlib.planning.speed import SpeedModel
 from hetlib.planning.timing import Task, curve, gather

@@ -11,7 +11,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hetlib.errors import wrong
+from hetlib.inputs import MOST_SEED, items, number, whole
 from hetlib.planning.speed import SpeedModel
+
+# Of a simulation: an array of them is 0.8 GB.
+MOST_STEPS = 10**8
 
 _DRAWS = 2**20  # at a time: some MB, however many steps and replicas there are
 
@@ -26,9 +31,16 @@ def ring_all_reduce(size: float, bandwidth: float, latency: float = 0.0) -> Call
 
     Returns:
         A function of the number of replicas k, in seconds.
+
+    Raises:
+        ValueError: One of them is no number, or out of range.
     """
+    size = number("size", size, low=0)
+    bandwidth = number("bandwidth", bandwidth, above=0)
+    latency = number("latency", latency, low=0)
 
     def seconds(replicas: int) -> float:
+        replicas = whole("replicas", replicas, low=1)
         messages = 2 * (replicas - 1)
         return messages * (size / replicas / bandwidth + latency)
 
@@ -64,18 +76,21 @@ def simulate(
         ValueError: There is not one share for each model or none above 0, or a number is out of
             range.
     """
-    unlike = len(models) != len(shares) or max(shares, default=0) <= 0
-    if unlike or _out_of_range(steps, overlap, straggler):
-        got = f"{len(models)} models, {len(shares)} `shares`, {steps=}, {overlap=}, {straggler=}"
-        allowed = "a share for each model, not all 0; >= 1, 0..1, >= 0"
-        raise ValueError(f"got {got}; allowed: {allowed}.")
+    models = items("models", models, _model, low=1)
+    shares = items("shares", shares, _samples, count=len(models))
+    if not any(shares):
+        raise wrong("shares", shares, "a share for each model, not all 0")
+    steps = whole("steps", steps, low=1, high=MOST_STEPS)
+    overlap = number("overlap", overlap, low=0, high=1)
+    straggler = number("straggler", straggler, low=0)
+    seed = whole("seed", seed, low=0, high=MOST_SEED)
 
     seconds = [model.time(n) for model, n in zip(models, shares, strict=True) if n > 0]
     times = np.array(seconds)
     replicas = len(times)
     cost = 0.0
-    if communication and replicas > 1:
-        cost = communication(replicas)
+    if communication is not None and replicas > 1:
+        cost = _cost(communication, replicas)
 
     rng = np.random.default_rng(seed)
     compute = np.empty(steps)
@@ -88,6 +103,18 @@ def simulate(
     return compute + visible
 
 
-def _out_of_range(steps: int, overlap: float, straggler: float) -> bool:
-    """Return whether a number is none that can be simulated."""
-    return steps < 1 or not 0 <= overlap <= 1 or straggler < 0
+def _model(name: str, value: object) -> SpeedModel:
+    if not isinstance(value, SpeedModel):
+        raise wrong(name, value, "a SpeedModel")
+    return value
+
+
+def _samples(name: str, value: object) -> float:
+    return number(name, value, low=0)
+
+
+def _cost(communication: Callable[[int], float], replicas: int) -> float:
+    """Return the seconds that so many replicas communicate for."""
+    if not callable(communication):
+        raise wrong("communication", communication, "a function of the number of replicas")
+    return number(f"communication({replicas})", communication(replicas), low=0)

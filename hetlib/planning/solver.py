@@ -10,8 +10,13 @@ from functools import cached_property
 
 import numpy as np
 
+from hetlib.errors import PlanError
 from hetlib.planning.limits import Bounds
 from hetlib.planning.speed import Curves
+
+# Sums times replicas above which exact sums take longer than 20 seconds: 2 replicas and 25 million
+# samples, or 64 and 24,000, are just below.
+_MOST_SUMS = 10**8
 
 # Relative width at which the interval of step times is narrow enough; float64 tells 2e-16 apart.
 _CLOSE = 1e-11
@@ -50,7 +55,7 @@ class Problem:
         return multiples
 
 
-def fastest(problem: Problem, limit: float = np.inf) -> np.ndarray | None:
+def shortest(problem: Problem, limit: float = np.inf) -> np.ndarray | None:
     """Find the shares with the smallest largest time.
 
     Args:
@@ -63,24 +68,25 @@ def fastest(problem: Problem, limit: float = np.inf) -> np.ndarray | None:
     longest = problem.curves.time(problem.bounds.tops).max()
     low = 0.0
     high = min(float(longest), limit)
-    upper = _admitted(problem, high)
+    upper = _largest_within(problem, high)
     if upper is None:
         return None
+    # the batch can be dealt in `high` seconds, to `upper` at most, and in `low` it cannot
     while high - low > _CLOSE * high:
         middle = (low + high) / 2
-        found = _admitted(problem, middle)
+        found = _largest_within(problem, middle)
         if found is None:
             low = middle
         else:
             high = middle
             upper = found
-    return _lowered(problem, upper, low)
+    return _filled_up(problem, upper, low)
 
 
-def _admitted(problem: Problem, seconds: float) -> np.ndarray | None:
-    """Return what each replica may take in a time, or ``None`` where the batch takes longer.
+def _largest_within(problem: Problem, seconds: float) -> np.ndarray | None:
+    """Return the most that each replica takes in a time, or ``None`` where the batch takes longer.
 
-    The shares returned can be lowered to the batch within the bounds.
+    The batch is between these shares and the floors of those that have one.
     """
     lows = problem.bounds.lows
     upper = problem.reach(seconds)
@@ -98,7 +104,7 @@ def _admitted(problem: Problem, seconds: float) -> np.ndarray | None:
     return upper
 
 
-def _lowered(problem: Problem, upper: np.ndarray, seconds: float) -> np.ndarray:
+def _filled_up(problem: Problem, upper: np.ndarray, seconds: float) -> np.ndarray:
     """Return shares that add up to the batch, between the floors and ``upper``.
 
     They are filled up from the floors in the order of the ranks, first to what fits into the given
@@ -137,6 +143,11 @@ def _exact(problem: Problem, upper: np.ndarray) -> np.ndarray | None:
     """
     width = _width(upper)
     used = np.flatnonzero(upper).tolist()
+    if width * len(used) > _MOST_SUMS:
+        raise PlanError(
+            f"`global_batch` is {problem.batch} for {len(used)} replicas, too large to find "
+            "exact sums; give all replicas the same multiple, one that divides the batch."
+        )
     most = min(problem.most, len(used))
     sets = [1]
     for r in used:
@@ -186,10 +197,22 @@ def _traced(problem: Problem, upper: np.ndarray, sets: list[int], at: int) -> np
         if _holds(before, at):
             continue  # the others have this sum without it
         at -= width
-        share = int(problem.bounds.lows[r])
+        low = int(problem.bounds.lows[r])
         unit = int(problem.bounds.units[r])
-        while not _holds(before, at - share):
-            share += unit
+        share = _smallest_share(before, at, low, unit)
         shares[r] = share
         at -= share
     return shares
+
+
+def _smallest_share(sums: int, at: int, low: int, unit: int) -> int:
+    """Return the smallest share, from ``low`` on in steps of ``unit``, that leaves a sum."""
+    size = sums.bit_length() // 8 + 1
+    content = sums.to_bytes(size, "little")  # where looking at a bit copies nothing
+    share = low
+    while True:
+        place = at - share
+        byte = place // 8
+        if byte < size and content[byte] >> place % 8 & 1:
+            return share
+        share += unit

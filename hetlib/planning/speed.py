@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hetlib.errors import shown, wrong
+from hetlib.inputs import MOST_SAMPLES, items, keep, number, whole
+
 # No step is shorter, in seconds: a line through noisy points may go below 0 where it is extended.
 _SHORTEST = 1e-9
 # Samples that rounding may hide when the largest share is cut to a whole number.
@@ -43,10 +46,12 @@ class SpeedModel:
 
     def __post_init__(self) -> None:
         """Check the points, and make falling times rise."""
-        _check_points(self.batches, self.seconds)
-        if sorted(self.seconds) != list(self.seconds):
-            rising = _without_falls(self.seconds)
-            object.__setattr__(self, "seconds", rising)
+        batches = items("batches", self.batches, _batch)
+        seconds = items("seconds", self.seconds, _time)
+        _check_points(batches, seconds)
+        if sorted(seconds) != list(seconds):
+            seconds = _without_falls(seconds)
+        keep(self, batches=batches, seconds=seconds, spread=number("spread", self.spread, low=0))
 
     @classmethod
     def constant(cls, samples_per_second: float, overhead: float = 0.0) -> "SpeedModel":
@@ -55,7 +60,12 @@ class SpeedModel:
         Args:
             samples_per_second: Speed of the replica.
             overhead: Seconds of a step on any number of samples.
+
+        Raises:
+            ValueError: The speed is no number > 0, or the overhead none >= 0.
         """
+        samples_per_second = number("samples_per_second", samples_per_second, above=0)
+        overhead = number("overhead", overhead, low=0)
         one = overhead + 1 / samples_per_second
         two = overhead + 2 / samples_per_second
         return cls(batches=(1, 2), seconds=(one, two))
@@ -66,8 +76,15 @@ class SpeedModel:
 
         Args:
             taken: Seconds of the steps timed, by local batch.
+
+        Raises:
+            ValueError: There is no batch, or one without a time > 0.
         """
-        batches = sorted(taken)
+        if not isinstance(taken, Mapping) or not taken:
+            raise wrong("taken", taken, "a mapping of local batches to the seconds of their steps")
+        for batch, times in taken.items():
+            items(f"taken[{shown(batch)}]", times, _time, low=1)
+        batches = sorted(_batch("taken", batch) for batch in taken)
         medians = [np.median(taken[batch]) for batch in batches]
         seconds = [float(median) for median in medians]
         widest = max(spread(times) for times in taken.values())
@@ -78,7 +95,12 @@ class SpeedModel:
 
         Args:
             batch: Samples of the step, or of a pass on average.
+
+        Raises:
+            ValueError: It is no number.
         """
+        if type(batch) is not int:  # most are
+            batch = number("batch", batch)
         if batch <= 0:
             return 0.0
         if len(self.batches) == 1:
@@ -97,25 +119,34 @@ class SpeedModel:
 
         Args:
             factor: How many times as long it needs.
+
+        Raises:
+            ValueError: It is no number > 0.
         """
+        factor = number("factor", factor, above=0)
         slower = [factor * t for t in self.seconds]
         return replace(self, seconds=tuple(slower))
 
-    def repeated(self, most: int, until: int) -> "SpeedModel":
+    def repeated(self, fitting: int, until: int) -> "SpeedModel":
         """Return the model of steps in passes: no pass is larger than what fits, and all are equal.
 
         A step on n samples takes ``k * time(n / k)`` in k passes, as few as do. The model has the
         bends of every number of passes, and both ends of each, where it jumps.
 
         Args:
-            most: Samples of a pass that fit.
+            fitting: Samples of a pass that fit.
             until: Samples of a step up to which the model is asked for.
+
+        Raises:
+            ValueError: One of them is no whole number >= 1.
         """
+        fitting = whole("fitting", fitting, low=1)
+        until = whole("until", until, low=1, high=MOST_SAMPLES)
         points = {1: self.time(1)}
-        passes_at_most = -(-until // most)
+        passes_at_most = -(-until // fitting)
         for passes in range(1, passes_at_most + 1):
-            fewer = (passes - 1) * most  # go through in a pass less
-            last = passes * most
+            fewer = (passes - 1) * fitting  # go through in a pass less
+            last = passes * fitting
             bends = [passes * n for n in self.batches]
             inner = [n for n in bends if fewer < n < last]
             ends = {fewer + 1, last}
@@ -128,12 +159,20 @@ class SpeedModel:
 
 def _check_points(batches: Sequence[int], seconds: Sequence[float]) -> None:
     """Refuse points that are no curve."""
-    rising = batches and [0, *batches] == sorted({0, *batches})
-    if rising and len(batches) == len(seconds) and min(seconds) > 0:
+    rising = batches and list(batches) == sorted(set(batches))
+    if rising and len(batches) == len(seconds):
         return
-    got = f"`batches` is {batches} and `seconds` {seconds}"
+    got = f"`batches` is {shown(batches)} and `seconds` {shown(seconds)}"
     allowed = "batches that rise and are >= 1, and one time > 0 for each"
     raise ValueError(f"{got}; allowed: {allowed}.")
+
+
+def _batch(name: str, value: object) -> int:
+    return whole(name, value, low=1)
+
+
+def _time(name: str, value: object) -> float:
+    return number(name, value, above=0)
 
 
 def _without_falls(seconds: Sequence[float]) -> tuple[float, ...]:

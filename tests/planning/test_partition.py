@@ -1,12 +1,15 @@
 """The partition against exhaustive search, and what else a plan says."""
 
 import itertools
+import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -230,14 +233,73 @@ def test_caps_bind():
     assert partition(models, 20, caps=[8, None]).shares == (8, 12)
 
 
+TWO = [SpeedModel.constant(30), SpeedModel.constant(10)]
+WRONG = {
+    "models": [None, 3, [], "ab", [1, 2], TWO[0], {1: TWO[0]}],
+    "global_batch": [0, -1, 2.5, "8", None, True, 10**12, [8]],
+    "caps": [3, "12", [1], [0, 1], [1.5, 1], ["1", 1], {1, 2}, [True, 1]],
+    "floors": [3, [1], [0, 1], [None, 1], [1, 2.5], {0: 1, 1: 1}],
+    "multiples": [3, [1], [0, 1], [8.0, 1], "88", [[1], [1]]],
+    "names": [3, "ab", ["a"], [1, 2], {"a", "b"}],
+    "communication": [3, "x", lambda k: "1", lambda k: -1, lambda k: float("nan")],
+    "active": [2, "12", (1,), (2, 1), (1, 3), (0, 2), (1.5, 2), {1, 2}],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments_are_named(name):
+    for value in WRONG[name]:
+        arguments = {"models": TWO, "global_batch": 8, name: value}
+        with pytest.raises(ValueError, match=f"`{name}"):
+            partition(**arguments)
+
+
+def test_numbers_of_numpy_and_torch_are_taken():
+    plan = partition(
+        TWO,
+        np.int64(8),
+        caps=np.array([5, 8]),
+        floors=torch.tensor([1, 1]),
+        multiples=np.array([1, 1]),
+        active=np.array([1, 2]),
+        communication=lambda k: np.float32(0.5),
+    )
+    expected = partition(TWO, 8, caps=[5, 8], communication=lambda k: 0.5)
+    assert plan == replace(expected, floors=(1, 1), multiples=(1, 1))
+    json.dumps(asdict(plan))
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    "change",
     [
-        {"caps": [1]},
-        {"floors": [0, 1]},
-        {"caps": [1, 1]},
+        {"shares": "31"},
+        {"shares": [0, 0]},
+        {"compute": (0.1,)},
+        {"compute": (0.1, float("inf"))},
+        {"communication": -1},
+        {"equal_step": "1"},
+        {"reasons": ("", 1)},
+        {"times": "guessed"},
+        {"times": ["measured"]},
+        {"uncertainty": None},
+        {"passes": (1,)},
+        {"models": (1, 2)},
+        {"caps": (0, 1)},
+        {"floors": 3},
+        {"note": None},
     ],
 )
-def test_wrong_arguments_are_named(arguments):
-    with pytest.raises(ValueError, match=r"floors|caps"):
-        partition([SpeedModel.constant(1)] * 2, 8, **arguments)
+def test_a_plan_of_anything_else_is_refused_by_field(change):
+    (name,) = change
+    with pytest.raises(ValueError, match=f"`{name}"):
+        replace(partition(TWO, 8), **change)
+
+
+def test_exact_sums_of_many_samples_are_found_or_refused():
+    begin = time.perf_counter()
+    plan = partition(TWO, 300_001, multiples=[8, 1])
+    assert sum(plan.shares) == 300_001
+    assert plan.shares[0] % 8 == 0
+    assert time.perf_counter() - begin < 30  # a look at each sum would take minutes
+    with pytest.raises(PlanError, match="`global_batch` is 2000000001 for 2 replicas"):
+        partition(TWO, 2_000_000_001, multiples=[8, 1])

@@ -87,10 +87,32 @@ def test_a_seed_is_a_result_and_memory_is_bounded():
         {"steps": 0},
         {"overlap": 1.5},
         {"straggler": -1},
+        {"shares": "123"},
+        {"shares": (1, 2, "3")},
+        {"shares": (1, 2, float("nan"))},
+        {"steps": 10**12},
+        {"steps": 4.0},
+        {"overlap": "0"},
+        {"straggler": float("inf")},
+        {"seed": -1},
+        {"seed": None},
+        {"communication": 3},
+        {"communication": lambda k: "1"},
     ],
 )
 def test_wrong_arguments_are_named(wrong):
     arguments = {"shares": (1, 2, 3), "steps": 4} | wrong
     name = next(iter(wrong))
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(ValueError, match=f"`{name}"):
         simulate(MODELS, **arguments)
+
+
+def test_models_and_links_are_checked_too():
+    for models in (None, 3, [1, 2, 3], MODELS[0]):
+        with pytest.raises(ValueError, match="`models"):
+            simulate(models, (1, 2, 3), 4)
+    for name, value in {"size": "1", "bandwidth": 0, "latency": -1}.items():
+        with pytest.raises(ValueError, match=f"`{name}` is"):
+            ring_all_reduce(**{"size": 1, "bandwidth": 1, name: value})
+    with pytest.raises(ValueError, match="`replicas` is 0"):
+        ring_all_reduce(1, 1)(0)

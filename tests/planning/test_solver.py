@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hetlib.planning.limits import Bounds
-from hetlib.planning.solver import Problem, fastest
+from hetlib.planning.solver import Problem, shortest
 from hetlib.planning.speed import Curves, SpeedModel
 
 SUMS = {
@@ -31,7 +31,7 @@ def test_the_sums_of_the_worked_example(batch):
         fewest=1,
         most=2,
     )
-    found = fastest(problem)
+    found = shortest(problem)
     if found is not None:
         found = found.tolist()
     assert found == SUMS[batch]

@@ -79,5 +79,43 @@ def test_wrong_speed_models_are_refused():
         ((1, 2), (0.0, 1.0)),
     ]
     for batches, seconds in wrong:
-        with pytest.raises(ValueError, match=r"batches|times|one time"):
+        with pytest.raises(ValueError, match=r"`batches|`seconds"):
             SpeedModel(batches, seconds)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: SpeedModel(3, (1.0,)), "batches"),
+        (lambda: SpeedModel((1.5,), (1.0,)), "batches"),
+        (lambda: SpeedModel((True,), (1.0,)), "batches"),
+        (lambda: SpeedModel((1,), 1.0), "seconds"),
+        (lambda: SpeedModel((1,), ("1",)), "seconds"),
+        (lambda: SpeedModel((1,), (float("nan"),)), "seconds"),
+        (lambda: SpeedModel((1,), (1.0,), spread="0"), "spread"),
+        (lambda: SpeedModel((1,), (1.0,), spread=-1), "spread"),
+        (lambda: SpeedModel.constant(0), "samples_per_second"),
+        (lambda: SpeedModel.constant("9"), "samples_per_second"),
+        (lambda: SpeedModel.constant(9, overhead=None), "overhead"),
+        (lambda: SpeedModel.constant(5e-324), "seconds"),
+        (lambda: SpeedModel.measured([1.0]), "taken"),
+        (lambda: SpeedModel.measured({}), "taken"),
+        (lambda: SpeedModel.measured({1: []}), r"taken\[1\]"),
+        (lambda: SpeedModel.measured({"1": [1.0]}), "taken"),
+        (lambda: SpeedModel.constant(9).time("8"), "batch"),
+        (lambda: SpeedModel.constant(9).time(None), "batch"),
+        (lambda: SpeedModel.constant(9).slowed(0), "factor"),
+        (lambda: SpeedModel.constant(9).slowed("2"), "factor"),
+        (lambda: SpeedModel.constant(9).repeated(0, 8), "fitting"),
+        (lambda: SpeedModel.constant(9).repeated(4, 8.5), "until"),
+    ],
+)
+def test_what_is_no_number_is_refused_by_name(make, name):
+    with pytest.raises(ValueError, match=f"`{name}"):
+        make()
+
+
+def test_numbers_of_numpy_are_kept_as_python_s():
+    model = SpeedModel(np.array([1, 2]), np.array([0.5, 1.0]), np.float32(0))
+    assert model == SpeedModel((1, 2), (0.5, 1.0))
+    assert [type(value) for value in (*model.batches, *model.seconds)] == [int] * 2 + [float] * 2
