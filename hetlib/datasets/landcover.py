@@ -9,10 +9,12 @@ from hetlib.datasets import cache as store
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.labels import read_labels
 from hetlib.datasets.rasters import bands_in, names_of, open_raster, sources_of
+from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import check_split
 from hetlib.datasets.types import Classes, File, Names, Range, Transforms
 from hetlib.datasets.windows import (
     BLOCK,
+    STRATIFIED,
     WindowOptions,
     cut_windows,
     draw_windows,
@@ -21,7 +23,7 @@ from hetlib.datasets.windows import (
 )
 from hetlib.errors import DatasetNotFoundError
 
-__all__ = ["BLOCK", "LandCoverScene"]
+__all__ = ["BLOCK", "STRATIFIED", "LandCoverScene", "source_files"]
 
 
 class LandCoverScene(ImageDataset):
@@ -46,6 +48,8 @@ class LandCoverScene(ImageDataset):
         bands: Names = None,
         classes: Classes = None,
         split_by: str = "columns",
+        block: int | None = None,
+        regions: File | None = None,
         fractions: Sequence[float] = (0.6, 0.1, 0.3),
         per_class: int = 400,
         stride: int = 1,
@@ -68,8 +72,13 @@ class LandCoverScene(ImageDataset):
             bands: Names of those to use; None is all.
             classes: Names of those to use, or ``{number: name}`` where the file has none; None is
                 all.
-            split_by: "columns": training left, test right; or "blocks": squares of 8 windows dealt
-                by the seed.
+            split_by: "columns": training left, test right, whatever the seed; "blocks": squares
+                dealt by the seed, where a class may be missing in a split; or "stratified": squares
+                or ``regions`` dealt by the seed so that each class is in each split.
+            block: Height and width of the squares, in pixels; None is 8 windows, for "stratified"
+                4.
+            regions: GeoTIFF on the same grid: numbers of the regions (fields, farms, tiles) that
+                "stratified" deals whole in place of squares; 0 for none.
             fractions: Of the scene for training, validation and test.
             per_class: Most windows of a class in a split.
             stride: Centres lie on every so many rows and columns; that of ``window`` keeps windows
@@ -91,6 +100,8 @@ class LandCoverScene(ImageDataset):
             window=window,
             classes=classes,
             split_by=split_by,
+            block=block,
+            regions=regions,
             fractions=fractions,
             per_class=per_class,
             stride=stride,
@@ -100,9 +111,8 @@ class LandCoverScene(ImageDataset):
         check_files(image, labels)
 
         folder = Path(cache).resolve()
-        files = sources("image", image) | sources("labels", labels)
         content = {
-            "checksum": store.checksum(files, folder),
+            "checksum": store.checksum(source_files(image, labels, regions), folder),
             "valid_range": valid_range,
             "windows": options.identity(),
         }
@@ -133,6 +143,20 @@ def check_files(image: File, labels: File) -> None:
     for path in (image, labels):
         if not Path(path).is_file():
             raise DatasetNotFoundError(f"There is no file {path}; give the path of a GeoTIFF.")
+
+
+def source_files(image: File, labels: File, regions: File | None = None) -> dict[str, Path]:
+    """Return the files that windows depend on, by names that are the same on every machine.
+
+    Args:
+        image: Path of the scene.
+        labels: Path of its labels.
+        regions: Path of its regions; None is none.
+    """
+    files = sources("image", image) | sources("labels", labels)
+    if regions is not None:
+        files |= sources("regions", regions)
+    return files
 
 
 def sources(role: str, raster: File) -> dict[str, Path]:
@@ -176,6 +200,16 @@ def cut_scene(
     with open_raster(image) as raster:
         bands = bands_in(raster)
         splits = splits_of_centres(raster, bands, options)
+        if options.split_by == STRATIFIED:
+            splits = stratified_splits(
+                codes,
+                named,
+                splits >= 0,
+                window=options.window,
+                regions=options.regions or options.side(),
+                fractions=options.fractions,
+                seed=options.seed,
+            )
         windows = draw_windows(codes, named, splits, options, labels)
         centres = np.stack(np.unravel_index(windows.flat, codes.shape), axis=1)
         images, gaps = cut_windows(folder, raster, bands, centres, options)

@@ -73,7 +73,7 @@ def zones(
         Positions in `SPLITS`, -1 for none, (height, width) int8.
 
     Raises:
-        ValueError: ``split_by`` is neither of the two.
+        ValueError: ``split_by`` is none of these.
     """
     if split_by == "columns":
         rows, columns = column_edges(shape, fractions)
@@ -84,7 +84,9 @@ def zones(
         cells = (len(rows) - 1) * (len(columns) - 1)
         deal = deal_blocks(cells, fractions, seed)
     else:
-        raise ValueError(f"`split_by` must be 'columns' or 'blocks', got {split_by!r}.")
+        raise ValueError(
+            f"`split_by` must be 'columns', 'blocks' or 'stratified', got {split_by!r}."
+        )
 
     height, width = shape
     down = centre_spans(rows, height, window)

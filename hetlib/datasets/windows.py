@@ -18,8 +18,12 @@ from hetlib.datasets.statistics import moments, out_of_range
 from hetlib.datasets.storage import Gaps, reserve
 from hetlib.datasets.types import Classes, File, Range
 
-# Height and width of the squares of ``split_by="blocks"``, in windows.
+# The way to split that has each class in each split.
+STRATIFIED = "stratified"
+
+# Height and width of the squares, in windows; smaller ones let a rare class be in each split.
 BLOCK = 8
+SIDES = {STRATIFIED: 4}
 
 # Values of windows whose moments are computed at a time.
 VALUES_AT_A_TIME = 1 << 20
@@ -32,6 +36,8 @@ class WindowOptions:
     window: int
     classes: Classes
     split_by: str
+    block: int | None
+    regions: File | None
     fractions: Sequence[float]
     per_class: int
     stride: int
@@ -42,6 +48,18 @@ class WindowOptions:
         numbers = (self.window, self.per_class, self.stride)
         if min(numbers) < 1:
             raise ValueError(f"`window`, `per_class`, `stride` must be 1 or more, got {numbers}.")
+        if self.block is not None and self.block < self.window:
+            raise ValueError(f"`block` must be at least `window`, {self.window}, got {self.block}.")
+        if self.regions is not None and self.split_by != STRATIFIED:
+            raise ValueError(
+                f"`regions` are dealt by `split_by={STRATIFIED!r}`, got {self.split_by!r}."
+            )
+
+    def side(self) -> int:
+        """Return the height and width of the squares, in pixels."""
+        if self.block is not None:
+            return self.block
+        return SIDES.get(self.split_by, BLOCK) * self.window
 
     def identity(self) -> list[Any]:
         """Tell entries of the cache apart.
@@ -53,7 +71,7 @@ class WindowOptions:
         if isinstance(self.classes, Mapping):
             classes = list(self.classes.items())
         numbers = (self.window, self.per_class, self.stride)
-        return [numbers, classes, self.split_by, list(self.fractions), self.seed]
+        return [numbers, classes, self.split_by, self.side(), list(self.fractions), self.seed]
 
 
 @dataclass(frozen=True)
@@ -83,8 +101,17 @@ def splits_of_centres(raster: Any, bands: Bands, options: WindowOptions) -> np.n
         Positions in `SPLITS`, -1 for pixels that may be no centre, (height, width) int8.
     """
     shape = raster.shape
-    side = BLOCK * options.window
-    splits = zones(shape, options.window, options.split_by, options.fractions, side, options.seed)
+    if options.split_by == STRATIFIED:
+        splits = np.zeros(shape, np.int8)  # dealt when the classes are known
+    else:
+        splits = zones(
+            shape,
+            options.window,
+            options.split_by,
+            options.fractions,
+            options.side(),
+            options.seed,
+        )
     if options.stride > 1:
         on_stride = np.zeros(shape, bool)
         on_stride[:: options.stride, :: options.stride] = True
