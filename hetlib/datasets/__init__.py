@@ -6,6 +6,7 @@ import pkgutil
 from hetlib.datasets.catalog import DATASETS, load_dataset, register
 from hetlib.datasets.eurosat import EuroSAT
 from hetlib.datasets.images import ImageDataset
+from hetlib.datasets.indian_pines import IndianPines
 from hetlib.datasets.landcover import LandCoverScene
 from hetlib.datasets.scenefolder import SceneFolder
 
@@ -13,6 +14,7 @@ __all__ = [
     "DATASETS",
     "EuroSAT",
     "ImageDataset",
+    "IndianPines",
     "LandCoverScene",
     "SceneFolder",
     "load_dataset",
