@@ -6,6 +6,7 @@ import pkgutil
 from hetlib.datasets.catalog import DATASETS, load_dataset, register
 from hetlib.datasets.eurosat import EuroSAT
 from hetlib.datasets.images import ImageDataset
+from hetlib.datasets.imbalance import class_counts, class_weights, imbalance
 from hetlib.datasets.indian_pines import IndianPines
 from hetlib.datasets.landcover import LandCoverScene
 from hetlib.datasets.scenefolder import SceneFolder
@@ -17,6 +18,9 @@ __all__ = [
     "IndianPines",
     "LandCoverScene",
     "SceneFolder",
+    "class_counts",
+    "class_weights",
+    "imbalance",
     "load_dataset",
     "register",
 ]
