@@ -4,17 +4,21 @@ They are read one by one or gathered. A data set of one's own makes the cache en
 :class:`ImageDataset`), assigns each image to a split, and leaves the rest to the class here.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from hetlib.datasets import cache as store
+from hetlib.datasets.plotting import plot_sample
 from hetlib.datasets.splits import SPLITS
 from hetlib.datasets.statistics import mean_and_deviation
 from hetlib.datasets.types import Batch, Names, Transforms
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Values of images that are standardised at a time: the processor's cache holds them for all passes.
 VALUES_AT_A_TIME = 65_536
@@ -23,11 +27,12 @@ VALUES_AT_A_TIME = 65_536
 class ImageDataset(Dataset):
     """One split of labelled images, mapped from the cache, whose memory other processes share.
 
-    Items are ``{"image": (bands, height, width) float32, "label": int}`` with raw values (those of
-    the file, after its scale and offset where it has some); pixels without data hold the band's
-    mean. Data sets take ``split`` ("train", "validation" or "test"), ``bands`` (names of those to
-    use), ``valid_range`` (lowest and highest value that is data, besides what the files say),
-    ``transforms`` (applied to each item) and ``cache`` (a folder instead of ``HETLIB_CACHE``).
+    Items are ``{"image": (bands, height, width) float32, "label": 0-d int64}``, as torchgeo has
+    them, with raw values (those of the file, after its scale and offset where it has some); pixels
+    without data hold the band's mean. Data sets take ``split`` ("train", "validation" or "test"),
+    ``bands`` (names of those to use), ``valid_range`` (lowest and highest value that is data,
+    besides what the files say), ``transforms`` (applied to each item) and ``cache`` (a folder
+    instead of ``HETLIB_CACHE``).
 
     Attributes:
         split: Its name.
@@ -90,10 +95,34 @@ class ImageDataset(Dataset):
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         images, _ = self.gather([i], standardise=False)
-        sample = {"image": images[0], "label": int(self.labels[i])}
+        sample = {"image": images[0], "label": torch.tensor(int(self.labels[i]))}
         if self.transforms is None:
             return sample
         return self.transforms(sample)
+
+    def plot(
+        self,
+        sample: Mapping[str, Any],
+        show_titles: bool = True,
+        suptitle: str | None = None,
+    ) -> "Figure":
+        """Draw a sample, as torchgeo's data sets do: bands by name as red, green and blue.
+
+        Args:
+            sample: An item, also a transformed one, and with a ``"prediction"``.
+            show_titles: Write class and bands above.
+            suptitle: A title of one's own.
+
+        Returns:
+            A figure of matplotlib; one pixel's values over the bands for images of 1 x 1.
+        """
+        return plot_sample(
+            sample,
+            self.bands,
+            self.classes,
+            show_titles=show_titles,
+            suptitle=suptitle,
+        )
 
     def gather(
         self,

@@ -17,6 +17,7 @@ from hetlib.datasets.splits import SPLITS, zones
 from hetlib.datasets.statistics import moments, out_of_range
 from hetlib.datasets.storage import Gaps, reserve
 from hetlib.datasets.types import Classes, File, Range
+from hetlib.inputs import whole
 
 # The way to split that has each class in each split.
 STRATIFIED = "stratified"
@@ -48,8 +49,8 @@ class WindowOptions:
         numbers = (self.window, self.per_class, self.stride)
         if min(numbers) < 1:
             raise ValueError(f"`window`, `per_class`, `stride` must be 1 or more, got {numbers}.")
-        if self.block is not None and self.block < self.window:
-            raise ValueError(f"`block` must be at least `window`, {self.window}, got {self.block}.")
+        if self.block is not None:
+            whole("block", self.block, low=self.window)
         if self.regions is not None and self.split_by != STRATIFIED:
             raise ValueError(
                 f"`regions` are dealt by `split_by={STRATIFIED!r}`, got {self.split_by!r}."

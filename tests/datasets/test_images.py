@@ -31,7 +31,8 @@ def test_item(scene: Options) -> None:
     item = dataset[0]
     assert item["image"].shape == dataset.image_shape == (2, 6, 6)
     assert item["image"].dtype == torch.float32
-    assert isinstance(item["label"], int)
+    assert item["label"].shape == ()
+    assert item["label"].dtype == torch.int64
     row, column = dataset.centres[0]
     assert item["image"][0, 3, 3] == row * 120 + column  # raw values, the centre pixel in its place
 

@@ -48,7 +48,9 @@ def test_class_without_window(scene: Options) -> None:
 def test_scene_arguments(scene: Options) -> None:
     with pytest.raises(DatasetNotFoundError, match=r"There is no file nowhere\.tif"):
         LandCoverScene(**scene | {"image": "nowhere.tif"})
-    with pytest.raises(ValueError, match="`split_by` must be 'columns', 'blocks' or 'stratified', got 'rows'"):
+    with pytest.raises(
+        ValueError, match="`split_by` must be 'columns', 'blocks' or 'stratified', got 'rows'"
+    ):
         LandCoverScene(**scene, split_by="rows")
     message = r"`per_class`, `stride` must be 1 or more, got \(6, 0, 1\)"
     with pytest.raises(ValueError, match=message):

@@ -125,7 +125,7 @@ def test_regions_of_the_readers_own_stay_whole(scene: Options, tmp_path: Path) -
 
 
 def test_options_of_regions(scene: Options, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`block` must be at least `window`, 6, got 5"):
+    with pytest.raises(ValueError, match="`block` is 5; it must be a whole number >= 6"):
         LandCoverScene(**scene, split_by="stratified", block=5)
     with pytest.raises(ValueError, match="`regions` are dealt by `split_by='stratified'`"):
         LandCoverScene(**scene, regions=tmp_path / "farms.tif")
