@@ -29,7 +29,7 @@ class Build(Protocol):
         Args:
             bands: Channels of the images.
             classes: Outputs.
-            size: Pixels of a side, at least 16.
+            size: Pixels of a side, at least the entry's `least_size`.
             norm: One of the entry's; None is the first of them, or the network's own.
         """
 
@@ -42,8 +42,10 @@ class Entry:
         name: By which it is asked for.
         norms: Those that it offers, the default first; none where there is no choice.
         build: Builds it.
+        least_size: Pixels of a side that it needs.
     """
 
     name: str
     norms: tuple[str, ...]
     build: Build
+    least_size: int = 16

@@ -14,7 +14,6 @@ from hetlib.models.entry import BATCH, Entry
 
 __all__ = ["BATCH", "MODELS", "build_model"]
 
-_LEAST_SIZE = 16  # pixels of a side
 _NO_CNNS = ("entry", "registry")  # files of this folder
 
 
@@ -55,7 +54,7 @@ def build_model(
         name: One of `MODELS`.
         bands: Channels of the images.
         classes: Outputs.
-        size: Pixels of a side, at least 16.
+        size: Pixels of a side: at least 16, or 1 for the spectral networks.
         seed: The same gives the same weights on every replica.
         norm: Where the network offers it: ``"group"``, or ``"batch"``: a replica's outputs depend
             on which samples share its local batch. ``"pooled"`` is the same, with running
@@ -75,13 +74,15 @@ def build_model(
         raise ValueError(f"`name` is {name!r}; known models are {sorted(MODELS)}.")
     if norm is not None and norm not in MODELS[name]:
         raise ValueError(f"`norm` is {norm!r}; {name} offers {MODELS[name] or 'no choice'}.")
-    if size < _LEAST_SIZE:
-        raise ValueError(f"`size` is {size}; images must be at least 16 pixels wide.")
-    build = _ENTRIES[name].build
+    entry = _ENTRIES[name]
+    if size < entry.least_size:
+        raise ValueError(
+            f"`size` is {size}; images must be at least {entry.least_size} pixels wide for {name}."
+        )
     # drawn on the CPU, also where torch's default is a GPU, whose random state stays
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
-        model = build(bands=bands, classes=classes, size=size, norm=norm)
+        model = entry.build(bands=bands, classes=classes, size=size, norm=norm)
     if norm == "balanced":
         return convert_batchnorm(model, ALONE)
     return model
