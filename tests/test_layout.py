@@ -11,13 +11,14 @@ import pytest
 from hetlib_bundle.paths import NOTEBOOKS, ROOT
 
 # A part of hetlib, and the parts that it may import. Those that all may import come first.
-BASE = ("errors", "inputs", "reading", "files", "environment")
+BASE = ("errors", "inputs", "reading", "files", "environment", "owncode")
 WALLS = {
     "errors": (),
     "inputs": ("errors",),
     "reading": ("errors", "inputs"),
     "files": (),
     "environment": (),
+    "owncode": (),
     "balanced": BASE,
     "replicas": BASE,
     "planning": (*BASE, "balanced", "replicas"),

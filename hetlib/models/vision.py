@@ -1,9 +1,11 @@
 """The CNNs of torchvision, fitted to any number of bands and to small windows."""
 
+import copy
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from hetlib.errors import require
@@ -11,6 +13,7 @@ from hetlib.models.entry import BATCH, Entry, group_norm
 
 _VGG_CHANNELS = 512  # of vgg11's last convolution
 _LEAST_PIXELS = 2  # of a side that must remain: BatchNorm needs more than one value
+_WITH_SECOND_OUTPUTS = ("googlenet", "inception_v3")  # in training, for losses in mid-network
 _REDUCERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 
 
@@ -21,8 +24,11 @@ def torchvision_cnn(
     classes: int,
     size: int,
     norm: str | None,
+    **more: Any,
 ) -> nn.Module:
     """Return a network of torchvision with random weights.
+
+    It is fitted to small images where it still works then.
 
     Args:
         name: By which torchvision knows it.
@@ -30,23 +36,43 @@ def torchvision_cnn(
         classes: Outputs.
         size: Pixels of a side, at least 16.
         norm: ``"group"`` for GroupNorm; else the network's own.
+        more: Further arguments of the network.
 
     Raises:
         MissingDependencyError: torchvision is not installed.
     """
     torchvision = require("torchvision", "vision")
     # Without an option a network has its own BatchNorm; eps and momentum differ.
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = dict(more)
     if norm == "group":
         options["norm_layer"] = group_norm
+    if name in _WITH_SECOND_OUTPUTS:
+        options = {"aux_logits": False, "init_weights": True, **options}
     model: nn.Module = torchvision.models.get_model(
         name, weights=None, num_classes=classes, **options
     )
     _take_bands(model, bands)
     if name == "vgg11":
         _end_small(model, classes)
+    if name in _FITTED:
+        _keep_pixels(model, size)
+        return model
+    as_it_is = copy.deepcopy(model)
     _keep_pixels(model, size)
-    return model
+    return model if _works(model, bands, size) else as_it_is
+
+
+def _works(model: nn.Module, bands: int, size: int) -> bool:
+    """Return whether images go through a network; branches may end in maps of unequal size."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, bands, size, size))
+    except RuntimeError:
+        return False
+    finally:
+        model.train()
+    return True
 
 
 def _take_bands(model: nn.Module, bands: int) -> None:
@@ -105,3 +131,4 @@ ENTRIES = (
     _entry("mobilenet_v3_small", *BATCH, "group"),
     _entry("densenet121", *BATCH),
 )
+_FITTED = tuple(entry.name for entry in ENTRIES)  # known to work at any size
