@@ -5,6 +5,9 @@ this folder: a class on top of :class:`~hetlib.datasets.images.ImageDataset`, an
 that registers it. The file is imported with the package; nothing else is to be changed.
 
     register("potsdam", Potsdam, {"window": 32}, places=["potsdam.zip"])
+
+What belongs to the reader alone needs no entry: ``"folder"`` is any tree of class folders,
+``"scene"`` any raster with labels, ``"module:callable"`` any data set in code.
 """
 
 import os
@@ -16,9 +19,12 @@ from typing import Any, NamedTuple
 from hetlib.datasets.eurosat import EuroSAT
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.landcover import LandCoverScene
+from hetlib.datasets.objects import OwnDataset, function_of, open_own
 from hetlib.datasets.scenefolder import SceneFolder
+from hetlib.datasets.survey import Survey
 from hetlib.errors import DatasetNotFoundError
 from hetlib.inputs import one_of
+from hetlib.owncode import is_own
 
 # The embedded scenes: part of the clone, not of an installed wheel.
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -31,6 +37,18 @@ KINDS: Mapping[str, type[ImageDataset]] = {
     "scene": LandCoverScene,
     "eurosat": EuroSAT,
 }
+
+# Data sets of the reader's own files, by the word that stands in place of a name, and the option
+# that names the file or folder, and so the data.
+OWN_FILES: Mapping[str, tuple[type[ImageDataset], str]] = {
+    "folder": (SceneFolder, "root"),
+    "scene": (LandCoverScene, "image"),
+}
+
+YOUR_OWN = (
+    "your own files: 'folder' (class folders, `root=`) or 'scene' (`image=`, `labels=`); "
+    "your own code: 'module:callable'"
+)
 
 
 class Known(NamedTuple):
@@ -70,13 +88,18 @@ def register(
     DATASETS[name] = Known(kind, dict(settings or {}), places)
 
 
-def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDataset:
+def load_dataset(
+    name: str, split: str = "train", *, survey: Survey | None = None, **options: Any
+) -> ImageDataset | OwnDataset:
     """Open a data set by its name.
 
     Args:
-        name: One of ``DATASETS``.
+        name: One of ``DATASETS``; "folder" or "scene" for files of the reader's own; or
+            ``module:callable``, see `hetlib.datasets.objects.open_own`.
         split: "train", "validation" or "test".
-        options: Arguments of its class, such as ``per_class=50``.
+        survey: Of code of the reader's: what an earlier pass over its samples has found.
+        options: Arguments of its class, such as ``per_class=50``; a function for ``transforms`` may
+            be named as ``module:callable``.
 
     Returns:
         One split of the data set.
@@ -85,17 +108,42 @@ def load_dataset(name: str, split: str = "train", **options: Any) -> ImageDatase
         ValueError: There is no such name, or the class does not allow an option.
         DatasetNotFoundError: The data set's files are not there.
     """
-    if name not in DATASETS:
-        raise ValueError(
-            f"`name` must be one of {sorted(DATASETS)}, got {name!r}; other data: SceneFolder."
-        )
-    kind, settings, places = DATASETS[name]
-    given = settings | options
-    if places and options.get("root") is None:
-        given["root"] = find_root(name, places)
+    given = {key: function_of(key, value) for key, value in options.items()}
+    if is_own(name):
+        return open_own(name, split, given, survey)
+    known = find(name)
+    given = known.settings | given
+    if known.places and options.get("root") is None:
+        given["root"] = find_root(name, known.places)
     if is_embedded(name, given):
         given |= find_scene(name)
-    return kind(split=split, **given)
+    return known.kind(split=split, **given)
+
+
+def find(name: str) -> Known:
+    """Return what a name stands for, other than code of the reader's.
+
+    Args:
+        name: One of ``DATASETS`` or `OWN_FILES`.
+
+    Raises:
+        ValueError: There is no such name.
+    """
+    if name in DATASETS:
+        return Known(*DATASETS[name])
+    if name in OWN_FILES:
+        kind, _ = OWN_FILES[name]
+        return Known(kind, {}, ())
+    raise ValueError(f"`name` must be one of {sorted(DATASETS)}, got {name!r}; {YOUR_OWN}.")
+
+
+def is_scene(name: str) -> bool:
+    """Return whether a name stands for windows of a scene.
+
+    Args:
+        name: As `load_dataset` takes it.
+    """
+    return not is_own(name) and issubclass(find(name).kind, LandCoverScene)
 
 
 def more_data() -> Path | None:
