@@ -44,13 +44,16 @@ class Assignment:
         return json.loads(json.dumps(dataclasses.asdict(self.plan), default=float))
 
 
-def assign(experiment: Experiment, platform: Platform, plan: Partition | None) -> Assignment:
+def assign(
+    experiment: Experiment, platform: Platform, plan: Partition | None, *, depends: bool
+) -> Assignment:
     """Settle who takes how much.
 
     Args:
         experiment: Whose strategy decides; its own shares come before the plan's.
         platform: The replicas.
         plan: For shares by speed, and for measured speeds; None: the nominal ones.
+        depends: Whether the network's outputs for a sample depend on the samples beside it.
 
     Returns:
         Shares, speeds and passes of each replica.
@@ -68,7 +71,7 @@ def assign(experiment: Experiment, platform: Platform, plan: Partition | None) -
     most = _largest_passes(experiment.global_batch, platform, shares, _passes(plan, shares))
     every_plan = [shares, *(later for _, later in experiment.plans)]
     if any(_exceeds(held, most) for held in every_plan):
-        check_accumulation(experiment)
+        check_accumulation(experiment, depends)
     return Assignment(shares, speeds, most, plan)
 
 

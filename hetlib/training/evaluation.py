@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from hetlib.datasets.images import ImageDataset
+from hetlib.training.opening import Data, Reader
 
 # Images at a time, so that the memory needed does not grow with the split.
 _PASS = 256
@@ -60,7 +60,7 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
 @torch.no_grad()
 def evaluate(
     network: nn.Module,
-    held_out: ImageDataset,
+    held_out: Data,
     loss_sum: torch.Tensor,
     group: dist.ProcessGroup | None,
 ) -> tuple[np.ndarray, torch.Tensor]:
@@ -88,14 +88,15 @@ def evaluate(
     return counted.numpy(), loss_sum
 
 
-def _count(network: nn.Module, held_out: ImageDataset, part: np.ndarray) -> torch.Tensor:
+def _count(network: nn.Module, held_out: Data, part: np.ndarray) -> torch.Tensor:
     """Return the confusion matrix of some samples."""
     weight = next(network.parameters())
     classes = len(held_out.classes)
     counted = torch.zeros(classes, classes, dtype=torch.int64)
     network.eval()
+    read = Reader(held_out)
     for start in range(0, len(part), _PASS):
-        images, labels = held_out.gather(part[start : start + _PASS])
+        images, labels = read(part[start : start + _PASS], epoch=0)
         outputs = network(images.to(weight.device, weight.dtype))
         counted += confusion_matrix(labels, outputs.argmax(1).cpu(), classes)
     return counted

@@ -1,19 +1,22 @@
 """What one run is: its settings, and the strategies that it can follow."""
 
 import dataclasses
+import inspect
 import json
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-from hetlib.errors import at_least, one_of
-from hetlib.models.registry import BATCH, MODELS
+from hetlib.datasets.augment import AUGMENTATIONS
+from hetlib.datasets.naming import check_dataset, data_name
+from hetlib.datasets.objects import FUNCTIONS
+from hetlib.inputs import flag, items, mapping, number, one_of, optional, plain, whole
+from hetlib.models.others import is_readers
+from hetlib.models.registry import check_model
+from hetlib.owncode import check_options, load_own, source_checksum
 from hetlib.training.strategies import STRATEGIES, learning_rate
-
-Number = TypeVar("Number", int, float)
 
 # part of every run's fingerprint; raised when a change of the code changes what a run gives
 RESULTS_VERSION = 1
@@ -27,20 +30,34 @@ OPTIMIZER_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "SGD": {"momentum": 0.9, "weight_decay": 5e-4},
 }
 
+# In torch.optim, and not for this loop: why not.
+NO_OPTIMIZERS = {
+    "Optimizer": "the base of all",
+    "SparseAdam": "takes sparse gradients alone",
+    "Muon": "takes matrices alone, and CNNs have other weights, too",
+}
+
 # Fields that are whole numbers, and the least that each may be.
 LEAST = {"global_batch": 1, "epochs": 1, "evaluate_every": 0, "seed": 0}
+
+# What an optimizer gets besides its options.
+_OF_OPTIMIZER = ("params", "lr")
 
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
     """Settings of one training run, checked on construction.
 
-    Sequences become tuples; else fields keep what was given, so ``dataclasses.replace`` changes
-    what it names and nothing else. Two experiments are equal when they ask for the same run.
+    Sequences become tuples and numpy's numbers Python's; else fields keep what was given, so
+    ``dataclasses.replace`` changes what it names and nothing else. Two experiments are equal when
+    they ask for the same run.
 
     Attributes:
-        dataset: Name for `hetlib.datasets.load_dataset`.
-        model: Name in `hetlib.models.MODELS`.
+        dataset: Name in `hetlib.datasets.DATASETS`; "folder" for class folders and "scene" for a
+            raster with labels of one's own, see `dataset_options`; or ``module:callable``, which
+            gives an object with a length and labelled images.
+        model: Name in `hetlib.models.MODELS`; of torchvision, such as "resnet50"; "timm:NAME"; or
+            ``module:callable``, which gives a ``torch.nn.Module``.
         strategy: Name in `STRATEGIES`.
         global_batch: Samples a step over all replicas.
         shares: Local batches of strategies by speed; None: measured, or nominal if virtual.
@@ -57,8 +74,11 @@ class Experiment:
         drift: ``(step, emulated slow-down of each replica from there on)``.
         evaluate_every: Epochs between evaluations; 0: once, at the end.
         evaluate_split: "test" or "validation".
-        dataset_options: E.g. ``{"per_class": 200}``.
+        dataset_options: E.g. ``{"per_class": 200}``; of "folder" ``{"root": "mine"}``, of "scene"
+            ``{"image": "mine.tif", "labels": "mine_labels.tif"}``.
         model_options: E.g. ``{"norm": "batch"}``.
+        augment: None, "flips" or "flips-rotations": training images at random, the same for a
+            sample and epoch on whichever replica.
     """
 
     dataset: str = "brandenburg"
@@ -81,40 +101,55 @@ class Experiment:
     evaluate_split: str = "test"
     dataset_options: Mapping[str, Any] = field(default_factory=dict)
     model_options: Mapping[str, Any] = field(default_factory=dict)
+    augment: str | None = None
 
     def __post_init__(self) -> None:
         """Check the settings."""
         self._check_names()
         self._check_numbers()
-        self._as_tuples()
+        self._check_sequences()
         self._check_shares()
+        self._check_options()
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
 
     def _check_names(self) -> None:
         allowed: dict[str, Collection[object]] = {
-            "model": MODELS,
             "strategy": STRATEGIES,
             "schedule": SCHEDULES,
             "optimizer": optimizers(),
             "dtype": DTYPES,
             "evaluate_split": EVALUATE_SPLITS,
+            "augment": AUGMENTATIONS,
         }
         for name, values in allowed.items():
             one_of(name, getattr(self, name), values)
+        self._set("rebalance", flag("rebalance", self.rebalance))
 
     def _check_numbers(self) -> None:
         for name, least in LEAST.items():
-            at_least(name, getattr(self, name), least)
-        if self.max_steps is not None:
-            at_least("max_steps", self.max_steps, 1)
-        if not (isinstance(self.lr, (int, float)) and 0 < self.lr < math.inf):
-            raise ValueError(f"`lr` is {self.lr!r}; it must be a finite number > 0.")
+            self._set(name, whole(name, getattr(self, name), low=least))
+        self._set("max_steps", optional(whole, "max_steps", self.max_steps, low=1))
+        self._set("lr", number("lr", self.lr, above=0))
 
-    def _as_tuples(self) -> None:
+    def _check_sequences(self) -> None:
         """Make tuples of what JSON and YAML read back as lists."""
         if self.shares is not None:
-            object.__setattr__(self, "shares", tuple(self.shares))
-        object.__setattr__(self, "plans", _as_steps(self.plans))
-        object.__setattr__(self, "drift", _as_steps(self.drift))
+            self._set("shares", items("shares", self.shares, _as_given))
+        self._set("plans", items("plans", self.plans, _shares_from))
+        self._set("drift", items("drift", self.drift, _factors_from))
+
+    def _check_options(self) -> None:
+        """Check options against the signature of what they are for; nothing is opened or built."""
+        for name in ("dataset_options", "model_options"):
+            self._set(name, _plain(mapping(name, getattr(self, name))))
+        check_dataset(self.dataset, self.dataset_options)
+        check_model(self.model, self.model_options)
+        if self.optimizer_options is not None:
+            options = _plain(mapping("optimizer_options", self.optimizer_options))
+            self._set("optimizer_options", options)
+            _check_optimizer(self.optimizer, options)
 
     def _check_shares(self) -> None:
         if (self.rebalance or self.plans) and not STRATEGIES[self.strategy].planned:
@@ -153,6 +188,34 @@ class Experiment:
             return dict(self.optimizer_options)
         return dict(OPTIMIZER_OPTIONS.get(self.optimizer, {}))
 
+    @property
+    def data_name(self) -> str:
+        """What the data are called: their folder's, file's or callable's name, or `dataset`."""
+        return data_name(self.dataset, self.dataset_options)
+
+    @property
+    def model_name(self) -> str:
+        """What the network is called: the callable's name, or `model`."""
+        if is_readers(self.model):
+            return self.model.partition(":")[2]
+        return self.model
+
+    def code(self) -> dict[str, str]:
+        """Return which code of the reader's own decides the run.
+
+        Returns:
+            The SHA-256 of the source of each ``module:callable``; empty where there is none.
+        """
+        named: dict[str, Any] = {"dataset": self.dataset, "model": self.model}
+        for key in FUNCTIONS:
+            named[key] = self.dataset_options.get(key)
+        found = {}
+        for role, name in named.items():
+            if is_readers(name):
+                load_own(role, str(name))
+                found[str(name)] = source_checksum(str(name))
+        return found
+
     def peak_rate(self, shares: Sequence[int]) -> float:
         """Return the peak learning rate used.
 
@@ -174,24 +237,72 @@ class Experiment:
         """Return plain values; ``Experiment(**values)`` reads them back.
 
         Returns:
-            All fields, with the optimizer's options as they are used.
+            All fields, with the optimizer's options as they are used; `augment` where there is one.
         """
         fields = dataclasses.asdict(self)
         fields["optimizer_options"] = self.used_optimizer_options
+        if self.augment is None:
+            del fields["augment"]  # records from before there was the field keep their names
         return json.loads(json.dumps(fields, default=str))
 
 
 def optimizers() -> list[str]:
-    """Return the names of torch's optimizers."""
-    names = [name for name in dir(torch.optim) if name[0].isupper()]
-    names.remove("Optimizer")  # the base of all
+    """Return the names of those of torch's optimizers that one pass a step is enough for."""
+    names = []
+    for name in dir(torch.optim):
+        if name[0].isupper() and name not in NO_OPTIMIZERS:
+            step = inspect.signature(getattr(torch.optim, name).step)
+            closure = step.parameters.get("closure")
+            if closure is None or closure.default is None:
+                names.append(name)
     return names
 
 
-def _as_steps(
-    entries: Iterable[tuple[int, Sequence[Number]]],
-) -> tuple[tuple[int, tuple[Number, ...]], ...]:
-    return tuple((int(step), tuple(values)) for step, values in entries)
+def _check_optimizer(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that an optimizer does not take, or values that it refuses."""
+    kind = getattr(torch.optim, name)
+    check_options("optimizer_options", options, kind, given=_OF_OPTIMIZER)
+    try:
+        kind([torch.zeros(1, requires_grad=True)], lr=0.0, **options)
+    except Exception as error:
+        raise ValueError(
+            f"`optimizer_options` is {dict(options)}, and {name} refuses it: {error}."
+        ) from error
+
+
+def _as_given(_: str, value: object) -> Any:
+    return plain(value)
+
+
+def _steps_from(name: str, value: object) -> tuple[int, Any]:
+    """Take a pair of a step and of values for the replicas."""
+    step, values = items(name, value, _as_given_whole, count=2)
+    return whole(f"{name}[0]", step, low=0), values
+
+
+def _as_given_whole(_: str, value: object) -> Any:
+    return value
+
+
+def _shares_from(name: str, value: object) -> tuple[int, tuple[int, ...]]:
+    step, values = _steps_from(name, value)
+    return step, items(f"{name}[1]", values, _as_given)
+
+
+def _factors_from(name: str, value: object) -> tuple[int, tuple[float, ...]]:
+    step, values = _steps_from(name, value)
+    return step, items(f"{name}[1]", values, _as_given)
+
+
+def _plain(value: Any) -> Any:
+    """Return options with numbers of numpy as Python's own, in sequences and mappings, too."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(one) for one in value)
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        return value.tolist()
+    return plain(value)
 
 
 def _check_sum(shares: tuple[int, ...], global_batch: int) -> None:
@@ -200,7 +311,7 @@ def _check_sum(shares: tuple[int, ...], global_batch: int) -> None:
         raise ValueError(f"`shares` is {shares}; allowed: whole numbers >= 0, sum {global_batch}.")
 
 
-def check_accumulation(experiment: Experiment) -> None:
+def check_accumulation(experiment: Experiment, depends: bool) -> None:
     """Refuse shares in several passes where those do not add up to what one pass gives.
 
     Statistics over a local batch are those of a part of it then, and a rebalancer's models are of
@@ -208,12 +319,15 @@ def check_accumulation(experiment: Experiment) -> None:
 
     Args:
         experiment: Of which some share is taken in several passes.
+        depends: Whether the network's outputs for a sample depend on the samples beside it.
 
     Raises:
         ValueError: The network normalises over the batch, or ``rebalance`` is set.
     """
-    norm = experiment.norm or next(iter(MODELS[experiment.model]), None)
-    if norm in BATCH or experiment.rebalance:
+    if depends or experiment.rebalance:
+        norm = experiment.norm
+        if norm is None and depends:
+            norm = "batch"
         raise ValueError(
             f"`norm` is {norm!r} and `rebalance` {experiment.rebalance}; "
             "allowed: 'group', or none, and False, "

@@ -84,6 +84,7 @@ def train_epoch(trainee: Trainee, history: History, epoch: int) -> torch.Tensor:
         Sum of the losses of this process's samples, float64.
     """
     trainee.network.train()
+    trainee.epoch = epoch
     loss_sum = torch.zeros((), dtype=torch.float64)
     left = trainee.steps - len(history.stamps)
     for counts, indices in islice(trainee.sampler.steps(epoch), left):
@@ -186,7 +187,7 @@ def backpropagate(
     device = trainee.device
     dtype = trainee.experiment.torch_dtype
     trainee.slow.start("forward", len(chosen))
-    images, labels = trainee.data.gather(chosen)
+    images, labels = trainee.read(chosen)
     images = images.to(device, dtype)
     labels = labels.to(device)
     losses = F.cross_entropy(trainee.model(images), labels, reduction="none")
@@ -263,7 +264,7 @@ def assess(trainee: Trainee, history: History, epoch: int, loss_sum: torch.Tenso
     history.confusion = confusion
     history.evaluations.append({"epoch": epoch, "step": step, "loss": loss_mean, **scored})
     if place.leads:
-        about = f"{experiment.dataset} {experiment.model} {experiment.strategy}"
+        about = f"{experiment.data_name} {experiment.model_name} {experiment.strategy}"
         report(
             f"{about} seed {experiment.seed}: epoch {epoch}/{experiment.epochs}, "
             f"loss {loss_mean:.3f}, OA {scored['oa']:.3f}"

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hetlib.datasets.catalog import load_dataset
-from hetlib.datasets.images import ImageDataset
+from hetlib.inputs import number
 from hetlib.planning.partition import Partition, partition
 from hetlib.planning.progress import spending
 from hetlib.planning.search import decide, limits_of
@@ -19,6 +18,7 @@ from hetlib.planning.timing import Task, capped, curve
 from hetlib.replicas.platform import Platform
 from hetlib.replicas.team import Team
 from hetlib.training.experiment import Experiment, check_accumulation
+from hetlib.training.opening import Found, Opened, Reader, open_experiment, open_split
 from hetlib.training.setup import DDP_OPTIONS, build_network_on, build_optimizer, device_of
 
 
@@ -35,9 +35,26 @@ def measure(
 
     Returns:
         Step model of each replica.
+
+    Raises:
+        ValueError: The data or the network cannot be had, or do not fit each other.
     """
+    seconds = number("seconds", seconds, above=0)
+    opened = open_experiment(experiment)
+    return measure_opened(experiment, opened, replicas, seconds, progress)
+
+
+def measure_opened(
+    experiment: Experiment,
+    opened: Opened,
+    replicas: Team,
+    seconds: float,
+    progress: bool | None = None,
+) -> list[SpeedModel]:
+    """Measure as `measure` does, with data that were opened already."""
+    about = (experiment, replicas.platform, opened.found)
     with spending("measuring", seconds, progress):
-        return replicas.run(_on_replica, experiment, replicas.platform, curve, seconds)
+        return replicas.run(_on_replica, *about, curve, seconds)
 
 
 def plan_experiment(
@@ -66,14 +83,37 @@ def plan_experiment(
         ValueError: No replicas can take exactly the global batch, or several passes would change
             the result.
     """
+    seconds = number("seconds", seconds, above=0)
+    opened = open_experiment(experiment)
+    return plan_opened(
+        experiment,
+        opened,
+        replicas,
+        seconds=seconds,
+        keep_all=keep_all,
+        accumulate=accumulate,
+        progress=progress,
+    )
+
+
+def plan_opened(
+    experiment: Experiment,
+    opened: Opened,
+    replicas: Team,
+    *,
+    seconds: float,
+    keep_all: bool = False,
+    accumulate: bool = False,
+    progress: bool | None = None,
+) -> Partition:
+    """Plan as `plan_experiment` does, with data that were opened already."""
     if accumulate:
-        check_accumulation(experiment)
+        check_accumulation(experiment, opened.depends)
     if not replicas.timed:
         return _nominal(experiment, replicas.platform, keep_all, accumulate)
+    about = (experiment, replicas.platform, opened.found)
     with spending("planning", seconds, progress):
-        plans = replicas.run(
-            _on_replica, experiment, replicas.platform, decide, seconds, keep_all, accumulate
-        )
+        plans = replicas.run(_on_replica, *about, decide, seconds, keep_all, accumulate)
     return plans[0]
 
 
@@ -94,26 +134,32 @@ def _nominal(
 class _MeanLoss:
     """The loss of a network over the first samples of a data set, as often as it takes them."""
 
-    data: ImageDataset
+    read: Reader
     device: torch.device
     dtype: torch.dtype
 
     def __call__(self, network: nn.Module, samples: int) -> torch.Tensor:
-        images, labels = self.data.gather(np.arange(samples) % len(self.data))
+        images, labels = self.read(np.arange(samples) % len(self.read.data), epoch=0)
         outputs = network(images.to(self.device, self.dtype))
         return nn.functional.cross_entropy(outputs, labels.to(self.device))
 
 
 def _on_replica(
-    rank: int, experiment: Experiment, platform: Platform, function: Callable[..., Any], *more: Any
+    rank: int,
+    experiment: Experiment,
+    platform: Platform,
+    found: Found,
+    function: Callable[..., Any],
+    *more: Any,
 ) -> Any:
     """Call ``function(task, global_batch, *more)`` for this replica's part of an experiment."""
     device = device_of(platform, rank)
-    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
+    data = open_split(experiment, "train", found)
+    read = Reader(data, experiment.augment, experiment.seed)
     task = Task(
         platform.replicas[rank],
         build_network_on(device, experiment, data),
-        _MeanLoss(data, device, experiment.torch_dtype),
+        _MeanLoss(read, device, experiment.torch_dtype),
         partial(build_optimizer, experiment, lr=0.0),
         DDP_OPTIONS,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetlib.datasets.naming import data_name
 from hetlib.errors import require
 from hetlib.files import write_text
 
@@ -41,6 +42,8 @@ class RunRecord:
         dataset: Checksum and sizes.
         environment: Versions, machine and threads.
         plan: Fields of the `Partition` that shares or speeds came from; None without one.
+        code: Of the reader's own that decided the run: SHA-256 of its source by
+            ``module:callable``.
         weights: Of the trained network, by name, if they were asked for; not saved.
     """
 
@@ -60,7 +63,13 @@ class RunRecord:
     dataset: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     plan: dict[str, Any] | None = None
+    code: dict[str, str] = field(default_factory=dict)
     weights: dict[str, np.ndarray] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def data_name(self) -> str:
+        """What the data are called: by their folder, file or callable, or the data set's name."""
+        return data_name(self.experiment["dataset"], self.experiment["dataset_options"])
 
     @property
     def scores(self) -> dict[str, float]:
@@ -156,8 +165,9 @@ def runs_frame(records: Iterable[RunRecord]) -> "pd.DataFrame":
 
 def _row(record: RunRecord) -> dict[str, Any]:
     """Return a run as columns, in their order."""
-    settings = ("dataset", "model", "strategy", "global_batch", "optimizer", "seed")
-    row: dict[str, Any] = {name: record.experiment[name] for name in settings}
+    settings = ("model", "strategy", "global_batch", "optimizer", "seed")
+    row: dict[str, Any] = {"dataset": record.data_name}
+    row |= {name: record.experiment[name] for name in settings}
     row["norm"] = record.experiment["model_options"].get("norm", "")
     row["replicas"] = len(record.platform)
     row["shares"] = "/".join(map(str, record.shares))

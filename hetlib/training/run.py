@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from hetlib.datasets.catalog import load_dataset
 from hetlib.environment import environment
 from hetlib.files import fingerprint
+from hetlib.inputs import number
 from hetlib.planning.partition import Partition
 from hetlib.replicas.team import Team
 from hetlib.training.assignment import Assignment, assign
 from hetlib.training.experiment import RESULTS_VERSION, Experiment
 from hetlib.training.loop import train_replica
-from hetlib.training.planning import measure, plan_experiment
+from hetlib.training.opening import Opened, open_experiment
+from hetlib.training.planning import measure_opened, plan_opened
 from hetlib.training.records import RunRecord, phases
 from hetlib.training.setup import Job
 from hetlib.training.strategies import STRATEGIES
@@ -51,18 +52,20 @@ def train(
         What the run left behind.
 
     Raises:
-        ValueError: The experiment does not fit the replicas.
+        ValueError: The experiment does not fit the replicas, or its data and network cannot be had
+            or do not fit each other.
     """
     asked = time.perf_counter()
     check_store(store, replicas)
     check_fit(experiment, replicas)
-    plan = resolve_plan(experiment, replicas, plan_with, seconds)
-    assignment = assign(experiment, replicas.platform, plan)
+    seconds = number("seconds", seconds, above=0)
 
-    # The data set is opened here first: bad input is an error before any worker starts, and the
-    # cache exists.
-    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
-    name = identify(experiment, replicas, assignment, data.checksum)
+    # Opened here first: what is wrong is said before any worker starts, and the cache exists.
+    opened = open_experiment(experiment)
+    plan = resolve_plan(experiment, opened, replicas, plan_with, seconds)
+    assignment = assign(experiment, replicas.platform, plan, depends=opened.depends)
+
+    name = identify(experiment, replicas, assignment, opened.data.checksum)
     if store is not None and not keep_weights:
         found = RunRecord.load(store / f"{name}.json")
         if found is not None:
@@ -70,8 +73,8 @@ def train(
 
     models = None
     if experiment.rebalance:
-        models = measure(experiment, replicas, seconds=seconds)
-    job = Job(experiment, replicas.platform, assignment, keep_weights, models)
+        models = measure_opened(experiment, opened, replicas, seconds)
+    job = Job(experiment, replicas.platform, assignment, keep_weights, models, opened.found)
     results = replicas.run(train_replica, job)
     record = assemble(name, job, replicas, results, asked)
     if store is not None:
@@ -120,12 +123,17 @@ def check_fit(experiment: Experiment, replicas: Team) -> None:
 
 
 def resolve_plan(
-    experiment: Experiment, replicas: Team, plan: Partition | None, seconds: float
+    experiment: Experiment,
+    opened: Opened,
+    replicas: Team,
+    plan: Partition | None,
+    seconds: float,
 ) -> Partition | None:
     """Return the plan that a run goes by, made now where there is none and it needs one.
 
     Args:
         experiment: The settings.
+        opened: Its data and network.
         replicas: Who trains.
         plan: The plan given, if any.
         seconds: For the measurement.
@@ -137,7 +145,7 @@ def resolve_plan(
         return plan
     if not STRATEGIES[experiment.strategy].planned:
         return None
-    return plan_experiment(experiment, replicas, seconds=seconds)
+    return plan_opened(experiment, opened, replicas, seconds=seconds)
 
 
 def identify(experiment: Experiment, replicas: Team, assignment: Assignment, checksum: str) -> str:
@@ -155,7 +163,7 @@ def identify(experiment: Experiment, replicas: Team, assignment: Assignment, che
     speeds: tuple[float, ...] = ()
     if STRATEGIES[experiment.strategy].weighs_speeds:
         speeds = assignment.speeds
-    decisive = (
+    decisive: tuple[Any, ...] = (
         RESULTS_VERSION,
         experiment.to_dict(),
         replicas.platform.to_list(),
@@ -165,6 +173,9 @@ def identify(experiment: Experiment, replicas: Team, assignment: Assignment, che
         checksum,
         torch.__version__,
     )
+    code = experiment.code()
+    if code:  # the reader's own may change under its name
+        decisive = (*decisive, code)
     return fingerprint(decisive)[:_DIGITS]
 
 
@@ -207,6 +218,7 @@ def assemble(
         started=started(replicas, assignment, stamps, asked),
         plan=assignment.plan_values(),
         weights=weights,
+        code=experiment.code(),
         **trained[0],
     )
     if replicas.timed:

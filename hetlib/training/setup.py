@@ -1,7 +1,7 @@
 """What one replica trains with: data, network, optimizer, schedule."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,13 +10,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hetlib.balanced.batchnorm import segment_batchnorm
 from hetlib.balanced.sampler import BalancedSampler
-from hetlib.datasets.images import ImageDataset
-from hetlib.models.registry import build_model
 from hetlib.planning.rebalance import Rebalancer
 from hetlib.planning.speed import SpeedModel
 from hetlib.replicas.platform import Platform
 from hetlib.training.assignment import Assignment
 from hetlib.training.experiment import Experiment
+from hetlib.training.opening import Data, Found, build_network
 from hetlib.training.place import Place
 
 # renamed then
@@ -41,6 +40,7 @@ class Job:
         assignment: Who takes how much.
         keep_weights: Whether the result holds the trained weights.
         models: Step model of each replica, for rebalancing; None: shares stay.
+        found: By the process that leads, for opening the same data.
     """
 
     experiment: Experiment
@@ -48,6 +48,7 @@ class Job:
     assignment: Assignment
     keep_weights: bool = False
     models: Sequence[SpeedModel] | None = None
+    found: Found = field(default_factory=Found)
 
 
 def device_of(platform: Platform, rank: int | None) -> torch.device:
@@ -101,7 +102,7 @@ def slow_downs(job: Job, rank: int | None) -> dict[int, float]:
 
 
 def build_sampler(
-    experiment: Experiment, place: Place, shares: tuple[int, ...], data: ImageDataset
+    experiment: Experiment, place: Place, shares: tuple[int, ...], data: Data
 ) -> BalancedSampler:
     """Return the sampler that deals the global batches, with the plans that the experiment names.
 
@@ -143,27 +144,7 @@ def build_rebalancer(job: Job, place: Place, shares: tuple[int, ...]) -> Rebalan
     return Rebalancer(place.among(job.models), shares, caps)
 
 
-def build_network(experiment: Experiment, data: ImageDataset) -> nn.Module:
-    """Return an experiment's CNN with its first weights.
-
-    Args:
-        experiment: Names the CNN, its options and the seed.
-        data: Whose bands, classes and windows it is made for.
-
-    Returns:
-        The network, in float32 on the CPU.
-    """
-    return build_model(
-        experiment.model,
-        seed=experiment.seed,
-        bands=len(data.bands),
-        classes=len(data.classes),
-        size=data.image_shape[1],
-        **experiment.model_options,
-    )
-
-
-def build_network_on(device: torch.device, experiment: Experiment, data: ImageDataset) -> nn.Module:
+def build_network_on(device: torch.device, experiment: Experiment, data: Data) -> nn.Module:
     """Return an experiment's CNN where and as it is trained.
 
     Args:

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from hetlib.balanced.batchnorm import convert_batchnorm
 from hetlib.balanced.sampler import BalancedSampler
-from hetlib.datasets.catalog import load_dataset
-from hetlib.datasets.images import ImageDataset
+from hetlib.datasets.types import Batch
 from hetlib.planning.rebalance import Rebalancer
 from hetlib.replicas.emulation import SlowDown
 from hetlib.training.experiment import Experiment
+from hetlib.training.opening import Data, Reader, open_split
 from hetlib.training.place import Place
 from hetlib.training.setup import (
     Job,
@@ -42,6 +43,7 @@ class Trainee:
         device: Where it computes.
         data: What it learns from.
         held_out: What it is evaluated on.
+        reader: Reads batches of the data, augmented where that is asked for.
         sampler: Deals the global batches.
         network: The bare network.
         model: The network as training calls it: in DDP, or with statistics by segment.
@@ -52,6 +54,7 @@ class Trainee:
         schedule: Moves the learning rate.
         rebalancer: Moves the shares; None: they stay.
         steps: Of the whole training.
+        epoch: That is trained, from 0.
     """
 
     experiment: Experiment
@@ -60,8 +63,9 @@ class Trainee:
     speeds: tuple[float, ...]
     most: int
     device: torch.device
-    data: ImageDataset
-    held_out: ImageDataset
+    data: Data
+    held_out: Data
+    reader: Reader
     sampler: BalancedSampler
     network: nn.Module
     model: nn.Module
@@ -72,11 +76,20 @@ class Trainee:
     schedule: torch.optim.lr_scheduler.LRScheduler
     rebalancer: Rebalancer | None
     steps: int
+    epoch: int = 0
 
     @property
     def epochs(self) -> int:
         """Passes over the data, the last one perhaps in part."""
         return -(-self.steps // len(self.sampler))
+
+    def read(self, indices: np.ndarray) -> Batch:
+        """Return training images, as they come in the epoch at hand, and their labels.
+
+        Args:
+            indices: Positions in the data, (n,).
+        """
+        return self.reader(indices, self.epoch)
 
     def leave(self) -> None:
         """Leave the process group of the active replicas."""
@@ -98,9 +111,8 @@ def prepare(job: Job, place: Place) -> Trainee:
         The trainee, at the first step.
     """
     experiment = job.experiment
-    options = experiment.dataset_options
-    data = load_dataset(experiment.dataset, "train", **options)
-    held_out = load_dataset(experiment.dataset, experiment.evaluate_split, **options)
+    data = open_split(experiment, "train", job.found)
+    held_out = open_split(experiment, experiment.evaluate_split, job.found)
     shares = place.among(job.assignment.shares)
     sampler = build_sampler(experiment, place, shares, data)
     rebalancer = build_rebalancer(job, place, shares)
@@ -128,6 +140,7 @@ def prepare(job: Job, place: Place) -> Trainee:
         device=device,
         data=data,
         held_out=held_out,
+        reader=Reader(data, experiment.augment, experiment.seed),
         sampler=sampler,
         network=network,
         model=model,

@@ -7,13 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from hetlib.datasets import DATASETS, ImageDataset, LandCoverScene, load_dataset
+from hetlib.datasets import load_dataset
+from hetlib.datasets.catalog import is_scene
 from hetlib.datasets.splits import SPLITS
 from hetlib.errors import DatasetNotFoundError
+from hetlib.training.opening import Data
 from hetlib_bundle.profiles import Profile
 from hetlib_bundle.studies.maps import Scene, open_scene
 
-Splits = Mapping[str, ImageDataset]  # by name: train, validation, test
+Splits = Mapping[str, Data]  # by name: train, validation, test
 
 
 class Opened(NamedTuple):
@@ -61,7 +63,7 @@ def open_splits(
 
 def open_scenes(names: Iterable[str], size: Profile) -> list[Scene]:
     """Open those of some data sets that are windows of a scene, as scenes."""
-    found = [name for name in names if DATASETS[name].kind is LandCoverScene]
+    found = [name for name in names if is_scene(name)]
     return [open_scene(name, **size.dataset_options(name)) for name in found]
 
 
@@ -88,7 +90,7 @@ def class_counts(data: Mapping[str, Splits]) -> pd.DataFrame:
 
 def smallest_gap(splits: Splits) -> int:
     """Return the smallest distance of windows' centres of two splits, in pixels along an axis."""
-    centres = [part.centres for part in splits.values()]  # type: ignore[attr-defined]
+    centres = [part.centres for part in splits.values()]  # type: ignore[union-attr]
     pairs = combinations(centres, 2)
     return min(_nearest(one, other) for one, other in pairs)
 
