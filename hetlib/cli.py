@@ -5,12 +5,15 @@ named in one sentence, with the extra of hetlib that brings it.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import hetlib
-from hetlib.errors import MissingDependencyError, require
+from hetlib.environment import version
+from hetlib.errors import MissingDependencyError, from_file, require
+from hetlib.inputs import number
+from hetlib.reading import read_yaml
 from hetlib.replicas.surroundings import surroundings
 
 require("typer", extra="cli")
@@ -19,10 +22,20 @@ import typer  # noqa: E402 -- where it is missing, the error above names the ext
 
 WRONG = 2  # exit status where an argument, a file or a package is not as it should be
 
+EXPERIMENT_FILE = "experiment file"
+PLAN_FILE = "plan file"
+
+# Endings of files of settings.
+SETTINGS = (".yaml", ".yml")
+
 SUMMARY = "Balanced gradients for distributed training on devices of different speed."
 
 app = typer.Typer(
-    help=SUMMARY, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    help=SUMMARY,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 PlatformFile = Annotated[Path | None, typer.Option(help="YAML file; equal CPU replicas without it")]
@@ -43,6 +56,27 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(WRONG) from None
 
 
+def say_version(wanted: bool) -> None:
+    """Print hetlib's version and end, where that is wanted.
+
+    Raises:
+        typer.Exit: It is.
+    """
+    if wanted:
+        typer.echo(f"hetlib {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version", callback=say_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Balanced gradients for distributed training on devices of different speed."""
+
+
 @app.command()
 def train(
     experiment: Annotated[Path, typer.Argument(help="YAML file with fields of hetlib.Experiment")],
@@ -58,7 +92,7 @@ def train(
     Under torchrun the job's processes are the replicas, on any number of machines.
     """
     with plain_errors():
-        settings = read_experiment(experiment, plan)
+        settings = read_experiment(experiment, plan=plan)
         replicas_of = read_platform(platform)
         out.mkdir(parents=True, exist_ok=True)
         if virtual:
@@ -94,16 +128,25 @@ def show(record: "hetlib.RunRecord") -> None:
 
 @app.command()
 def plan(
-    model: Annotated[str, typer.Argument(help="Name in hetlib.models.MODELS")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_FILE",
+            help="A network by name, or a YAML file with fields of hetlib.Experiment",
+        ),
+    ],
     platform: PlatformFile = None,
-    global_batch: Annotated[int, typer.Option(help="Samples a step over all replicas")] = 128,
+    global_batch: Annotated[
+        int | None,
+        typer.Option(help="Samples a step over all replicas; 128, or what the file says"),
+    ] = None,
     seconds: Annotated[float, typer.Option(help="Time for the measurement")] = 10.0,
     accumulate: Annotated[
         bool, typer.Option("--accumulate", help="Let shares exceed max_batch, in passes")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="YAML file to write the plan to")] = None,
 ) -> None:
-    """Measure a model on all replicas at once and print the shares with the shortest step.
+    """Measure a network or an experiment on all replicas and print the shares of the shortest step.
 
     Under torchrun, too.
     """
@@ -112,7 +155,8 @@ def plan(
     with plain_errors():
         yaml = require("yaml", extra="cli")
         require("pandas", extra="cli")  # prints the table; said before the time is spent
-        experiment = hetlib.Experiment(model=model, global_batch=global_batch)
+        number("seconds", seconds, above=0)
+        experiment = planned(what, global_batch)
         with start(read_platform(platform)) as replicas:
             shown = None if leads() else False
             found = hetlib.plan_experiment(
@@ -124,6 +168,28 @@ def plan(
                 out.write_text(yaml.safe_dump(dataclasses.asdict(found), sort_keys=False))
     typer.echo(found.explain().to_string(index=False, float_format="{:.1f}".format))
     typer.echo(str(found))
+
+
+def planned(what: str, global_batch: int | None) -> "hetlib.Experiment":
+    """Return what is to be planned.
+
+    Args:
+        what: Name of a network, which then learns from an embedded scene; or path of a YAML file.
+        global_batch: In place of the experiment's; its shares are left out then.
+
+    Returns:
+        The experiment.
+
+    Raises:
+        ValueError: There is no such network, or the file is wrong.
+    """
+    path = Path(what)
+    changes: dict[str, Any] = {}
+    if global_batch is not None:
+        changes = {"global_batch": global_batch, "shares": None, "plans": ()}
+    if path.suffix in SETTINGS or path.is_file():
+        return read_experiment(path, changes)
+    return hetlib.Experiment(model=what, **changes)
 
 
 def read_platform(path: Path | None) -> "hetlib.Platform":
@@ -173,11 +239,14 @@ def leads() -> bool:
     return surroundings().leads
 
 
-def read_experiment(path: Path, plan: Path | None = None) -> "hetlib.Experiment":
-    """Read an experiment, and build what it names: wrong options end it before replicas start.
+def read_experiment(
+    path: Path, changes: Mapping[str, Any] | None = None, plan: Path | None = None
+) -> "hetlib.Experiment":
+    """Read an experiment.
 
     Args:
         path: YAML file with fields of `hetlib.Experiment`.
+        changes: Fields in place of the file's.
         plan: YAML file with `shares`, as ``hetlib plan --out`` writes it.
 
     Returns:
@@ -187,23 +256,19 @@ def read_experiment(path: Path, plan: Path | None = None) -> "hetlib.Experiment"
         ValueError: A file or what it holds is wrong; the message names it.
         MissingDependencyError: PyYAML is not installed.
     """
-    yaml = require("yaml", extra="cli")
+    fields = read_fields(path) | dict(changes or {})
+    if plan:
+        fields["shares"] = read_shares(plan)
     try:
-        fields = read_fields(yaml, path)
-        if plan:
-            fields["shares"] = read_shares(yaml, plan)
-        experiment = hetlib.Experiment(**fields)
-        try_out(experiment)
-    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"experiment file {str(path)!r}: {error}") from None
-    return experiment
+        return hetlib.Experiment(**fields)
+    except ValueError as error:
+        raise from_file(path, error, what=EXPERIMENT_FILE) from None
 
 
-def read_fields(yaml: Any, path: Path) -> dict[str, Any]:
+def read_fields(path: Path) -> dict[str, Any]:
     """Return the fields in an experiment's file.
 
     Args:
-        yaml: The package.
         path: The file.
 
     Returns:
@@ -213,17 +278,17 @@ def read_fields(yaml: Any, path: Path) -> dict[str, Any]:
         ValueError: There is another field, or no mapping.
     """
     allowed = list(hetlib.Experiment.__dataclass_fields__)
-    fields = yaml.safe_load(path.read_text())
+    fields = read_yaml(path, EXPERIMENT_FILE)
     if not isinstance(fields, dict) or not fields.keys() <= set(allowed):
-        raise ValueError(f"needs only fields out of {allowed}, and holds {fields}")
+        problem = f"needs only fields out of {allowed}, and holds {fields}"
+        raise from_file(path, problem, what=EXPERIMENT_FILE)
     return fields
 
 
-def read_shares(yaml: Any, path: Path) -> list[int]:
+def read_shares(path: Path) -> list[int]:
     """Return the shares in a plan's file.
 
     Args:
-        yaml: The package.
         path: The file.
 
     Returns:
@@ -232,29 +297,11 @@ def read_shares(yaml: Any, path: Path) -> list[int]:
     Raises:
         ValueError: There are none.
     """
-    planned = yaml.safe_load(path.read_text())
-    if not isinstance(planned, dict) or "shares" not in planned:
-        raise ValueError(
-            f"with plan file {str(path)!r}, which has no `shares`; `hetlib plan --out` writes one"
-        )
-    return planned["shares"]
-
-
-def try_out(experiment: "hetlib.Experiment") -> None:
-    """Build the data set, the network and the optimizer, to see whether they take their options.
-
-    Args:
-        experiment: Names them.
-
-    Raises:
-        TypeError: One does not know an option.
-        ValueError: The value of an option is wrong.
-    """
-    from hetlib.datasets import load_dataset
-    from hetlib.training.setup import build_network, build_optimizer
-
-    data = load_dataset(experiment.dataset, "train", **experiment.dataset_options)
-    build_optimizer(experiment, build_network(experiment, data), experiment.lr)
+    content = read_yaml(path, PLAN_FILE)
+    if not isinstance(content, dict) or "shares" not in content:
+        problem = "it has no `shares`; `hetlib plan --out` writes one"
+        raise from_file(path, problem, what=PLAN_FILE)
+    return content["shares"]
 
 
 def main() -> None:

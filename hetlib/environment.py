@@ -21,6 +21,14 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def version() -> str:
+    """Return hetlib's own version; "(not installed)" where it is used from its folder alone."""
+    try:
+        return importlib.metadata.version("hetlib")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 def versions() -> dict[str, str]:
     """Return the versions of those `PACKAGES` that are installed."""
     found = {}

@@ -87,17 +87,61 @@ def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
     assert "; equal shares: beyond a cap; the best alone: beyond a cap" in done.output
 
 
+OWN = """
+from torch import nn
+
+
+class Points:
+    def __init__(self, samples=40):
+        self.samples = samples
+
+    def __len__(self):
+        return self.samples
+
+    def __getitem__(self, i):
+        return [[[i % 2, 1], [0, i % 3]]], i % 2
+
+
+class Net(nn.Sequential):
+    def __init__(self, classes):
+        super().__init__(nn.Flatten(), nn.Linear(4, classes))
+"""
+
+
+def test_plan_and_train_an_experiment_of_the_readers_own() -> None:
+    """The current folder is looked into, as ``python -m`` does, though it is not on the path."""
+    Path("points.py").write_text(OWN)
+    mine = {"dataset": "points:Points", "model": "points:Net", "global_batch": 8, "max_steps": 2}
+    done = hetlib("plan", "mine.yaml", "--seconds", "0.1", "--out", "plan.yaml", mine=mine)
+    assert done.exit_code == 0, done.output
+    planned = yaml.safe_load(Path("plan.yaml").read_text())
+    assert sum(planned["shares"]) == 8
+    done = hetlib("plan", "mine.yaml", "--seconds", "0.1", "--global-batch", "12")
+    assert done.exit_code == 0, done.output
+
+    done = hetlib("train", "mine.yaml", "--plan", "plan.yaml", "--out", "kept")
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("Points Net balanced seed 0: epoch 1/")
+    (path,) = Path("kept").glob("*.json")
+    assert set(json.loads(path.read_text())["code"]) == {"points:Points", "points:Net"}
+
+
+def test_version_and_short_help() -> None:
+    assert re.fullmatch(r"hetlib (\d+\.\d+\.\d+|\(not installed\))\n", hetlib("--version").output)
+    assert "Usage" in hetlib("-h").output
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("train none.yaml", "experiment file 'none.yaml': [Errno 2] No such file"),
+        ("train none.yaml", "experiment file 'none.yaml': it cannot be read"),
         (
             "train unknown.yaml",
             "experiment file 'unknown.yaml': needs only fields out of ['dataset', ",
         ),
         ("train empty.yaml", "needs only fields out of ['dataset', "),
         ("train value.yaml", "experiment file 'value.yaml': `lr` is -1"),
-        ("train broken.yaml", "experiment file 'broken.yaml': while parsing"),
+        ("train broken.yaml", "experiment file 'broken.yaml', line 2: no file of valid YAML"),
         ("train data.yaml", "got an unexpected keyword argument 'per_clas'"),
         ("train model.yaml", "got an unexpected keyword argument 'depth'"),
         ("train optimizer.yaml", "got an unexpected keyword argument 'momentums'"),
@@ -107,13 +151,20 @@ def test_plan_says_where_a_cap_forbids_the_comparison() -> None:
         ("train e.yaml --out e.yaml", "File exists: 'e.yaml'"),
         (
             "train e.yaml --plan value.yaml",
-            "with plan file 'value.yaml', which has no `shares`; `hetlib plan --out`",
+            "plan file 'value.yaml': it has no `shares`; `hetlib plan --out`",
         ),
         (
             "train e.yaml --plan three_shares.yaml",
             "`shares` is (8, 4, 4), but the platform has 2 replicas",
         ),
-        ("plan alexnet", "`model` is 'alexnet'; allowed are "),
+        ("plan lenet", "`model` is 'lenet'; allowed are "),
+        ("plan alexnet", "`model` is 'alexnet'; allowed are networks that take the data's images"),
+        ("plan mine:Net", "`model` is 'mine:Net', and there is no module 'mine'"),
+        ("plan smallcnn --seconds -1", "`seconds` is -1.0; it must be a finite number > 0"),
+        ("plan smallcnn --seconds 0", "`seconds` is 0.0"),
+        ("plan value.yaml", "experiment file 'value.yaml': `lr` is -1"),
+        ("plan none.yaml", "experiment file 'none.yaml': it cannot be read"),
+        ("plan e.yaml --global-batch 0", "`global_batch` is 0"),
         ("plan smallcnn --global-batch 0", "`global_batch` is 0"),
         (
             "plan smallcnn --platform none.yaml",
