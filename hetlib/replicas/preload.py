@@ -1,4 +1,4 @@
-"""What the server of workers imports once; imported by that server alone, by its name.
+"""What the server of workers imports once, by its name; anywhere else the import does nothing.
 
 All that a worker needs before its first step is here: the first optimizer would import
 torch._dynamo. These imports take seconds, in which the server does not listen, and its workers keep
@@ -20,16 +20,18 @@ _NEEDED = ("torch._dynamo", "torch.nn.parallel.distributed", "hetlib.training.ru
 _LOOK = 0.5
 
 
-def _watch() -> None:
-    """Look for the served process from now on; no process that is forked from this one does."""
+def _watch(folder: str) -> None:
+    """Look for the served process from now on; no process that is forked from this one does.
+
+    Args:
+        folder: Temporary one of the served process, which goes with it.
+    """
     served = os.getppid()
-    folder = os.environ.pop(FOLDER, "")
 
     def look(*_: object) -> None:
         if os.getppid() == served:
             return
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
 
     signal.signal(signal.SIGALRM, look)
@@ -42,5 +44,7 @@ def _import_all() -> None:
             importlib.import_module(module)
 
 
-_watch()
-_import_all()
+# Only the server is started with it.
+if FOLDER in os.environ:
+    _watch(os.environ.pop(FOLDER))
+    _import_all()
