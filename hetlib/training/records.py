@@ -12,6 +12,7 @@ import numpy as np
 from hetlib.datasets.naming import data_name
 from hetlib.errors import require
 from hetlib.files import write_text
+from hetlib.training import fields
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +87,7 @@ class RunRecord:
         return seconds.max(axis=1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is saved; ``RunRecord(**values)`` reads it back.
+        """Return what is saved; `from_dict` reads it back.
 
         Returns:
             All fields but the weights.
@@ -103,12 +104,42 @@ class RunRecord:
 
         Returns:
             The file.
+
+        Raises:
+            ValueError: The fingerprint is none, and may name a file elsewhere.
+            OSError: The file cannot be written.
         """
+        if not fields.NAME.fullmatch(self.fingerprint):
+            raise ValueError(
+                f"`fingerprint` is {self.fingerprint!r}; it must be 16 hexadecimal digits, "
+                "as `hetlib.train` gives them."
+            )
         values = self.to_dict()
         for phase, seconds in self.steps.items():
             values["steps"][phase] = np.round(seconds, _DECIMALS).tolist()
         text = json.dumps(values, separators=(",", ":"), sort_keys=True)
         return write_text(folder / f"{self.fingerprint}.json", text)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "RunRecord":
+        """Return the record with these fields.
+
+        Args:
+            values: What `to_dict` returned, also of an older version.
+
+        Returns:
+            The record.
+
+        Raises:
+            ValueError: They are not a run record's; the message names the field.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"a run record is a mapping, and this is {repr(values)[:60]}.")
+        fields.check(values)
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"not the fields of a run record: {error}.") from None
 
     @classmethod
     def load(cls, path: Path) -> "RunRecord | None":
@@ -118,12 +149,16 @@ class RunRecord:
             path: Its file.
 
         Returns:
-            The record; None when there is none, or not one of this version.
+            The record; None when there is none, or not one of this version, or another run's under
+            this one's name.
         """
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, RecursionError):
+            record = cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError):
             return None
+        if fields.NAME.fullmatch(path.stem) and path.stem != record.fingerprint:
+            return None
+        return record
 
 
 def phases(stamps: np.ndarray, shares: Sequence[int]) -> dict[str, list[list[float]]]:

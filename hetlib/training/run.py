@@ -68,7 +68,7 @@ def train(
     name = identify(experiment, replicas, assignment, opened.data.checksum)
     if store is not None and not keep_weights:
         found = RunRecord.load(store / f"{name}.json")
-        if found is not None:
+        if found is not None and is_of(found, experiment, replicas, assignment, data.checksum):
             return found
 
     models = None
@@ -177,6 +177,42 @@ def identify(experiment: Experiment, replicas: Team, assignment: Assignment, che
     if code:  # the reader's own may change under its name
         decisive = (*decisive, code)
     return fingerprint(decisive)[:_DIGITS]
+
+
+def is_of(
+    record: RunRecord,
+    experiment: Experiment,
+    replicas: Team,
+    assignment: Assignment,
+    checksum: str,
+) -> bool:
+    """Say whether a stored record tells of this run, and not only bears its name.
+
+    Args:
+        record: As it was read.
+        experiment: The settings.
+        replicas: Who trains.
+        assignment: Who takes how much.
+        checksum: Of the data.
+
+    Returns:
+        Whether the settings are the same.
+    """
+    asked = (
+        experiment.to_dict(),
+        replicas.platform.to_list(),
+        mode_of(replicas),
+        list(assignment.shares),
+        checksum,
+    )
+    told = (
+        record.experiment,
+        record.platform,
+        record.mode,
+        record.shares,
+        record.dataset.get("checksum"),
+    )
+    return fingerprint(asked) == fingerprint(told)
 
 
 def mode_of(replicas: Team) -> str:

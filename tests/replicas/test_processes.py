@@ -155,7 +155,7 @@ def test_functions_of_a_notebook_cell_are_refused():
 
 def test_bad_input_is_refused_before_any_worker_starts():
     replicas = Replicas(hetlib.Platform.emulated([1, 1]))
-    with pytest.raises(ValueError, match="name"):
+    with pytest.raises(ValueError, match="`dataset` is 'atlantis'; allowed are"):
         hetlib.train(
             Experiment(dataset="atlantis", shares=(24, 8), global_batch=32),
             replicas,

@@ -4,8 +4,9 @@ So a run is found by its fingerprint, and a change of one run is a change of one
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,9 @@ from hetlib_bundle.kept.codec import decode, encode
 
 # Lines before the first run record: what made the value, and the value.
 HEAD = 2
+
+# What the first line tells.
+HEAD_FIELDS = ("date", "profile", "parameters", "environment")
 
 
 class Kept(NamedTuple):
@@ -71,20 +75,29 @@ def read(path: Path) -> Kept:
 
     Args:
         path: Of a file that `write` wrote.
+
+    Raises:
+        ValueError: The file is damaged; the message names it and the line.
     """
-    head, plain, *records = path.read_text(encoding="utf-8").splitlines()
-    runs = [RunRecord(**json.loads(line)) for line in records]
-    return Kept(json.loads(head), decode(json.loads(plain), runs), runs)
+    lines = _lines(path)
+    head = _parsed(path, 1, lines[0], _mapping)
+    runs = []
+    for number, line in enumerate(lines[HEAD:], HEAD + 1):
+        runs.append(_parsed(path, number, line, RunRecord.from_dict))
+    value = _parsed(path, HEAD, lines[HEAD - 1], partial(decode, runs=runs))
+    return Kept(head, value, runs)
 
 
 def read_head(path: Path) -> dict[str, Any]:
-    """Return what made a kept value, without reading it.
+    """Return what made a kept value, without the value.
 
     Args:
         path: Of a file that `write` wrote.
+
+    Raises:
+        ValueError: The file is damaged; the message names it and the line.
     """
-    with path.open(encoding="utf-8") as file:
-        head: dict[str, Any] = json.loads(file.readline())
+    head: dict[str, Any] = _parsed(path, 1, _lines(path)[0], _mapping)
     return head
 
 
@@ -93,5 +106,40 @@ def record_lines(path: Path) -> Iterator[str]:
 
     Args:
         path: Of a file that `write` wrote.
+
+    Raises:
+        ValueError: The file is damaged; the message names it.
     """
-    yield from path.read_text(encoding="utf-8").splitlines()[HEAD:]
+    yield from _lines(path)[HEAD:]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise _damaged(path, 1, error) from None
+    if len(lines) < HEAD:
+        raise _damaged(path, len(lines) + 1, "the file ends before it")
+    return lines
+
+
+def _mapping(plain: Any) -> dict[str, Any]:
+    missing = [name for name in HEAD_FIELDS if not isinstance(plain, dict) or name not in plain]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} missing in what made the value")
+    return dict(plain)
+
+
+def _parsed(path: Path, number: int, line: str, build: Callable[[Any], Any]) -> Any:
+    """Return what ``build`` makes of a line of JSON."""
+    try:
+        return build(json.loads(line))
+    except Exception as error:  # whatever a wrong shape leads to
+        raise _damaged(path, number, error) from error
+
+
+def _damaged(path: Path, number: int, why: object) -> ValueError:
+    return ValueError(
+        f"{path}, line {number}: not what was kept there ({why}); take the file from the "
+        'repository again, or compute it anew with source="computed".'
+    )

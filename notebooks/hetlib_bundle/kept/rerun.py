@@ -31,8 +31,9 @@ def find(fingerprint: str) -> RunRecord:
     found: dict[str, RunRecord] = {}
     for line in _lines():
         if f'"fingerprint":"{fingerprint}' in line:
-            run = RunRecord(**json.loads(line))
-            found.setdefault(run.fingerprint, run)
+            run = _record(line)
+            if run is not None:
+                found.setdefault(run.fingerprint, run)
     if not found:
         where = f"{paths.RECORDED} and {paths.RESULTS}"
         raise FileNotFoundError(
@@ -46,6 +47,14 @@ def find(fingerprint: str) -> RunRecord:
     return next(iter(found.values()))
 
 
+def _record(line: str) -> RunRecord | None:
+    """Return the run record in a line; None where it is damaged."""
+    try:
+        return RunRecord.from_dict(json.loads(line))
+    except ValueError:
+        return None
+
+
 def _lines() -> Iterator[str]:
     """Yield the run records of the clone, then those of the results, as JSON."""
     for path in paths.RECORDED.glob("*/*.jsonl"):
@@ -53,7 +62,7 @@ def _lines() -> Iterator[str]:
     for path in paths.RESULTS.glob("*/kept/*.jsonl"):
         yield from record_lines(path)
     for path in paths.RESULTS.glob("*/runs/*.json"):
-        yield path.read_text(encoding="utf-8")
+        yield path.read_text(encoding="utf-8", errors="replace")
 
 
 def again(record: RunRecord) -> RunRecord:

@@ -100,3 +100,40 @@ def test_a_table_of_sittings_grows_by_each_computing_and_goes_on_from_the_record
     other = keeper("16", "quick", "computed", models=["b"])
     with pytest.raises(ValueError, match="`models` is"):
         other.more("sittings", lambda: sitting("four"))
+
+
+@pytest.mark.parametrize(
+    ("line", "damage"),
+    [
+        (1, b"\xff\xfe"),
+        (1, b"{}"),
+        (1, b"[1]"),
+        (2, b'{"kind": "nonsense", "value": 1}'),
+        (2, b'{"kind": "run", "value": 9}'),
+        (2, b'{"runs": '),
+        (3, b'{"fingerprint": "../../../evil"}'),
+        (3, b"3"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_line(
+    folders: Path, virtual: RunRecord, line: int, damage: bytes
+) -> None:
+    made = keeper("07", "quick", "computed")
+    made("runs", lambda: [virtual])
+    publish_all(folders)
+    path = folders / "recorded" / "quick" / "07_runs.jsonl"
+    held = path.read_bytes().splitlines()
+    held[line - 1] = damage
+    path.write_bytes(b"\n".join(held) + b"\n")
+    with pytest.raises(ValueError, match=rf"07_runs.jsonl, line {line}: .*computed"):
+        keeper("07", "quick", "recorded")("runs", computed)
+    assert not (folders.parent / "evil.json").exists()
+
+
+def test_a_file_that_was_cut_is_named(folders: Path) -> None:
+    keeper("07", "quick", "computed")("runs", lambda: 1)
+    publish_all(folders)
+    path = folders / "recorded" / "quick" / "07_runs.jsonl"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"07_runs.jsonl, line 2: .*ends before"):
+        keeper("07", "quick", "recorded")("runs", computed)

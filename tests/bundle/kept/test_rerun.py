@@ -43,13 +43,15 @@ def test_a_rerun_with_other_scores_says_so(folders: Path, virtual: RunRecord) ->
 def test_which_run(folders: Path, virtual: RunRecord) -> None:
     with pytest.raises(FileNotFoundError, match="no run 'ab' in "):
         rerun.find("ab")
-    for name in ("ab1", "ab2"):
+    first = "ab1".ljust(16, "0")
+    second = "ab2".ljust(16, "0")
+    for name in (first, second):
         run = dataclasses.replace(virtual, fingerprint=name)
         run.save(folders / "results" / "quick" / "runs")
-    message = r"`fingerprint` is 'ab', with which begin \['ab1', 'ab2'\]; give more"
+    message = rf"`fingerprint` is 'ab', with which begin \['{first}', '{second}'\]; give more"
     with pytest.raises(ValueError, match=message):
         rerun.find("ab")
-    assert rerun.find("ab2").fingerprint == "ab2"
+    assert rerun.find("ab2").fingerprint == second
 
 
 def test_processes_run_again_with_measured_speeds_and_replayed_plans(team: Team) -> None:
