@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from tqdm.contrib import DummyTqdmFile
 from traitlets.config import Config
 
 from hetlib.files import write_text
+from hetlib.replicas.folder import own_folder
+from hetlib_bundle.running.kernels import WatchedKernelManager
 from hetlib_bundle.running.ledger import Entry, now
 from hetlib_bundle.running.memory import watch_memory
 
@@ -74,7 +75,7 @@ def run_notebook(path: Path, target: Path, profile: str, source: str) -> Entry:
 def _execute(path: Path, output: Path, profile: str, source: str) -> Failure | None:
     """Run a notebook into ``results/<folder>/notebooks/<name>``; return its failure, if any."""
     results = output.parents[2]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=own_folder(), ignore_cleanup_errors=True) as folder:
         try:
             papermill.execute_notebook(
                 path,
@@ -109,7 +110,7 @@ def _kernel(folder: str, results: Path) -> dict[str, Any]:
         language="python",
         env={"HETLIB_RESULTS": str(results), "IPYTHONDIR": folder, "HETLIB_BATCH": "1"},
     )
-    manager = type("ThisInterpreter", (AsyncKernelManager,), {"kernel_spec": spec})
+    manager = type("ThisInterpreter", (WatchedKernelManager,), {"kernel_spec": spec})
     connection = {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
     return {
         "kernel_name": "python3",

@@ -62,9 +62,7 @@ class Ledger:
                 notebooks stands in, since they ran at different times.
         """
         self.path = path
-        self.entries: dict[str, Entry] = {}
-        if path.exists():
-            self.entries = {entry["name"]: entry for entry in self.read()["notebooks"]}
+        self.entries: dict[str, Entry] = _entries(path)
         self._order = tuple(order)
         self._begin = time.perf_counter() if timed else None
         self._lock = threading.Lock()
@@ -103,6 +101,20 @@ class Ledger:
             "versions": versions,
             "notebooks": entries,
         }
+
+
+def _entries(path: Path) -> dict[str, Entry]:
+    """Return the entries of a file by their names; none where it is damaged or missing."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["notebooks"]
+        entries = {}
+        for entry in found:
+            if not Entry.__required_keys__ <= entry.keys():
+                return {}
+            entries[entry["name"]] = entry
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return entries
 
 
 def now() -> str:

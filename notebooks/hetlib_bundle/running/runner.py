@@ -1,28 +1,38 @@
 """Run the notebooks as one bundle: parameters checked first, failures kept, one page at the end."""
 
-import os
 import sys
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 import papermill
 from tqdm import tqdm
 
+from hetlib.environment import cores
 from hetlib.files import write_text
 from hetlib_bundle.kept.source import resolve, results_folder
-from hetlib_bundle.paths import NOTEBOOKS, RESULTS
+from hetlib_bundle.paths import NOTEBOOKS, RECORDED, RESULTS
 from hetlib_bundle.running import page
 from hetlib_bundle.running.execution import CELL_SECONDS, run_notebook
 from hetlib_bundle.running.fingerprints import fingerprint
+from hetlib_bundle.running.forecast import Forecast, known_seconds
 from hetlib_bundle.running.ledger import Entry, Ledger, now
+from hetlib_bundle.running.lock import locked
+from hetlib_bundle.running.stopping import (
+    Terminated,
+    in_threads,
+    raising_at_sigterm,
+    signal_of,
+    status_of,
+)
 
 # Parameters that every notebook has.
 PARAMETERS = ("profile", "source")
 
-# What lies in a folder of results while a run of all notebooks has not come to its end.
+# What lies in a folder of results while a run has not come to its end; one of some notebooks has
+# their numbers behind it.
 MARKER = ".unfinished"
 
 # Notebooks side by side, where there are the cores for it.
@@ -68,7 +78,8 @@ def reproduce(
     A notebook that fails is kept with the error at its head, and the others still run. Notebooks
     whose metadata say ``"hetlib": {"untimed": 1}`` (the longest) or ``2`` run first, side by side;
     those that use a clock follow one by one. Entries of ``bundle.json`` for notebooks that this
-    call does not run stay. A run of all notebooks that was interrupted is continued by the next.
+    call does not run stay. Ctrl-C and SIGTERM stop the kernels at once, and the page shows what was
+    finished. A run that was interrupted is continued by the next one of the same notebooks.
 
     Args:
         profile: Size; empty: `.source.resolve` says which.
@@ -82,11 +93,13 @@ def reproduce(
             ``results/<profile>-recorded``; empty: `.source.resolve` says which.
 
     Returns:
-        The exit status: 1 where a notebook failed, else 0.
+        The exit status: 1 where a notebook failed, 130 or 143 where a signal stopped it, else 0.
 
     Raises:
         ValueError: A wrong profile, source or notebook, or a notebook without these two parameters;
             before any runs.
+        BlockingIOError: Another run is at work in the folder of results.
+        OSError: The disk is full.
     """
     profile, source = resolve(profile, source)
     _check_profile(profile)
@@ -99,28 +112,48 @@ def reproduce(
     target = (results or RESULTS).resolve() / folder
     (target / "notebooks").mkdir(parents=True, exist_ok=True)
     asked = f"{len(chosen)} of {len(names)} notebooks, profile {profile}, {source}"
-    print(f"{asked}, results in {target}", flush=True)
+    with locked(target):
+        print(f"{asked}, results in {target}", flush=True)
+        marker = target / (MARKER if whole else _marker_of(chosen))
+        since = ""
+        if not resume:
+            since = _begin(marker)
+        continued = resume or since != ""
+        run = _Run(
+            profile=profile,
+            source=source,
+            target=target,
+            ledger=Ledger(target / "bundle.json", names, timed=whole and not continued),
+            continued=continued,
+            since=since,
+            forecast=Forecast(
+                [path.stem for path in chosen],
+                known_seconds(target / "bundle.json", RECORDED / profile / "bundle.json"),
+            ),
+        )
+        try:
+            with raising_at_sigterm():
+                run.run_all(chosen, jobs or _jobs())
+        except (KeyboardInterrupt, Terminated) as stop:
+            index = _write_page(run, notebooks)
+            return _report_stop(run, index, stop)
+        marker.unlink(missing_ok=True)
+        index = _write_page(run, notebooks)
+        return _report([run.ledger.entries[path.stem] for path in chosen], index)
 
-    since = ""
-    if whole and not resume:
-        since = _begin(target / MARKER)
-    continued = resume or since != ""
-    ledger = Ledger(target / "bundle.json", names, timed=whole and not continued)
-    run = _Run(
-        profile=profile,
-        source=source,
-        target=target,
-        ledger=ledger,
-        continued=continued,
-        since=since,
-    )
-    run.run_all(chosen, jobs or _jobs())
-    if whole:
-        (target / MARKER).unlink(missing_ok=True)
 
-    html = page.render(target, ledger.read(), notebooks)
-    index = write_text(target / "index.html", html)
-    return _report([ledger.entries[path.stem] for path in chosen], index)
+def _marker_of(chosen: Sequence[Path]) -> str:
+    """Return the name of the marker of a run of some notebooks."""
+    numbers = [path.stem[:2] for path in chosen]
+    return "-".join([MARKER, *numbers])
+
+
+def _write_page(run: "_Run", notebooks: Path) -> Path:
+    """Write the page of what is finished; there is none before the first notebook is."""
+    index = run.target / "index.html"
+    if run.ledger.path.exists() and run.ledger.entries:
+        write_text(index, page.render(run.target, run.ledger.read(), notebooks))
+    return index
 
 
 def _check_profile(profile: str) -> None:
@@ -141,11 +174,11 @@ def _check_parameters(chosen: Sequence[Path]) -> None:
 
 def _jobs() -> int:
     """Return how many untimed notebooks run at a time."""
-    return min(JOBS, os.cpu_count() or 1)
+    return min(JOBS, cores())
 
 
 def _begin(marker: Path) -> str:
-    """Note that a run of all notebooks begins.
+    """Note that a run begins.
 
     Returns:
         When the interrupted run began that this one continues; empty where there is none.
@@ -178,8 +211,17 @@ class _Run:
     # Only those count that finished after this date and time; empty: all.
     since: str
 
+    # How much is done, and how long the rest may take.
+    forecast: Forecast
+
+    # Set once the run is to end before its end.
+    stopped: threading.Event = field(default_factory=threading.Event)
+
     def run_all(self, chosen: Sequence[Path], jobs: int) -> None:
-        """Run the untimed notebooks, ``jobs`` at a time and the longest first, then the rest."""
+        """Run the untimed notebooks, ``jobs`` at a time and the longest first, then the rest.
+
+        They run in threads, so that this one is free to be interrupted: then it ends the kernels.
+        """
         lanes = {path: _lane(path) for path in chosen}
         untimed = sorted(
             (path for path in chosen if lanes[path]),
@@ -193,23 +235,30 @@ class _Run:
                 self.run_one(path)
                 bar.update()
 
-            with ThreadPoolExecutor(jobs) as pool:
-                list(pool.map(work, untimed))
-            for path in timed:
-                work(path)
+            in_threads(jobs, work, untimed, self.stopped)
+            in_threads(1, work, timed, self.stopped)
 
     def run_one(self, path: Path) -> None:
         """Run a notebook and write its entry, unless it need not run again."""
+        if self.stopped.is_set():
+            return
         code = fingerprint(path, self.source)
         if self.continued and self._is_finished(path, code):
-            tqdm.write(f"{path.stem} finished before, left as it is")
+            self.forecast.finish(path.stem)
+            tqdm.write(f"{path.stem} finished before, left as it is; {self.forecast.line()}")
             return
 
-        tqdm.write(f"\n{path.stem}")
+        tqdm.write(f"\n{path.stem} begins; {self.forecast.line()}")
         entry = run_notebook(path, self.target, self.profile, self.source)
+        if self.stopped.is_set():
+            # half of it must not pass for the whole
+            (self.target / "notebooks" / path.name).unlink(missing_ok=True)
+            return
         entry["source"] = code
-        tqdm.write(f"{path.stem} {entry['status']} in {entry['seconds']:.0f} s")
         self.ledger.add(entry)
+        self.forecast.finish(path.stem)
+        took = f"{path.stem} {entry['status']} in {entry['seconds']:.0f} s"
+        tqdm.write(f"{took}; {self.forecast.line()}")
 
     def _is_finished(self, path: Path, code: str) -> bool:
         """Say whether a notebook need not run again.
@@ -243,3 +292,14 @@ def _report(entries: Sequence[Entry], index: Path) -> int:
     succeeded = len(entries) - len(failed)
     print(f"{succeeded} of {len(entries)} notebooks succeeded; see {index}")
     return 1 if failed else 0
+
+
+def _report_stop(run: _Run, index: Path, stop: BaseException) -> int:
+    """Print what is kept of a run that was stopped; return the exit status."""
+    print(
+        f"stopped by {signal_of(stop).name}: {run.forecast.line()}; what is finished is kept, "
+        f"see {index}. The same command goes on.",
+        file=sys.stderr,
+        flush=True,
+    )
+    return status_of(stop)
