@@ -23,6 +23,8 @@ class HandedOut:
         fills: Whether some replica has one sample of weight 0 in place of none.
         rows: What the tensors of this replica's batch agree on, where a ``collate_fn`` of the
             caller's merged them and could have left samples out; ``None``: nothing.
+        is_over: Whether it was balanced and its pass has ended: what comes now are batches that
+            somebody has kept.
     """
 
     position: Position
@@ -30,6 +32,7 @@ class HandedOut:
     run: int
     fills: bool = False
     rows: tuple[int, set[int]] | None = None
+    is_over: bool = False
 
 
 @dataclass
@@ -109,6 +112,8 @@ class Progress:
         if run != self.run:
             return
         self.start = Position(epoch + 1, 0)
+        if self.last is not None:
+            self.last.is_over = not self.waiting
         if not (self._reads_ahead and self.waiting):
             self.trained = self.start
 
@@ -122,10 +127,17 @@ class Progress:
         """Return the batch handed out last.
 
         Raises:
-            RuntimeError: There is none, or an older one was not balanced.
+            RuntimeError: There is none, or an older one was not balanced, or its pass has ended.
         """
         if self.last is None:
             raise RuntimeError("no batch was handed out yet; read one from the loader first.")
+        if self.last.is_over:
+            raise RuntimeError(
+                "the pass has ended and its last batch was balanced: is this one of the batches "
+                "before, as itertools.cycle and lists keep them? Read the loader anew in each "
+                "epoch, or count what the loss is the mean over: "
+                "balance(loss, count=len(targets))."
+            )
         older = [batch for batch in self.waiting if batch is not self.last]
         if older:
             raise RuntimeError(

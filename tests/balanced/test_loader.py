@@ -194,6 +194,40 @@ def test_a_loop_that_reads_ahead_is_told_to_count():
         hetlib.balance(a_loss(), loader)
 
 
+def kept_in_a_list(loader):
+    """Read the batches of the first epoch, each once balanced, again and again."""
+    batches = []
+    for batch in loader:
+        batches.append(batch)
+        yield batch
+    while True:
+        yield from batches
+
+
+@pytest.mark.parametrize("keeping", [itertools.cycle, kept_in_a_list])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_that_somebody_has_kept_are_to_be_counted(keeping, workers):
+    loader = one(num_workers=workers)
+    batches = keeping(loader)
+    for _ in range(len(loader)):
+        next(batches)
+        hetlib.balance(a_loss(), loader)
+    kept = next(batches)
+    with pytest.raises(RuntimeError, match="its last batch was balanced: is this one of"):
+        hetlib.balance(a_loss(), loader)
+    hetlib.balance(a_loss(), count=len(kept))
+    # the loader itself goes on
+    assert len(train(loader)) == len(loader)
+
+
+def test_another_loss_of_the_last_batch_is_right_while_its_pass_goes_on():
+    loader = one()
+    for _ in zip(range(len(loader)), loader, strict=False):
+        hetlib.balance(a_loss(), loader)
+    hetlib.balance(a_loss(), loader)
+    assert position(loader) == (1, 0)
+
+
 # States
 
 
@@ -246,7 +280,7 @@ def test_a_copy_goes_on_by_itself(copied):
     other = copied(loader)
     assert position(other) == (0, 1)
     assert train(other) == train(loader)
-    hetlib.balance(a_loss(), other)
+    hetlib.balance(a_loss(), other, count=1)
     assert position(other) == position(loader) == (1, 0)
 
 

@@ -231,7 +231,25 @@ def planned_anew(loader: Any, rank: int) -> Iterator[Any]:
             loader.replan([*shares[1:], shares[0]])
 
 
+def endless(loader: Any, rank: int) -> Iterator[Any]:
+    """Read as many steps from a loop over epochs that never ends."""
+    yield from itertools.islice(again_and_again(loader), len(loader))
+
+
+def again_and_again(loader: Any) -> Iterator[Any]:
+    while True:
+        yield from loader
+
+
+def numbered(loader: Any, rank: int) -> Iterator[Any]:
+    """Stop by a second iterator, which ends first and takes a batch along."""
+    yield from (batch for batch, _ in zip(loader, range(1), strict=False))
+    yield from (batch for _, batch in enumerate(loader, start=1))
+
+
 LOOPS = {
+    "endless": endless,
+    "numbered": numbered,
     "looked at": looked,
     "zip": zipped,
     "exactly len": nexts,
