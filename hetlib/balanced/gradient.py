@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
@@ -22,6 +23,7 @@ from hetlib.balanced.reference import (
     reduced_gradient,
     relative_error,
     trained_weights,
+    varies,
 )
 from hetlib.inputs import one_of
 
@@ -65,7 +67,8 @@ def check_gradient(
         group: The replicas; ``None`` is DDP's group, else all of the job.
 
     Raises:
-        ValueError: An argument is not allowed, or layers draw at random, which cannot be repeated.
+        ValueError: An argument is not allowed, or layers draw at random, which cannot be repeated,
+            or weights are sharded.
         RuntimeError: The gradient is another one, or could not be computed; the same on every
             replica, with the likely reason.
 
@@ -78,6 +81,7 @@ def check_gradient(
     network, own_group = _unwrapped(model)
     if group is None:
         group = own_group
+    _require_whole(network)
     _require_repeatable(network)
     own = _own_count(loader, count, reduction, group)
     check = _Check(network, loss_of, reduction, tolerance, group)
@@ -149,7 +153,14 @@ class _Check:
         if not shares:
             return ""
         try:
-            return self._explain([self._part(share) for share in shares], shares)
+            finding = self._explain([self._part(share) for share in shares], shares)
+            if finding and any(self._varies(share) for share in shares):
+                finding += (
+                    " But a second pass of the same batch gives another gradient (numbers drawn at "
+                    "random, spectral norm), so such a job cannot be checked: switch that off "
+                    "for it."
+                )
+            return finding
         except Exception as error:  # the others wait for an answer, whatever it is
             return f"`check_gradient` could not compute the gradient of one process: {error}"
 
@@ -179,9 +190,15 @@ class _Check:
 
     def _part(self, share: Share) -> torch.Tensor:
         """Return a replica's part of the gradient of one process, ``(numbers,)``, float64."""
+        return gradient_of(self._network, self._loss_of, self._on_device(share))
+
+    def _varies(self, share: Share) -> bool:
+        """Say whether the check cannot repeat what the step computed."""
+        return varies(self._network, self._loss_of, self._on_device(share))
+
+    def _on_device(self, share: Share) -> Share:
         device = next(iter(trained_weights(self._network).values())).device
-        share = Share(moved(share.batch, device), share.weight)
-        return gradient_of(self._network, self._loss_of, share)
+        return Share(moved(share.batch, device), share.weight)
 
     def _explain(self, parts: list[torch.Tensor], shares: list[Share]) -> str:
         expected = torch.stack(parts).sum(0)
@@ -230,6 +247,14 @@ def _sent_to_first(packed: bytes, group: Group) -> list[bytes]:
     by_rank: list[Any] = [b""] * replicas
     dist.gather_object(packed, by_rank, group=group, group_dst=0)
     return by_rank
+
+
+def _require_whole(network: nn.Module) -> None:
+    if any(isinstance(weight, DTensor) for weight in network.parameters()):
+        raise ValueError(
+            "`model` has weights that are sharded over the replicas (FSDP2), which one replica "
+            "alone cannot compute with; check the same job with DistributedDataParallel."
+        )
 
 
 def _require_repeatable(network: nn.Module) -> None:

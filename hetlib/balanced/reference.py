@@ -39,25 +39,61 @@ class _Whole(nn.Module):
         return self._loss_of(self.network, batch)
 
 
-def gradient_of(network: nn.Module, loss_of: LossOf, share: Share) -> torch.Tensor:
-    """Return the gradient of a weighted loss, ``(numbers,)``, float64.
+class _Copies:
+    """Copies of a network's weights, which have none of their hooks, and of its buffers."""
 
-    It is that of copies of the weights, which have none of their hooks, and copies of the buffers.
-    """
-    weights: dict[str, torch.Tensor] = {}
-    for name, weight in network.named_parameters():
-        weights[name] = weight.detach().clone().requires_grad_(weight.requires_grad)
-    buffers = {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
-    replaced = {f"network.{name}": tensor for name, tensor in {**weights, **buffers}.items()}
-    with torch.enable_grad():
-        loss = torch.func.functional_call(_Whole(network, loss_of), replaced, (share.batch,))
+    def __init__(self, network: nn.Module, loss_of: LossOf) -> None:
+        self._whole = _Whole(network, loss_of)
+        self._weights: dict[str, torch.Tensor] = {}
+        for name, weight in network.named_parameters():
+            copied = weight.detach().clone()
+            self._weights[f"network.{name}"] = copied.requires_grad_(weight.requires_grad)
+        self._buffers: dict[str, torch.Tensor] = {}
+        for name, buffer in network.named_buffers():
+            self._buffers[f"network.{name}"] = buffer.detach().clone()
+
+    @torch.enable_grad()
+    def gradient(self, share: Share) -> torch.Tensor:
+        """Return the gradient of a weighted loss; the copied buffers go on."""
+        replaced = {**self._weights, **self._buffers}
+        loss = torch.func.functional_call(self._whole, replaced, (share.batch,))
         if not loss.requires_grad:
             raise ValueError("`loss_of` returned a loss that needs no gradient")
         # at its root: BatchNorm over all replicas hands gradients from one to another
         weigh(loss, share.weight)
-        trained = [weight for weight in weights.values() if weight.requires_grad]
+        trained = [weight for weight in self._weights.values() if weight.requires_grad]
         found = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
-    return _flat(found)
+        return _flat(found)
+
+
+def gradient_of(network: nn.Module, loss_of: LossOf, share: Share) -> torch.Tensor:
+    """Return the gradient of a weighted loss, ``(numbers,)``, float64.
+
+    The network, its gradients, its buffers and torch's random numbers stay as they are.
+    """
+    with torch.random.fork_rng(_gpus_of(network)):
+        return _Copies(network, loss_of).gradient(share)
+
+
+def varies(network: nn.Module, loss_of: LossOf, share: Share) -> bool:
+    """Say whether a second pass of the same batch gives another gradient.
+
+    So it does where numbers are drawn at random, and where the first pass has moved what the second
+    one computes with (spectral norm).
+    """
+    copies = _Copies(network, loss_of)
+    with torch.random.fork_rng(_gpus_of(network)):
+        first = copies.gradient(share)
+        second = copies.gradient(share)
+    return not first.equal(second)
+
+
+def _gpus_of(network: nn.Module) -> list[torch.device]:
+    return [
+        device
+        for device in {weight.device for weight in network.parameters()}
+        if device.type == "cuda"
+    ]
 
 
 def reduced_gradient(network: nn.Module) -> torch.Tensor:

@@ -54,6 +54,21 @@ def test_a_wrong_job_with_batchnorm_is_refused(team):
         assert "`loss_of` takes the parts that the step took" in found["not in parts"][0]
 
 
+def test_a_job_that_cannot_be_repeated_is_said_to_be_so(team):
+    for found in team(1, 1).run(workers_checks.unrepeatable):
+        for name, (message, *_) in found.items():
+            assert "a second pass of the same batch gives another gradient" in message, name
+
+
+def test_sharded_weights_are_refused_on_every_replica(team):
+    for message in team(1, 1).run(workers_checks.sharded):
+        assert "sharded over the replicas (FSDP2)" in message
+
+
+def test_the_check_leaves_random_numbers_as_they_were(team):
+    assert team(1, 1).run(workers_checks.random_numbers_go_on) == [True, True]
+
+
 def test_weights_of_any_type_are_compared_to_the_bit(team):
     for found in team(1, 1).run(workers_mistakes.differing_weights):
         # equal, and a tensor without a number

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
@@ -90,6 +91,56 @@ def right(rank: int) -> dict[str, list[str]]:
         "frozen": checked(frozen()),
         "over all": checked(hetlib.convert_batchnorm(network(nn.BatchNorm1d(5)))),
     }
+
+
+class Drawing(nn.Module):
+    """Draws at random in its forward pass, where no layer tells."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x, 0.3)
+
+
+class Recurrent(nn.Module):
+    """Two layers of cells, between which numbers are left out at random."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(5, 5, 2, dropout=0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.cells(x[None])[0][0]
+
+
+def unrepeatable(rank: int) -> dict[str, list[str]]:
+    """Check right jobs whose second pass is another one."""
+    spectral = nn.utils.parametrizations.spectral_norm(nn.Linear(5, 5))
+    return {
+        "function": checked(network(Drawing())),
+        "cells": checked(network(Recurrent())),
+        "slopes": checked(network(nn.RReLU())),
+        "spectral norm": checked(network(spectral)),
+    }
+
+
+def sharded(rank: int) -> str:
+    net = network()
+    fully_shard(net)
+    loader = hetlib.BalancedLoader(range(len(INPUTS)), (7, 4), seed=1)
+    indices = next(iter(loader))
+    hetlib.balance(whole(net, indices), loader).backward()
+    return message_of(hetlib.check_gradient, net, whole, indices, loader=loader)
+
+
+def random_numbers_go_on(rank: int) -> bool:
+    """Check a job whose loss draws numbers of its own, and say whether the next are as before."""
+    net = network()
+    before = torch.get_rng_state()
+    hetlib.check_gradient(net, noisy_loss, torch.arange(4), count=4, tolerance=1e9)
+    return before.equal(torch.get_rng_state())
+
+
+def noisy_loss(model: nn.Module, indices: torch.Tensor) -> torch.Tensor:
+    return whole(model, indices) * torch.rand(())
 
 
 def wrong(rank: int) -> dict[str, list[str]]:
