@@ -53,8 +53,8 @@ class BalancedBatchNorm(_BatchNorm):
         Raises:
             ValueError: All replicas together have one value a channel.
             RuntimeError: The replicas take their steps in unequal numbers of micro-batches, under
-                DDP's ``no_sync``; on every replica, in the first pass that tells. Or DDP's
-                ``join`` would let a replica stay away.
+                DDP's ``no_sync`` or FSDP2's ``set_requires_gradient_sync``; on every replica, in
+                the first pass that tells. Or DDP's ``join`` would let a replica stay away.
         """
         if not self.training or not self._is_shared():
             return super().forward(input)
@@ -68,7 +68,7 @@ class BalancedBatchNorm(_BatchNorm):
             group=self.process_group,
             running=self._running(),
             momentum=self.momentum,
-            kind=kind_of_pass(),
+            kind=kind_of_pass(self),
             compares=x.device.type == "cpu" or self._is_first_in_pass(),
         )
         y: torch.Tensor = Normalize.apply(x, self.weight, self.bias, settings)

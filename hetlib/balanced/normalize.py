@@ -5,6 +5,7 @@ With the mean :math:`\mu` and the variance :math:`v` of a channel,
 .. math:: y = \gamma (x - \mu) / \sqrt{v + \epsilon} + \beta
 """
 
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import torch
@@ -13,10 +14,20 @@ from torch.autograd.function import once_differentiable
 
 from hetlib.balanced.segments import Segments, Values, segments_of
 from hetlib.balanced.statistics import Running, pool_over_group, track
-from hetlib.balanced.wrappers import PassKind
 
 # As the process group: no other replica. Torch's own mark for it is a number.
 ALONE: Any = dist.GroupMember.NON_GROUP_MEMBER
+
+
+class PassKind(IntEnum):
+    """What a pass through a network is to its step, as replicas tell each other."""
+
+    # nothing says so, as in a pass that checkpointing repeats
+    UNKNOWN = 0
+    # its gradients are exchanged: the last of a step
+    LAST = 1
+    # under no_sync() and the like: a micro-batch before the last
+    EARLY = 2
 
 
 class Settings(NamedTuple):
@@ -137,7 +148,7 @@ def _require_equal_passes(kinds: list[float]) -> None:
     if last and early:
         raise RuntimeError(
             f"BatchNorm over all replicas (convert_batchnorm) is in the last pass of the step on "
-            f"ranks {last}, and in a micro-batch before it, under no_sync(), on ranks {early}: "
+            f"ranks {last}, and in a micro-batch before it (no_sync) on ranks {early}: "
             "every pass needs all replicas. Take as many passes a step on each: "
             "hetlib.micro_batches(len(inputs), most, parts=passes), "
             "passes = max(len(hetlib.micro_batches(n, most)) for n in loader.counts)."

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 from hetlib.balanced.graph import leaves_of
 
@@ -34,6 +35,19 @@ def refuse_other_divisor(loss: torch.Tensor, replicas: int) -> None:
                 f"loss, whose weight undoes a division by the {replicas} replicas: leave the call "
                 f"out, or call set_gradient_divide_factor({replicas})."
             )
+
+
+def exchanges_gradients(layer: nn.Module) -> bool | None:
+    """Say whether a backward pass exchanges a layer's gradients; None where FSDP2 does not hold it.
+
+    Args:
+        layer: A part of a network, with weights of its own.
+    """
+    for group in _groups():
+        for parameter in getattr(group, "fsdp_params", []):
+            if parameter._module_info.module is layer:
+                return bool(group.reduce_grads)
+    return None
 
 
 def _groups() -> Iterator[Any]:

@@ -1,23 +1,14 @@
-"""What DistributedDataParallel does around a network, where BatchNorm has to know it."""
+"""What DistributedDataParallel and FSDP2 do around a network, where BatchNorm has to know it."""
 
 import gc
 from collections.abc import Iterable, Iterator
-from enum import IntEnum
 from typing import Any
 
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-
-class PassKind(IntEnum):
-    """What a pass through a network in DDP is to its step, as replicas tell each other."""
-
-    # no forward pass of DDP is on, as in a pass that checkpointing repeats
-    UNKNOWN = 0
-    # its gradients are exchanged: the last of a step
-    LAST = 1
-    # under no_sync(): a micro-batch before the last
-    EARLY = 2
+from hetlib.balanced.normalize import PassKind
+from hetlib.balanced.sharded import exchanges_gradients
 
 
 def active_wrapper() -> DistributedDataParallel | None:
@@ -27,12 +18,20 @@ def active_wrapper() -> DistributedDataParallel | None:
     return found
 
 
-def kind_of_pass() -> PassKind:
-    """Return the kind of the pass that is on in this process."""
+def kind_of_pass(layer: nn.Module) -> PassKind:
+    """Return the kind of the pass that is on in this process.
+
+    Args:
+        layer: What it has come to.
+    """
     wrapper = active_wrapper()
-    if wrapper is None:
+    if wrapper is not None:
+        is_last: bool | None = wrapper.require_backward_grad_sync
+    else:
+        is_last = exchanges_gradients(layer)
+    if is_last is None:
         return PassKind.UNKNOWN
-    return PassKind.LAST if wrapper.require_backward_grad_sync else PassKind.EARLY
+    return PassKind.LAST if is_last else PassKind.EARLY
 
 
 def wrappers_around(layers: Iterable[nn.Module]) -> list[DistributedDataParallel]:

@@ -61,6 +61,11 @@ def test_unequal_parts_under_batchnorm_over_all_are_refused_on_every_replica(tea
         assert "hetlib.micro_batches(len(inputs), most, parts=passes)" in message
 
 
+def test_unequal_parts_of_sharded_weights_are_refused_on_every_replica(team):
+    for message in team(1, 1).run(workers.in_unequal_parts_sharded, (3, 8), (6, 2)):
+        assert "BatchNorm over all replicas (convert_batchnorm) is in the last pass" in message
+
+
 @pytest.mark.parametrize("shares", [(6, 2), (7, 0, 4), (2, 2, 2)])
 def test_equal_parts_under_batchnorm_over_all_are_those_of_one_process(team, shares):
     expected = workers.gradient_of_one_process(shares, 3)

@@ -1,7 +1,7 @@
 """Running statistics of BatchNorm in wrappers of many kinds, and steps in parts of it."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import torch
@@ -219,6 +219,24 @@ def in_unequal_parts(rank: int, most: tuple[int, ...], shares: tuple[int, ...]) 
     model = DistributedDataParallel(network_of_all())
     parts = hetlib.micro_batches(shares[rank], most[rank])
     return message_of(step_in_parts, model, loader, batches(sum(shares))[0], parts)
+
+
+def in_unequal_parts_sharded(rank: int, most: tuple[int, ...], shares: tuple[int, ...]) -> str:
+    """Return the same where weights are sharded."""
+    loader = hetlib.BalancedLoader(range(sum(shares)), shares, seed=0)
+    model: Any = network_of_all()
+    fully_shard(model)
+    model.no_sync = lambda: unsynchronised(model)
+    parts = hetlib.micro_batches(shares[rank], most[rank])
+    return message_of(step_in_parts, model, loader, batches(sum(shares))[0], parts)
+
+
+@contextlib.contextmanager
+def unsynchronised(model: Any) -> Iterator[None]:
+    """Be what DDP's ``no_sync`` is, for FSDP2."""
+    model.set_requires_gradient_sync(False)
+    yield
+    model.set_requires_gradient_sync(True)
 
 
 def in_equal_parts(rank: int, shares: tuple[int, ...], most: int) -> torch.Tensor:
