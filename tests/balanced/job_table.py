@@ -10,6 +10,7 @@ from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 import hetlib
 from tests.balanced import jobs
 from tests.balanced.jobs import CLASSES, FEATURES, INPUTS, LABELS, SAMPLES, Balance, Job, mlp
+from tests.balanced.more_jobs import MORE
 
 
 class Chained(Job):
@@ -158,4 +159,5 @@ JOBS: dict[str, Job] = {
     "scaled, bfloat16": ScaledBfloat16(),
     "compressed": Compressed(),
     "joined": jobs.Joined(),
+    **MORE,
 }
