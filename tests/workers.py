@@ -102,6 +102,11 @@ def process_id(rank: int) -> int:
     return os.getpid()
 
 
+def may_use_gpus(rank: int) -> bool:
+    """Return whether CUDA would work: torch refuses it in a fork of what has looked for it."""
+    return not torch.cuda._is_in_bad_fork()
+
+
 def miss_a_collective_and_stay(rank: int) -> None:
     """Replica 0 waits for a barrier that replica 1, alive, does not reach in time."""
     if rank == 0:

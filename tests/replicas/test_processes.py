@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 import hetlib
 from hetlib.errors import ReplicaError
@@ -133,6 +134,13 @@ def test_an_error_of_a_pipe_in_a_job_is_an_error_of_the_job(pool):
     for kind in (BrokenPipeError, EOFError, ConnectionResetError):
         with pytest.raises(ReplicaError, match=rf"failed(.|\n)*{kind.__name__}: of the job"):
             pool.run(workers.raise_error, kind)
+
+
+def test_workers_are_forked_before_anybody_looks_for_a_gpu():
+    """The server that forks them imports much, and the parent has looked."""
+    torch.cuda.is_available()
+    with Replicas(hetlib.Platform.emulated([1, 1])) as replicas:
+        assert replicas.run(workers.may_use_gpus) == [True, True]
 
 
 def test_a_missed_collective_ends_as_an_error_within_the_time_out():
