@@ -35,7 +35,10 @@ LEAST = 15.0  # seconds without which no check is begun
 def main(arguments: Sequence[str]) -> int:
     """Return 1 if a check failed, else 0."""
     given = parsed(arguments)
-    setting = Setting(0 if given.dry else torch.cuda.device_count(), cores())
+    gpus = 0
+    if torch.cuda.is_available() and not given.dry:
+        gpus = torch.cuda.device_count()
+    setting = Setting(gpus, cores())
     print(heading(setting), flush=True)
     end = time.monotonic() + 60 * given.minutes
     results: list[Result] = []

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
-from tests.gpu import FAIL, Result, Setting, attempt, judge
+from tests.gpu import Result, Setting, attempt, judge
 from tests.gpu.common import (
     Task,
     images,
@@ -55,50 +55,61 @@ def run(setting: Setting) -> Iterator[Result]:
     threads = max(setting.cores - 1, 1)
     with hetlib.Replicas(platform_of(devices, threads), timeout=60) as pool:
         for task in tasks(setting):
-            yield from compare_with_clock(pool, task, devices, setting)
+            yield from Comparison(pool, task, devices, setting).results()
 
 
-def compare_with_clock(
-    pool: hetlib.Replicas, task: Task, devices: tuple[str, ...], setting: Setting
-) -> Iterator[Result]:
-    """Plan one task, and time its plan and others."""
-    title = f"{task.name}, batch {task.batch}"
-    seconds = float(setting.choose(real=12, dry=2))
-    plans: list[Planned] = []
+class Comparison:
+    """The plan of one task, and the clock's word on it."""
 
-    def plan() -> Result:
-        plans.append(pool.run(planned, task, devices, seconds)[0])
-        shares, _, why = plans[0]
-        compared = f"{title}: samples of the CPU by the plan"
-        return judge(CHECK, compared, shares[1], at_most=None, note=why or "the CPU takes part")
+    def __init__(
+        self, pool: hetlib.Replicas, task: Task, devices: tuple[str, ...], setting: Setting
+    ) -> None:
+        self._pool = pool
+        self._task = task
+        self._devices = devices
+        self._judged = not setting.dry
+        self._seconds = float(setting.choose(real=12, dry=2))
+        self._title = f"{task.name}, batch {task.batch}"
+        self._plan: Planned | None = None
+        self._times: dict[tuple[int, ...], float] = {}  # of a step, by split
 
-    made = attempt(CHECK, f"{title}: plan", plan)
-    yield made
-    if made.verdict == FAIL:
-        return
-    times: dict[tuple[int, ...], float] = {}
+    def results(self) -> Iterator[Result]:
+        yield attempt(CHECK, f"{self._title}: plan", self._made_plan)
+        if self._plan is None:
+            return
+        yield attempt(CHECK, f"{self._title}: clock", self._alone_or_together)
+        if not self._times:
+            return
+        own = self._times[self._plan.shares]
+        fastest = min(self._times.values())
+        yield self._judge("planned step over the fastest, by the clock", own / fastest, WORTH)
+        ratio = self._plan.step / own
+        compared = "planned step's prediction and the clock, the larger over the other"
+        yield self._judge(compared, max(ratio, 1 / ratio), PREDICTED)
 
-    def clock() -> Result:
-        tried = splits(task, plans[0].shares)
-        times.update(pool.run(timed, task, devices, tried, seconds)[0])
-        alone = times[(task.batch, 0)]
+    def _made_plan(self) -> Result:
+        task = self._task
+        self._plan = self._pool.run(planned, task, self._devices, self._seconds)[0]
+        shares = self._plan.shares
+        note = self._plan.why or f"shares {shares}"
+        compared = f"{self._title}: samples of the CPU by the plan"
+        return judge(CHECK, compared, shares[1], at_most=None, note=note)
+
+    def _alone_or_together(self) -> Result:
+        assert self._plan is not None
+        tried = splits(self._task, self._plan.shares)
+        self._times = self._pool.run(timed, self._task, self._devices, tried, self._seconds)[0]
+        times = self._times
+        alone = times[(self._task.batch, 0)]
+        together = min(seconds for split, seconds in times.items() if all(split))
         best = min(times, key=lambda split: times[split])
-        shared = min(seconds for split, seconds in times.items() if all(split))
         note = f"GPU alone {1e3 * alone:.2f} ms; fastest {best} {1e3 * times[best]:.2f} ms"
-        compared = f"{title}: GPU alone over the best split with the CPU, by the clock"
-        return judge(CHECK, compared, alone / shared, at_most=None, note=note)
+        compared = f"{self._title}: GPU alone over the best split with the CPU, by the clock"
+        return judge(CHECK, compared, alone / together, at_most=None, note=note)
 
-    made = attempt(CHECK, f"{title}: clock", clock)
-    yield made
-    if made.verdict == FAIL:
-        return
-    own = times[plans[0].shares]
-    known = {"check": CHECK, "judged": not setting.dry}
-    compared = f"{title}: planned step over the fastest, by the clock"
-    yield judge(compared=compared, value=own / min(times.values()), at_most=WORTH, **known)
-    compared = f"{title}: planned step's prediction and the clock, the larger over the other"
-    ratio = plans[0].step / own
-    yield judge(compared=compared, value=max(ratio, 1 / ratio), at_most=PREDICTED, **known)
+    def _judge(self, compared: str, value: float, at_most: float) -> Result:
+        compared = f"{self._title}: {compared}"
+        return judge(CHECK, compared, value, at_most=at_most, judged=self._judged)
 
 
 def splits(task: Task, planned_shares: tuple[int, ...]) -> list[tuple[int, ...]]:
