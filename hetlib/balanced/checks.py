@@ -1,6 +1,6 @@
 """A check that a job can make of itself: equal weights on every replica."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -15,8 +15,19 @@ _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _MIX = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
 
 
+class _Weights(NamedTuple):
+    """What a replica tells of its weights: names, sums over their bits, and kinds of devices."""
+
+    names: list[str]
+    sums: list[int]
+    kinds: list[str]
+
+
 def check_weights(model: nn.Module, group: Group = None) -> None:
     """Compare the weights of all replicas, to the bit; every replica of the group calls it.
+
+    A GPU and a CPU may round an update differently, so in a job of both the weights are sure to be
+    equal before the first step alone; later their last digits may differ.
 
     Args:
         model: This replica's; weights of any type.
@@ -29,26 +40,40 @@ def check_weights(model: nn.Module, group: Group = None) -> None:
         return
     named = dict(model.named_parameters())
     sums = torch.stack([_bit_sum(weight).cpu() for weight in named.values()])
+    kinds = sorted({weight.device.type for weight in named.values()})
     by_rank: list[Any] = [None] * world_of(group)
-    dist.all_gather_object(by_rank, (list(named), sums.tolist()), group=group)
+    dist.all_gather_object(by_rank, _Weights(list(named), sums.tolist(), kinds), group=group)
 
-    names, first = by_rank[0]
-    if any(other != names for other, _ in by_rank):
+    names = by_rank[0].names
+    first = by_rank[0].sums
+    if any(other.names != names for other in by_rank):
+        numbers = [len(other.names) for other in by_rank]
         raise RuntimeError(
             f"the replicas' models have other weights: {len(names)} tensors on rank 0, "
-            f"{[len(other) for other, _ in by_rank]} by rank; build the same model on all of them."
+            f"{numbers} by rank; build the same model on all of them."
         )
     differing = [
         name
         for place, name in enumerate(names)
-        if any(numbers[place] != first[place] for _, numbers in by_rank)
+        if any(other.sums[place] != first[place] for other in by_rank)
     ]
     if differing:
         raise RuntimeError(
             f"the replicas' weights differ in {len(differing)} of {len(names)} tensors, "
             f"e.g. {differing[:3]}; start all from the same, "
             "and let only the reduced gradient change them."
+            f"{_rounding([other.kinds for other in by_rank])}"
         )
+
+
+def _rounding(kinds: list[list[str]]) -> str:
+    """Say what else makes weights differ, where the replicas' devices are of different kinds."""
+    if all(own == kinds[0] for own in kinds):
+        return ""
+    return (
+        f" Their devices by rank are {kinds}, which may round an update differently: compare "
+        "before the first step."
+    )
 
 
 def _bit_sum(weight: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from hetlib.balanced import checks
 from tests.balanced import workers_checks, workers_mistakes
 
 
@@ -77,3 +78,10 @@ def test_weights_of_any_type_are_compared_to_the_bit(team):
         assert len(found) == 13
         for name, message in found.items():
             assert "weights differ in 1 of" in message, name
+
+
+def test_devices_of_different_kinds_are_a_reason_for_differing_weights(messages):
+    assert checks._rounding([["cpu"], ["cpu"]]) == ""
+    assert checks._rounding([["cuda"], ["cuda"], ["cuda"]]) == ""
+    assert "compare before the first step" in checks._rounding([["cuda"], ["cpu"]])
+    assert "before the first step" not in messages[0]["drift"]
