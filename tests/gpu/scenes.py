@@ -4,67 +4,60 @@ A class is a direction of the waves. Their length, phase and strength in each ba
 to image; over them lie noise, and weaker waves of any direction.
 """
 
-from pathlib import Path
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
+from torch.utils.data import Dataset
 
 import hetlib
-from hetlib.datasets import cache as store
-from hetlib.datasets.catalog import register
-from hetlib.datasets.images import ImageDataset
-from hetlib.datasets.splits import SPLITS
-from hetlib.datasets.statistics import moments
 from tests.gpu.common import BANDS, CLASSES
 
-NAME = "waves"
 NOISE = 3.0  # standard deviation of a band's, where the waves' is about 0.7
 CLUTTER = 0.8  # strength of the other waves
 _LENGTHS = (5.0, 9.0)  # shortest and longest wave, pixels
-_OF_THREE = 3  # images: the first is for training, the others are for tests
+# Images of a class, as many times as there are for training.
+_TIMES = {"train": 1, "validation": 1, "test": 2}
 
 
-class Waves(ImageDataset):
+class Images(NamedTuple):
+    """Images ``(n, bands, size, size)`` float32, and their classes ``(n,)``."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+class Waves(Dataset[Any]):
     """One split of the images.
 
     Args:
         split: "train", "validation" or "test".
         per_class: Training images of a class; twice as many are for tests.
         size: Of the images, in pixels.
-        cache: Folder of decoded images.
     """
 
-    def __init__(
-        self,
-        split: str = "train",
-        *,
-        per_class: int = 100,
-        size: int = 16,
-        cache: Path | None = None,
-    ) -> None:
-        content = {
-            "checksum": f"{NAME} {per_class} {size} {NOISE} {CLUTTER}",
-            "bands": [str(band + 1) for band in range(BANDS)],
-            "classes": [f"{180 * label / CLASSES:.0f} degrees" for label in range(CLASSES)],
-            "nodata": None,
-            "valid_range": None,
-        }
-        number = CLASSES * per_class * _OF_THREE
-        entry = store.fetch(cache or store.CACHE, content, lambda _: ({}, drawn(number, size)))
-        is_training = np.arange(number) // CLASSES % _OF_THREE == 0
-        assigned = np.where(is_training, SPLITS.index("train"), SPLITS.index("test"))
-        super().__init__(entry, assigned, split)
+    def __init__(self, split: str, *, per_class: int = 40, size: int = 16) -> None:
+        number = CLASSES * per_class * _TIMES[split]
+        self.images = drawn(list(_TIMES).index(split), number, size)
+
+    def __len__(self) -> int:
+        return len(self.images.labels)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
+        return self.images.pixels[i], int(self.images.labels[i])
 
 
-def drawn(number: int, size: int) -> dict[str, np.ndarray]:
-    """Return images ``(n, size, size, bands)`` float32, their labels and moments."""
-    random = np.random.default_rng(0)
+@lru_cache(maxsize=8)
+def drawn(seed: int, number: int, size: int) -> Images:
+    """Return images, the same in every process."""
+    random = np.random.default_rng(seed)
     labels = np.arange(number) % CLASSES
-    pixels = waves(random, np.pi * labels / CLASSES, size)
-    pixels += CLUTTER * waves(random, random.uniform(0, np.pi, number), size)
-    strength = random.uniform(0.5, 1.5, (number, 1, 1, BANDS))
-    images = pixels[..., None] * strength + NOISE * random.normal(size=(*pixels.shape, BANDS))
-    images = images.astype(np.float32)
-    return {"images": images, "labels": labels, "moments": moments(images, None, None)}
+    brightness = waves(random, np.pi * labels / CLASSES, size)
+    brightness += CLUTTER * waves(random, random.uniform(0, np.pi, number), size)
+    strength = random.uniform(0.5, 1.5, (number, BANDS, 1, 1))
+    noise = random.normal(size=(number, BANDS, size, size))
+    pixels = brightness[:, None] * strength + NOISE * noise
+    return Images(pixels.astype(np.float32), labels)
 
 
 def waves(random: np.random.Generator, angles: np.ndarray, size: int) -> np.ndarray:
@@ -77,12 +70,6 @@ def waves(random: np.random.Generator, angles: np.ndarray, size: int) -> np.ndar
     return np.sin(wave[:, None, None] * along + phase[:, None, None])
 
 
-def make_known(_: int | None = None) -> None:
-    """Make the data set known by name in this process; a job that each replica does first."""
-    register(NAME, Waves)
-
-
-def experiment_of(**settings: object) -> hetlib.Experiment:
+def experiment_of(**settings: Any) -> hetlib.Experiment:
     """Return an experiment on these images."""
-    make_known()
-    return hetlib.Experiment(dataset=NAME, **settings)
+    return hetlib.Experiment(dataset="tests.gpu.scenes:Waves", **settings)
