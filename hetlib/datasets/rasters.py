@@ -81,11 +81,38 @@ def open_raster(path: File) -> Iterator[Any]:
     """
     rasterio = require("rasterio", "data")
     try:
-        with rasterio.Env(GDAL_CACHEMAX=KEPT_BYTES), rasterio.open(path) as raster:
+        with rasterio.open(path) as raster, gdal_keeps(bytes_to_keep(raster)):
             yield raster
     except rasterio.errors.RasterioError as error:
         reason = error.__cause__ or error
         raise ValueError(f"{path} cannot be read ({reason}); replace it.") from error
+
+
+@contextmanager
+def gdal_keeps(size: int) -> Iterator[None]:
+    """Let GDAL keep so much of what it has decoded, and as much as before afterwards.
+
+    Args:
+        size: In bytes.
+    """
+    rasterio = require("rasterio", "data")
+    before = rasterio._env.get_gdal_config("GDAL_CACHEMAX")
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=size):
+            yield
+    finally:
+        rasterio._env.set_gdal_config("GDAL_CACHEMAX", before)
+
+
+def bytes_to_keep(raster: Any) -> int:
+    """Return how much of what it has decoded GDAL must keep: else it decodes it for each band.
+
+    Args:
+        raster: Opened by rasterio.
+    """
+    pixels = max(high * wide for high, wide in raster.block_shapes)
+    size = sum(np.dtype(dtype).itemsize for dtype in raster.dtypes)
+    return max(KEPT_BYTES, 2 * pixels * size)
 
 
 def bands_in(raster: Any) -> Bands:
@@ -167,9 +194,12 @@ def blocks(raster: Any, bands: Bands) -> list[Block]:
     if high * width * pixel > BLOCK_BYTES:
         columns = several(wide, BLOCK_BYTES // (high * pixel))
     rows = several(high, BLOCK_BYTES // (columns * pixel))
-    if rows * columns * pixel > 2 * BLOCK_BYTES:  # the file's own blocks are large
-        rows = max(1, BLOCK_BYTES // (columns * pixel))
-    return [Block(*part) for part in product(parts(height, rows), parts(width, columns))]
+    piece = max(1, min(rows, BLOCK_BYTES // (columns * pixel)))  # of the file's own large blocks
+
+    found = []
+    for down, across in product(parts(0, height, rows), parts(0, width, columns)):
+        found += [Block(part, across) for part in parts(down.start, down.stop, piece)]
+    return found
 
 
 def several(size: int, most: int) -> int:
@@ -182,14 +212,15 @@ def several(size: int, most: int) -> int:
     return max(most // size, 1) * size
 
 
-def parts(length: int, size: int) -> list[slice]:
+def parts(start: int, stop: int, size: int) -> list[slice]:
     """Return parts of a side.
 
     Args:
-        length: Of the side.
+        start: Where they begin.
+        stop: Where they end.
         size: Of a part; the last may be smaller.
     """
-    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+    return [slice(first, min(first + size, stop)) for first in range(start, stop, size)]
 
 
 def sources_of(path: File) -> list[Path]:
