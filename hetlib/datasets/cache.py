@@ -1,9 +1,9 @@
 """Arrays decoded once and memory-mapped by every process that needs them.
 
-An entry is a folder of ``.npy`` files and a ``meta.json``, named by the fingerprint of what it was
-made from. It is written beside its place and renamed: a killed writer leaves no half entry, two
-writers do no harm. An entry that is damaged in any way is made again: ``meta.json`` carries the
-checksums of the arrays and its own.
+An entry is a folder of ``.npy`` and other files and a ``meta.json``, named by the fingerprint of
+what it was made from. It is written beside its place and renamed: a killed writer leaves no half
+entry, two writers do no harm. An entry that is damaged in any way is made again: ``meta.json``
+carries the checksums of all files and its own.
 """
 
 import atexit
@@ -36,10 +36,13 @@ WRITING = ".writing-"
 # Seconds after which a folder that is still being written is taken for a killed writer's.
 ABANDONED = 86_400
 
+# Ending of the files that hold arrays.
+ARRAY = ".npy"
+
 # Where ``meta.json`` holds the checksum of the rest of it.
 SEAL = "seal"
 
-# Arrays whose content this process has checked: path, size, times and place on the disk.
+# Files whose content this process has checked: path, size, times and place on the disk.
 _checked: set[tuple[Any, ...]] = set()
 
 # The temporary folder of entries for which the cache has no space, once there is one.
@@ -93,7 +96,10 @@ def load(folder: Path, name: str | None = None) -> Entry:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         check_meta(meta, name or folder.name)
-        arrays = {array: open_array(folder, array, meta) for array in meta["arrays"]}
+        for file, written in meta["files"].items():
+            check_file(folder / file, written)
+        paths = [folder / file for file in meta["files"] if file.endswith(ARRAY)]
+        arrays = {path.stem: np.load(path, mmap_mode="r") for path in paths}
     except Exception as error:  # a damaged file makes a reader raise anything
         remedy = "open the data set again, with free space there or another `cache=`"
         raise FileNotFoundError(
@@ -127,27 +133,22 @@ def seal(meta: Mapping[str, Any], name: str) -> str:
     return fingerprint([name, meta])
 
 
-def open_array(folder: Path, name: str, meta: Mapping[str, Any]) -> np.ndarray:
-    """Map an array of an entry; its content is checked once a process.
+def check_file(path: Path, written: Mapping[str, Any]) -> None:
+    """Refuse a file of an entry that is not as it was written; it is read once a process.
 
     Args:
-        folder: Of the entry.
-        name: Of the array.
-        meta: What is known about the entry.
-
-    Returns:
-        The array, read-only.
+        path: The file.
+        written: What `describe` said of it.
 
     Raises:
-        ValueError: The file is not as it was written.
+        ValueError: It is another.
     """
-    path = folder / f"{name}.npy"
     state = (str(path), *state_of(path))
-    if state not in _checked:
-        if describe(path) != meta["arrays"][name]:
-            raise ValueError(f"{path.name} is not as it was written")
-        _checked.add(state)
-    return np.load(path, mmap_mode="r")
+    if state in _checked:
+        return
+    if describe(path) != written:
+        raise ValueError(f"{path.name} is not as it was written")
+    _checked.add(state)
 
 
 def state_of(path: Path) -> tuple[int, ...]:
@@ -172,8 +173,8 @@ def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:
         cache: The folder of all entries.
         content: The checksum of the source and every option that changes the arrays; ``meta``
             repeats it.
-        build: Takes a folder, may write ``.npy`` files into it, and returns more of ``meta`` and
-            further arrays.
+        build: Takes a folder, may write ``.npy`` and other files into it, and returns more of
+            ``meta`` and further arrays.
 
     Returns:
         The entry.
@@ -272,14 +273,14 @@ def write_entry(folder: Path, name: str, content: Mapping[str, Any], build: Buil
     """
     found, arrays = build(folder)
     for array, values in arrays.items():
-        save_array(folder / f"{array}.npy", values)
+        save_array(folder / f"{array}{ARRAY}", values)
 
     written = {}
-    for path in sorted(folder.glob("*.npy")):
+    for path in sorted(folder.iterdir()):
         with writing(path):
             sync(path)
-        written[path.stem] = describe(path)
-    text = json.dumps({**content, **found, "arrays": written}, default=float)
+        written[path.name] = describe(path)
+    text = json.dumps({**content, **found, "files": written}, default=float)
     meta = json.loads(text)
     meta[SEAL] = seal(meta, name)
     with writing(folder):

@@ -112,14 +112,26 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: str) -> None:
     assert store.fetch(tmp_path, {"x": 1}, refuse).arrays["images"].sum() == 15
 
 
+def test_any_file_of_an_entry_is_checked(tmp_path: Path) -> None:
+    def build_more(out: Path) -> store.Content:
+        (out / "components.tif").write_bytes(b"a raster")
+        return build(out)
+
+    raster = store.fetch(tmp_path, {"x": 1}, build_more).folder / "components.tif"
+    for damage in (flip, truncate, Path.unlink):
+        damage(raster)
+        store.fetch(tmp_path, {"x": 1}, build_more)
+        assert raster.read_bytes() == b"a raster"
+
+
 FOREIGN_META = (
     "",
     "[]",
     "null",
-    '{"arrays": []}',
-    '{"arrays": {}}',
-    '{"arrays": ["images"]}',
-    '{"arrays": {"images": {"size": 1, "crc": 1}}, "bands": ["a"], "seal": ""}',
+    '{"files": []}',
+    '{"files": {}}',
+    '{"files": ["images.npy"]}',
+    '{"files": {"images.npy": {"size": 1, "crc": 1}}, "bands": ["a"], "seal": ""}',
     "\x00\xff",
 )
 
