@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hetlib.balanced.sampler import BalancedSampler
     from hetlib.balanced.weights import effective_batch, noise_scale
     from hetlib.errors import ReplicaError
+    from hetlib.mapping.predict import predict_map
     from hetlib.planning.partition import Partition, partition
     from hetlib.planning.planner import plan
     from hetlib.planning.rebalance import Rebalancer
@@ -65,6 +66,7 @@ _MODULES = {
     "plan": "hetlib.planning.planner",
     "plan_experiment": "hetlib.training.planning",
     "pool_batchnorm": "hetlib.balanced.batchnorm",
+    "predict_map": "hetlib.mapping.predict",
     "train": "hetlib.training.run",
 }
 
@@ -98,6 +100,7 @@ __all__ = [
     "plan",
     "plan_experiment",
     "pool_batchnorm",
+    "predict_map",
     "train",
 ]
 

@@ -25,6 +25,7 @@ WALLS = {
     "datasets": BASE,
     "models": (*BASE, "balanced"),
     "training": (*BASE, "balanced", "replicas", "planning", "datasets", "models"),
+    "mapping": (*BASE, "datasets", "models", "training"),
     "integrations": (*BASE, "balanced", "planning"),
     "cli": (*BASE, "balanced", "replicas", "planning", "datasets", "models", "training"),
 }

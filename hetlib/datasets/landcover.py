@@ -36,6 +36,9 @@ class LandCoverScene(ImageDataset):
 
     Attributes:
         centres: Row and column of each window's centre, (n, 2).
+        numbers: Of the classes in the label file, in the order of their names.
+        valid_range: Lowest and highest value that is data; None is no limit.
+        source: Path of the scene.
     """
 
     def __init__(
@@ -125,6 +128,9 @@ class LandCoverScene(ImageDataset):
         assigned = entry.arrays["splits"]
         super().__init__(entry, assigned, split, bands=bands, transforms=transforms)
         self.centres = np.asarray(entry.arrays["centres"])[self.indices]
+        self.numbers: tuple[int, ...] = tuple(entry.meta["numbers"])
+        self.valid_range = valid_range
+        self.source = Path(image)
         if shards:
             columns = self.centres[:, 1]
             self.shards = np.argsort(columns, kind="stable")
@@ -189,8 +195,8 @@ def cut_scene(
         options: Which windows.
 
     Returns:
-        Names of bands and classes; and the arrays ``moments`` (n, 3, bands), ``labels``,
-        ``splits`` (n,) and ``centres`` (n, 2).
+        Names of bands, names and numbers of classes; and the arrays ``moments`` (n, 3, bands),
+        ``labels``, ``splits`` (n,) and ``centres`` (n, 2).
 
     Raises:
         ValueError: A file cannot be read, the files do not fit each other, or a class has no
@@ -220,5 +226,9 @@ def cut_scene(
         "splits": windows.splits,
         "centres": centres,
     }
-    meta = {"bands": names_of(bands), "classes": list(named.values())}
+    meta = {
+        "bands": names_of(bands),
+        "classes": list(named.values()),
+        "numbers": [int(number) for number in named],
+    }
     return meta, arrays
