@@ -17,6 +17,9 @@ from hetlib.mapping.colours import class_colours
 _COLOURED = {"uint8": 255, "uint16": 65_535}
 
 
+_BLOCK = 256  # pixels of a side of the blocks that the file is made of
+
+
 def type_of(classes: Mapping[int, str]) -> str:
     """Return the least type that holds class numbers, and one that is none of them.
 
@@ -41,9 +44,24 @@ def nothing_of(classes: Mapping[int, str]) -> int:
     return next(number for number in range(highest, 0, -1) if number not in classes)
 
 
+def grid_of(image: File) -> dict[str, Any]:
+    """Return the grid of a scene: its size, and where it lies, as rasterio takes them.
+
+    Args:
+        image: Path of the scene.
+    """
+    with open_raster(image) as scene:
+        height, width = scene.shape
+        return {"height": height, "width": width, **place_of(scene)}
+
+
 @contextmanager
 def open_map(
-    path: Path, image: File, classes: Mapping[int, str], description: str, tags: Mapping[str, str]
+    path: Path,
+    grid: Mapping[str, Any],
+    classes: Mapping[int, str],
+    description: str,
+    tags: Mapping[str, str],
 ) -> Iterator[Any]:
     """Open a map for writing on a scene's grid; it comes into its place whole, or not at all.
 
@@ -52,7 +70,7 @@ def open_map(
 
     Args:
         path: Of the map; its folder is made.
-        image: The scene whose grid it is on.
+        grid: That it is on, as `grid_of` returns it.
         classes: Names by number.
         description: Of its band.
         tags: Further ones.
@@ -65,25 +83,20 @@ def open_map(
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     kind = type_of(classes)
     nothing = nothing_of(classes)
-    with open_raster(image) as scene:
-        height, width = scene.shape
-        options = {
-            "driver": "GTiff",
-            "height": height,
-            "width": width,
-            "count": 1,
-            "dtype": kind,
-            "nodata": nothing,
-            "compress": "deflate",
-            "tiled": True,
-            "blockxsize": 256,
-            "blockysize": 256,
-            "BIGTIFF": "IF_SAFER",
-        }
-        placed = place_of(scene)
+    options = {
+        "driver": "GTiff",
+        "count": 1,
+        "dtype": kind,
+        "nodata": nothing,
+        "compress": "deflate",
+        "tiled": True,
+        "blockxsize": _BLOCK,
+        "blockysize": _BLOCK,
+        "BIGTIFF": "IF_SAFER",
+    }
     names = {f"CLASS_{number}": name for number, name in classes.items()}
     try:
-        with rasterio.open(beside, "w", **options, **placed) as raster:
+        with rasterio.open(beside, "w", **options, **grid) as raster:
             if kind in _COLOURED:
                 raster.write_colormap(1, class_colours(classes, nothing))
             raster.set_band_description(1, description)

@@ -22,7 +22,7 @@ from hetlib.environment import version
 from hetlib.errors import DatasetNotFoundError
 from hetlib.inputs import path as checked_path
 from hetlib.inputs import whole
-from hetlib.mapping.geotiff import nothing_of, open_map, type_of
+from hetlib.mapping.geotiff import grid_of, nothing_of, open_map, type_of
 from hetlib.mapping.network import TrainedNetwork, network_of, network_on
 from hetlib.mapping.tiles import around, columns_of, middles, tiles
 from hetlib.training.opening import Data
@@ -89,7 +89,7 @@ def predict_map(
     try:
         with (
             open_raster(source) as raster,
-            open_map(target, source, trained.classes, description, tags) as written,
+            open_map(target, grid_of(source), trained.classes, description, tags) as written,
             torch.inference_mode(),
         ):
             scene = _Scene.of(raster, trained, bands)

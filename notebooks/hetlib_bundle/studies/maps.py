@@ -2,40 +2,24 @@
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib.colors
 import numpy as np
 
-from hetlib.datasets import DATASETS, LandCoverScene
+from hetlib.datasets import LandCoverScene
+from hetlib.datasets.catalog import DATASETS, OWN_FILES, find, is_scene
 from hetlib.datasets.labels import read_labels
 from hetlib.datasets.landcover import BLOCK
+from hetlib.datasets.naming import data_name
 from hetlib.datasets.rasters import read_scene
 from hetlib.datasets.splits import zones
+from hetlib.mapping.colours import COLOURS, class_colours
+from hetlib.mapping.geotiff import grid_of, open_map
 
-Colour = tuple[int, int, int, int]  # 8-bit RGBA
-
-# Class: colour on maps. Others get one of a palette.
-COLOURS = {
-    "water": "#3B75AF",
-    "forest": "#1B5E20",
-    "farm": "#E3C565",
-    "agriculture": "#E3C565",
-    "meadow": "#9CCC65",
-    "herbaceous": "#9CCC65",
-    "grass": "#C5E1A5",
-    "scrub": "#8D6E63",
-    "shrubland": "#8D6E63",
-    "wetland": "#4DB6AC",
-    "residential": "#C62828",
-    "developed": "#C62828",
-    "sediment": "#BDBDBD",
-}
-
-NOTHING: Colour = (255, 255, 255, 0)  # of class 0: white, transparent
+__all__ = ["COLOURS", "Scene", "class_colours", "colour_bands", "open_scene", "write_map"]
 
 SHOWN = (2, 98)  # percentiles of a band that natural colour is stretched between
 
@@ -53,7 +37,7 @@ class Scene:
         codes: (height, width) class numbers of the reference, 0 for none.
         classes: Names by class number, in the order of the network's outputs.
         window: Height and width of the images, in pixels.
-        georeference: ``crs`` and ``transform``, for rasterio.
+        grid: Height, width, ``crs`` and ``transform``, for rasterio.
     """
 
     name: str
@@ -64,7 +48,7 @@ class Scene:
     codes: np.ndarray
     classes: dict[int, str]
     window: int
-    georeference: dict[str, Any]
+    grid: dict[str, Any]
 
     def rgb(self) -> np.ndarray:
         """Return the scene in natural colour, stretched from the 2nd to the 98th percentile.
@@ -85,16 +69,17 @@ def open_scene(dataset: str, **options: Any) -> Scene:
     """Open the scene behind a data set of windows, with the splits of the same options.
 
     Args:
-        dataset: Name of a `LandCoverScene` in `hetlib.datasets.DATASETS`.
+        dataset: Name of a `LandCoverScene` in `hetlib.datasets.DATASETS`, or "scene" for a raster
+            of the reader's own, with its ``image`` and ``labels`` among the options.
         options: Options of the data set, such as ``split_by="blocks"``.
 
     Raises:
         ValueError: Another data set.
     """
-    scenes = [name for name, known in DATASETS.items() if known.kind is LandCoverScene]
-    if dataset not in scenes:
+    if not is_scene(dataset):
+        scenes = [name for name in (*DATASETS, *OWN_FILES) if is_scene(name)]
         raise ValueError(f"`dataset` is {dataset!r}; only scenes can become maps: {scenes}.")
-    given = _defaults() | DATASETS[dataset].settings | options
+    given = _defaults() | find(dataset).settings | options
     raster = read_scene(given["image"])
     codes, classes = read_labels(given["labels"], given["image"], given["classes"])
     known = np.isin(codes, list(classes))
@@ -108,7 +93,7 @@ def open_scene(dataset: str, **options: Any) -> Scene:
         given["seed"],
     )
     return Scene(
-        name=dataset,
+        name=data_name(dataset, options),
         pixels=raster.pixels,
         bands=raster.bands,
         valid=raster.valid(given["valid_range"]),
@@ -116,7 +101,7 @@ def open_scene(dataset: str, **options: Any) -> Scene:
         codes=np.where(known, codes, 0),
         classes=classes,
         window=window,
-        georeference=_georeference(given["image"]),
+        grid=grid_of(given["image"]),
     )
 
 
@@ -124,35 +109,6 @@ def _defaults() -> dict[str, Any]:
     """Return what a `LandCoverScene` takes where an option is not given."""
     parameters = inspect.signature(LandCoverScene).parameters
     return {name: parameter.default for name, parameter in parameters.items()}
-
-
-def _georeference(path: Path) -> dict[str, Any]:
-    """Return where a raster lies, as rasterio takes it when it writes one."""
-    import rasterio
-
-    with rasterio.open(path) as raster:
-        return {"crs": raster.crs, "transform": raster.transform}
-
-
-def class_colours(classes: Mapping[int, str]) -> dict[int, Colour]:
-    """Return a colour for each class number, and white, transparent, for 0."""
-    import seaborn as sns
-
-    spare = iter(sns.color_palette("tab20", len(classes)))
-    colours = {0: NOTHING}
-    for number, name in classes.items():
-        chosen = COLOURS.get(name)
-        if chosen is None:
-            chosen = next(spare)
-        colours[number] = _eight_bits(chosen)
-    return colours
-
-
-def _eight_bits(colour: Any) -> Colour:
-    """Return an opaque colour, however matplotlib writes it, in whole numbers to 255."""
-    rgb = np.array(matplotlib.colors.to_rgb(colour))
-    red, green, blue = np.rint(255 * rgb).astype(int).tolist()
-    return red, green, blue, 255
 
 
 def write_map(
@@ -175,26 +131,9 @@ def write_map(
     Returns:
         The path.
     """
-    import rasterio
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    height, width = predicted.shape
-    options: dict[str, Any] = {
-        "driver": "GTiff",
-        "height": height,
-        "width": width,
-        "count": 1,
-        "dtype": "uint8",
-        "nodata": 0,
-        "compress": "deflate",
-        **scene.georeference,
-    }
-    names = {f"CLASS_{number}": name for number, name in scene.classes.items()}
-    with rasterio.open(path, "w", **options) as raster:
+    description = f"land cover of {scene.name}, predicted"
+    with open_map(path, scene.grid, scene.classes, description, tags) as raster:
         raster.write(predicted, 1)
-        raster.write_colormap(1, class_colours(scene.classes))
-        raster.set_band_description(1, f"land cover of {scene.name}, predicted")
-        raster.update_tags(**names, **tags)
     return path
 
 
