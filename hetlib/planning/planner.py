@@ -10,7 +10,7 @@ import os
 import platform
 import types
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +23,8 @@ from torch.utils._pytree import tree_leaves
 
 from hetlib.balanced.batchnorm import BalancedBatchNorm
 from hetlib.environment import environment
+from hetlib.errors import wrong
+from hetlib.inputs import MOST_SAMPLES, flag, mapping, number, optional, whole
 from hetlib.planning.copies import left_as_it_was
 from hetlib.planning.example import Example, Loss, mean_square, tensors
 from hetlib.planning.memory import LossOf
@@ -86,9 +88,9 @@ def plan(
         The plan: ``plan.shares[r]`` samples a step for rank r, and the times behind it.
 
     Raises:
-        ValueError: No choice of replicas takes exactly the global batch, the model does not run on
-            the example, or ``accumulate`` is asked for a model whose BatchNorm needs the whole
-            batch at once.
+        ValueError: An argument is not allowed, no choice of replicas takes exactly the global
+            batch, the model does not run on the example, or ``accumulate`` is asked for a model
+            whose BatchNorm needs the whole batch at once.
 
     Example:
         >>> def loss(model, batch):  # doctest: +SKIP
@@ -98,6 +100,12 @@ def plan(
         >>> plan = hetlib.plan(model, batch, global_batch=128, loss=loss)  # doctest: +SKIP
         >>> loader = hetlib.BalancedLoader(data, plan)  # doctest: +SKIP
     """
+    global_batch = whole("global_batch", global_batch, low=1, high=MOST_SAMPLES)
+    seconds = number("seconds", seconds, above=0)
+    accumulate = flag("accumulate", accumulate)
+    progress = optional(flag, "progress", progress)
+    _refuse_no_function("loss", loss)
+    _refuse_no_function("optimizer", optimizer)
     _refuse_what_cannot_be_timed(model, accumulate)
     task = Task(
         replica=_own_replica(model, replica),
@@ -122,7 +130,14 @@ def plan(
     return found
 
 
-def _refuse_what_cannot_be_timed(model: nn.Module, accumulate: bool) -> None:
+def _refuse_no_function(name: str, given: object) -> None:
+    if given is not None and not callable(given):
+        raise wrong(name, given, "None or a function")
+
+
+def _refuse_what_cannot_be_timed(model: object, accumulate: bool) -> None:
+    if not isinstance(model, nn.Module):
+        raise wrong("model", model, "a torch.nn.Module on the device of this rank")
     if isinstance(model, DistributedDataParallel):
         raise ValueError("`model` is wrapped in DDP; allowed is the network in it: model.module.")
     for weight in model.parameters():
@@ -141,7 +156,8 @@ def _refuse_what_cannot_be_timed(model: nn.Module, accumulate: bool) -> None:
 def _own_replica(model: nn.Module, more: dict[str, Any]) -> Replica:
     """Return this rank as a replica: where its model is, with what the caller says of it."""
     device = next(model.parameters()).device
-    options = {"threads": torch.get_num_threads()} | more
+    allowed = [field.name for field in fields(Replica) if field.name != "device"]
+    options = {"threads": torch.get_num_threads(), **mapping("replica", more, allowed)}
     return Replica(device=str(device), **options)
 
 

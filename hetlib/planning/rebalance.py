@@ -1,28 +1,23 @@
-r"""Shares that follow the replicas' speed while they train; the global batch stays as it is.
+"""Shares that follow the replicas' speed while they train; the global batch stays as it is.
 
-Over the last 10, 40 and 160 steps of a plan, the median :math:`f_r` of observed over modelled time
-scales each model. What the plan loses to the best one, taken to go with :math:`1 / \sum_r (s_r /
-f_r)` (speeds s_r), less a dead band, has to add up to the cost of a change: a slow phase below half
-a window is sat out. The later half gives the new shares and has to confirm half of that; it alone
-decides on going back to the plan before, once, at a quarter of the cost.
+What is judged, and when a change is worth it: `hetlib.planning.change`.
 """
 
 from collections.abc import Sequence
 from operator import truediv
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 import torch.distributed as dist
 
 from hetlib.errors import shown, wrong
 from hetlib.inputs import MOST_SAMPLES, items, number, whole
-from hetlib.planning.exchange import MESSAGE, Exchange, Shares
+from hetlib.planning.change import History, Plan, next_plan
+from hetlib.planning.exchange import Exchange, Shares
 from hetlib.planning.fleet import Fleet, active_in, fleet_of
 from hetlib.planning.loop import Dealer, Loop
 from hetlib.planning.partition import Partition
 from hetlib.planning.speed import SpeedModel
-
-WINDOWS = (10, 40, 160)  # steps that are judged
 
 
 class Rebalancer:
@@ -103,6 +98,7 @@ class Rebalancer:
             The new shares, of all replicas, in the step in which they change; else ``None``.
 
         Raises:
+            ValueError: The loss is no tensor.
             RuntimeError: No backward pass followed the last call, or the rebalancer was made
                 without a loader.
         """
@@ -111,6 +107,8 @@ class Rebalancer:
                 "this Rebalancer was made of models and shares; make it of a plan and a loader, "
                 "Rebalancer(plan, loader), or call `exchange`."
             )
+        if not isinstance(loss, torch.Tensor):
+            raise wrong("loss", loss, "the tensor that goes backward next")
         return self._loop.step(loss)
 
     @property
@@ -131,8 +129,16 @@ class Rebalancer:
         Returns:
             New shares where they pay, else ``None``. All replicas get them in the same step: the
             one after each fifth.
+
+        Raises:
+            ValueError: There is not a number of samples for each replica, or the time is none.
         """
-        message = self._exchange.step(tuple(counts), seconds, group)
+        if type(seconds) is not float:  # in every step: what is right costs nothing
+            seconds = number("seconds", seconds, low=0)
+        counts = tuple(counts)
+        if len(counts) != len(self._plan.shares):
+            raise wrong("counts", counts, f"samples of {len(self._plan.shares)} replicas")
+        message = self._exchange.step(counts, seconds, group)
         if message is None:
             return None
         return self.observe(message.counts, message.seconds)
@@ -169,149 +175,9 @@ class Rebalancer:
         return self._plan.shares
 
 
-class Plan(NamedTuple):
-    """What a decision starts from, and ends with.
-
-    Attributes:
-        shares: Local batches that hold.
-        before: Those of the plan before; () where there is no way back.
-        work: Of the best plan that was looked for last, see `Fleet.ideal`.
-    """
-
-    shares: Shares
-    before: Shares
-    work: float
-
-
-class History:
-    """Observed over modelled compute time of each replica, in the steps since the plan changed."""
-
-    def __init__(self) -> None:
-        """Begin without a step."""
-        self._ratios: list[list[float]] = []  # (steps, replicas)
-
-    def __len__(self) -> int:
-        """Return the number of steps."""
-        return len(self._ratios)
-
-    def add(self, ratios: Sequence[list[float]]) -> None:
-        """Append steps, ``(steps, replicas)``; those before the longest window go now and then."""
-        longest = WINDOWS[-1]
-        if len(self._ratios) >= 2 * longest:
-            del self._ratios[:-longest]
-        self._ratios += ratios
-
-    def clear(self) -> None:
-        """Forget all steps: they ran by another plan."""
-        self._ratios = []
-
-    def medians(self, steps: int, every: int = 1) -> list[float]:
-        """Return the median of each replica over the last steps, of which each n-th counts."""
-        latest = self._ratios[-steps::every]
-        middle = len(latest) // 2
-        return [sorted(ratios)[middle] for ratios in zip(*latest, strict=True)]
-
-
-def next_plan(*, plan: Plan, fleet: Fleet, history: History, band: float, cost: float) -> Plan:
-    """Return the plan for the next steps: one with other shares where they pay.
-
-    Args:
-        plan: What holds.
-        fleet: The replicas.
-        history: Of the steps by this plan.
-        band: Loss a step that is not worth a change, in usual compute phases of the best plan.
-        cost: Of a change, in such phases.
-    """
-    seen = len(history)
-    usual = fleet.ideal(history.medians(seen, MESSAGE), plan.work)
-    for window in WINDOWS:
-        if seen < window or seen % (window // 2):
-            continue
-        found = _asked_for(
-            plan=plan,
-            fleet=fleet,
-            factors=history.medians(window),
-            late=history.medians(window // 2),
-            worth=Worth(dead_band=band * usual, change=cost * usual / window),
-        )
-        if found.shares != plan.shares:
-            return found
-        plan = found
-    return plan
-
-
-class Worth(NamedTuple):
-    """What a change has to gain, in seconds a step.
-
-    Attributes:
-        dead_band: A loss that is not worth a change, however long it lasts.
-        change: The cost of a change, for each step of the window.
-    """
-
-    dead_band: float
-    change: float
-
-    def after(self, part: float) -> float:
-        """Return the least gain, where that part of the cost is to be earned."""
-        return self.dead_band + part * self.change
-
-
-# Parts of the cost of a change that a window has to show: over all its steps; once more over the
-# later half of them, in half the time; and for the way back, which is open once.
-_WHOLE = 1.0
-_LATE = 0.5
-_BACK = 0.25
-
-
-def _asked_for(
-    *, plan: Plan, fleet: Fleet, factors: Sequence[float], late: Sequence[float], worth: Worth
-) -> Plan:
-    """Return the plan that a window of steps asks for, or the one that holds.
-
-    Args:
-        plan: What holds.
-        fleet: The replicas.
-        factors: Observed over modelled time of each replica, over the window.
-        late: The same over its later half.
-        worth: What a change has to gain.
-    """
-    lost = fleet.step(factors, plan.shares) - fleet.ideal(factors, plan.work)
-    pays = lost > worth.after(_WHOLE)
-    if plan.before:
-        gained = fleet.step(late, plan.shares) - fleet.step(late, plan.before)
-        if gained > worth.after(_BACK):
-            return _back_or_on(plan=plan, fleet=fleet, late=late, worth=worth.after(_BACK))
-    if not pays:
-        return plan
-
-    best = fleet.best(late)
-    gained = fleet.step(late, plan.shares) - fleet.step(late, best.shares)
-    if gained > worth.after(_LATE):
-        return Plan(shares=best.shares, before=plan.shares, work=best.work)
-    return plan._replace(work=best.work)
-
-
-def _back_or_on(*, plan: Plan, fleet: Fleet, late: Sequence[float], worth: float) -> Plan:
-    """Return the plan before, or the best one where that is better still.
-
-    Where two replicas swap roles, the plan before is as wrong the other way round.
-
-    Args:
-        plan: What holds, with a plan before that is faster by now.
-        fleet: The replicas.
-        late: Their factors in the last steps.
-        worth: Seconds that the best plan has to gain on the plan before.
-    """
-    best = fleet.best(late)
-    gained = fleet.step(late, plan.before) - fleet.step(late, best.shares)
-    if gained > worth:
-        return Plan(shares=best.shares, before=plan.shares, work=best.work)
-    return Plan(shares=plan.before, before=(), work=plan.work)
-
-
 def _model(name: str, value: object) -> SpeedModel:
     if not isinstance(value, SpeedModel):
-        raise wrong(name, value, "a SpeedModel, or all of them a plan")
+        raise wrong(name, value, "a SpeedModel")
     return value
 
 

@@ -130,6 +130,37 @@ def test_what_cannot_be_timed_is_named(network, batch, options, message):
         planned(network, batch, **options)
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("model", [None, 3, "smallcnn", torch.nn.Linear, torch.ones(3)]),
+        ("example_batch", [None, "x", [], {}, torch.tensor(1.0)]),
+        ("global_batch", [0, 2.5, "8", True, None, 10**12]),
+        ("seconds", [0, -1, "10", float("nan"), None, True]),
+        ("loss", [3, "mse"]),
+        ("optimizer", [3, "Adam"]),
+        ("accumulate", [1, "yes", None]),
+        ("progress", [1, "yes"]),
+        ("store", [3, ["a"], "a\0b", __file__]),
+        ("max_batch", [0, 2.5, "8"]),
+        ("multiple", [0, None]),
+    ],
+)
+def test_what_is_not_allowed_is_refused_by_name(name, values):
+    allowed = {"model": torch.nn.Linear(3, 2), "example_batch": torch.ones(4, 3)}
+    for value in values:
+        arguments = {**allowed, "global_batch": 8, "seconds": 0.1, name: value}
+        with pytest.raises(ValueError, match=f"`{name}"):
+            hetlib.plan(**arguments)
+
+
+def test_an_option_that_no_replica_has_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"'max_bach' \(meant: 'max_batch'\?\)"):
+        planned(torch.nn.Linear(3, 2), torch.ones(4, 3), max_bach=3)
+    with pytest.raises(ValueError, match="unknown key 'device'"):
+        planned(torch.nn.Linear(3, 2), torch.ones(4, 3), device="cpu")
+
+
 OUTSIDE = torch.nn.Linear(3, 2)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import hetlib
 from hetlib.planning.exchange import MESSAGE
+from hetlib.planning.partition import partition
 from tests.planning import workers_rebalance
 
 CONSTANT = [hetlib.SpeedModel.constant(1000.0)] * 2
@@ -163,3 +164,33 @@ def test_wrong_shares_are_named():
     message = r"`shares` is \(64, 0\); allowed is one >= 1 for each of 2 models"
     with pytest.raises(ValueError, match=message):
         hetlib.Rebalancer(CONSTANT, (64, 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((None, (64, 64)), "models"),
+        (([1, 2], (64, 64)), "models"),
+        ((CONSTANT, 64), "shares"),
+        ((CONSTANT, "64"), "shares"),
+        ((CONSTANT, (64, 64.0)), "shares"),
+        ((CONSTANT, (64,)), "shares"),
+        ((CONSTANT, (64, 64), 8), "caps"),
+        ((CONSTANT, (64, 64), [8]), "caps"),
+        ((CONSTANT, (64, 64), None, "0"), "band"),
+        ((CONSTANT, (64, 64), None, 0.05, -1), "cost"),
+        ((partition(CONSTANT, 8), (4, 4)), "shares"),
+        ((partition(CONSTANT, 8), None), "shares"),
+    ],
+)
+def test_what_is_no_job_to_rebalance_is_refused_by_name(arguments, name):
+    with pytest.raises(ValueError, match=f"`{name}"):
+        hetlib.Rebalancer(*arguments)
+
+
+def test_what_a_step_is_told_is_checked():
+    rebalancer = hetlib.Rebalancer(CONSTANT, np.array([64, 64]))
+    assert rebalancer.shares == (64, 64)
+    for counts, seconds, name in (((64,), 1.0, "counts"), ((64, 64), "1", "seconds")):
+        with pytest.raises(ValueError, match=f"`{name}` is"):
+            rebalancer.exchange(counts, seconds)
