@@ -9,6 +9,7 @@ from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.imbalance import class_counts, class_weights, imbalance
 from hetlib.datasets.indian_pines import IndianPines
 from hetlib.datasets.landcover import LandCoverScene
+from hetlib.datasets.polygons import PolygonScene
 from hetlib.datasets.scenefolder import SceneFolder
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ImageDataset",
     "IndianPines",
     "LandCoverScene",
+    "PolygonScene",
     "SceneFolder",
     "class_counts",
     "class_weights",

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hetlib.datasets.deals import coverings, deal_regions, within
+from hetlib.datasets.rasters import open_raster
 from hetlib.datasets.splits import SPLITS, Shape
 from hetlib.datasets.types import File
-from hetlib.errors import require
 
 
 def stratified_splits(
@@ -21,7 +21,7 @@ def stratified_splits(
     usable: np.ndarray,
     *,
     window: int,
-    regions: File | int,
+    regions: File | int | np.ndarray,
     fractions: Sequence[float],
     seed: int,
 ) -> np.ndarray:
@@ -32,7 +32,8 @@ def stratified_splits(
         named: The classes to use, by number.
         usable: True for pixels that may be a centre, (height, width).
         window: Height and width of a window.
-        regions: Height and width of squares, in pixels; or a raster of regions, see `read_regions`.
+        regions: Height and width of squares, in pixels; or numbers of the regions, 0 for none,
+            (height, width), or the path of a raster of them.
         fractions: Shares of training, validation and test.
         seed: Deals the regions.
 
@@ -48,8 +49,10 @@ def stratified_splits(
         labels[usable & (codes == number)] = label
     if isinstance(regions, int):
         numbers = squares(shape, regions)
+    elif isinstance(regions, np.ndarray):
+        numbers = surrounded(regions, window)
     else:
-        numbers = read_regions(regions, shape, window)
+        numbers = surrounded(read_regions(regions, shape), window)
 
     covered = coverings(numbers, labels, window)
     count = int(numbers.max(initial=-1)) + 1
@@ -100,33 +103,45 @@ def grown(regions: np.ndarray, reach: int) -> np.ndarray:
     return out
 
 
-def read_regions(path: File, shape: Shape, window: int) -> np.ndarray:
-    """Read a raster of regions, and give what surrounds them, half a window wide, to the nearest.
+def read_regions(path: File, shape: Shape) -> np.ndarray:
+    """Read a raster of regions.
 
     Args:
         path: GeoTIFF of one band of whole numbers; 0 is in no region.
         shape: Height and width of the scene.
-        window: Height and width of a window.
 
     Returns:
-        Numbers of the regions from 0, -1 outside, (height, width) int32.
+        (height, width).
 
     Raises:
         ValueError: It is on another grid than the scene, or no band of whole numbers.
     """
-    rasterio = require("rasterio", "data")
-    with rasterio.open(path) as raster:
+    with open_raster(path) as raster:
         if raster.shape != shape or not np.issubdtype(raster.dtypes[0], np.integer):
             raise ValueError(
                 f"{path} must be whole numbers of regions on the scene's grid, of {shape} pixels, "
                 f"got {raster.shape} of {raster.dtypes[0]}; try `rio warp --like` with "
                 "`--resampling nearest`."
             )
-        codes = raster.read(1)
+        return raster.read(1)
+
+
+def surrounded(codes: np.ndarray, window: int) -> np.ndarray:
+    """Number regions, and give what surrounds them, half a window wide, to the nearest.
+
+    Args:
+        codes: Any numbers, 0 for none, (height, width).
+        window: Height and width of a window.
+
+    Returns:
+        Numbers of the regions from 0, -1 for none, (height, width) int32.
+    """
     numbers, places = np.unique(codes, return_inverse=True)
-    regions = places.reshape(shape).astype(np.int32)
-    if numbers[0] == 0:
-        regions -= 1
+    regions = places.reshape(codes.shape).astype(np.int32)
+    if 0 in numbers:
+        zero = int(np.searchsorted(numbers, 0))
+        regions[regions == zero] = -1
+        regions[regions > zero] -= 1
     return grown(regions, window // 2)
 
 
