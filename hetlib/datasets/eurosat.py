@@ -1,8 +1,8 @@
 """EuroSAT, in its two versions."""
 
-from collections.abc import Mapping
+import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hetlib.datasets.scenefolder import SceneFolder
@@ -28,8 +28,12 @@ class Release:
     files: str
     band_names: tuple[str, ...] | None = None
 
+    def archive(self) -> str:
+        """Return the official archive's name."""
+        return PurePosixPath(self.url).name
 
-RELEASES: Mapping[str, Release] = {
+
+RELEASES: dict[str, Release] = {
     "rgb": Release(
         url="https://zenodo.org/records/7711810/files/EuroSAT_RGB.zip",
         md5="f46e308c4d50d4bf32fedad2d3d62f3b",
@@ -70,20 +74,24 @@ class EuroSAT(SceneFolder):
         *,
         version: str = "rgb",
         download: bool = False,
+        checksum: bool = False,
         **options: Any,
     ):
         """Open one split.
 
         Args:
-            root: Folder with the official release (or the older one) or the class folders; or an
-                archive of them.
+            root: Folder with the official release (or the older one), its archive or the class
+                folders; or an archive of them.
             split: "train", "validation" or "test"; seeded, since the release defines none.
             version: "rgb": JPEG; or "ms": TIFF of 13 bands.
             download: Fetch the official archive (90 MB or 2 GB) into ``root`` when it is not there.
-            options: As for :class:`SceneFolder`.
+                What is fetched is always compared with its MD5.
+            checksum: Compare an archive that is there with the official MD5, too.
+            options: As for :class:`SceneFolder`, such as ``transforms``.
 
         Raises:
-            ValueError: There is no such version, or as for :class:`SceneFolder`.
+            ValueError: There is no such version, the archive is another one than the official, or
+                as for :class:`SceneFolder`.
             DatasetNotFoundError: ``root`` does not hold it, and ``download`` is not asked for.
         """
         if version not in RELEASES:
@@ -96,6 +104,8 @@ class EuroSAT(SceneFolder):
             raise DatasetNotFoundError(
                 f"`root` is {str(root)!r}, without EuroSAT; give another, or `download=True`."
             )
+        if checksum:
+            check_archive(release, Path(root))
         settings: dict[str, Any] = {"band_names": release.band_names}
         super().__init__(place, split, **settings | options)
 
@@ -108,10 +118,37 @@ def find_release(release: Release, root: Path) -> Path | None:
         root: Where to look: a folder of the release, the folder itself, or an archive.
     """
     folders = [root / folder for folder in release.folders]
-    for place in (*folders, root):
+    for place in (*folders, root / release.archive(), root):
         if place.is_file() or any(place.glob(release.files)):
             return place
     return None
+
+
+def check_archive(release: Release, root: Path) -> None:
+    """Compare an archive that is there with the official one.
+
+    Args:
+        release: Which version.
+        root: The archive, or the folder that it lies in.
+
+    Raises:
+        ValueError: It is another one.
+        DatasetNotFoundError: There is none.
+    """
+    path = root if root.is_file() else root / release.archive()
+    if not path.is_file():
+        raise DatasetNotFoundError(
+            f"`checksum=True` needs the archive {path}, which is not there: what was unpacked "
+            "cannot be compared; leave `checksum` out, or fetch it anew with `download=True` into "
+            "an empty `root`."
+        )
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "md5").hexdigest()
+    if digest != release.md5:
+        raise ValueError(
+            f"{path} has the MD5 {digest}, not the official {release.md5}; remove it and fetch it "
+            "with `download=True`."
+        )
 
 
 def fetch_release(release: Release, root: Path) -> Path:

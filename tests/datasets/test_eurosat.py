@@ -1,13 +1,19 @@
 """EuroSAT: the layouts that it comes in, its two versions, and the download."""
 
+import dataclasses
+import hashlib
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from matplotlib import pyplot
 from PIL import Image
 
-from hetlib.datasets import EuroSAT
+from hetlib.datasets import EuroSAT, eurosat
+from hetlib.errors import DatasetNotFoundError
 
 from .scenes import write_tifs
 
@@ -57,3 +63,50 @@ def test_eurosat_download(
     root.mkdir()
     dataset = EuroSAT(root, download=True, cache=cache)
     assert len(dataset) == 18
+
+
+def write_archive(tree: Path, root: Path) -> tuple[Path, str]:
+    """Pack a tree as the official archive; its place and its MD5."""
+    root.mkdir()
+    path = root / "EuroSAT_RGB.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for image in sorted(tree.glob("*/*.png")):
+            archive.write(image, f"EuroSAT_RGB/{image.parent.name}/{image.name}")
+    return path, hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_eurosat_archive(
+    tree: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, digest = write_archive(tree, tmp_path / "root")
+    assert EuroSAT(path.parent, cache=cache).classes == ("a", "b", "c")
+    for root in (path, path.parent):
+        with pytest.raises(ValueError, match=rf"MD5 {digest}, not the official f46e308c"):
+            EuroSAT(root, checksum=True, cache=cache)
+
+    official = dataclasses.replace(eurosat.RELEASES["rgb"], md5=digest)
+    monkeypatch.setitem(eurosat.RELEASES, "rgb", official)
+    for root in (path, path.parent):
+        assert len(EuroSAT(root, checksum=True, cache=cache)) == 18
+
+
+def test_eurosat_without_archive_has_no_checksum(tree: Path, cache: Path) -> None:
+    for path in tree.glob("*/*.png"):
+        Image.open(path).save(path.with_suffix(".jpg"))
+        path.unlink()
+    with pytest.raises(DatasetNotFoundError, match=r"`checksum=True` needs the archive .*\.zip"):
+        EuroSAT(tree, checksum=True, cache=cache)
+
+
+def test_eurosat_in_the_shape_of_torchgeo(tree: Path, tmp_path: Path, cache: Path) -> None:
+    def halved(sample: dict) -> dict:
+        sample["image"] = sample["image"] / 2
+        return sample
+
+    path, _ = write_archive(tree, tmp_path / "root")
+    plain = EuroSAT(path.parent, cache=cache)
+    data = EuroSAT(path.parent, transforms=halved, cache=cache)
+    assert torch.equal(data[3]["image"], plain[3]["image"] / 2)
+    figure = data.plot(data[3], show_titles=False, suptitle="halved")
+    assert figure.get_suptitle() == "halved"
+    pyplot.close(figure)
