@@ -1,0 +1,123 @@
+"""EuroSAT through a frozen network: what a new last layer learns from, and which images look alike.
+
+The features are made once and kept in the cache, by the checksum of the images and of the weights.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from hetlib.datasets import cache as store
+from hetlib.datasets import load_dataset
+from hetlib.datasets.images import ImageDataset
+from hetlib.models.lite0 import MIDDLE, SPREAD, pretrained_lite0, weights_file
+
+# Images that go through the network together.
+AT_ONCE = 64
+
+# Side of the small images that look-alikes are found on, and that trees learn from, in pixels.
+THUMBNAIL = 8
+
+# Mean absolute difference of the thumbnails of look-alikes, in grey levels of 0 to 255. Copies that
+# were saved as JPEG again differ by less than 1; from 2 on, all open water is one group.
+ALIKE = 1.25
+
+# Ways to look at an image from above: as it is, turned by a quarter, mirrored, and both.
+VIEWS = ((0, False), (1, False), (0, True), (1, True))
+
+# Raise it when the content of an entry changes.
+FORMAT = 2
+
+
+class Frozen(NamedTuple):
+    """A data set as a frozen network sees it.
+
+    Attributes:
+        features: (views, n, 1280) float32; the first view is the image as it is.
+        thumbnails: (n, 192) float32, grey levels of 8 x 8 pixels.
+        labels: (n,) int64.
+        groups: Look-alikes have equal numbers, (n,).
+        classes: Names.
+    """
+
+    features: np.ndarray
+    thumbnails: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    classes: tuple[str, ...]
+
+
+def frozen_eurosat() -> Frozen:
+    """Return all images of EuroSAT, or of the part of it that ``HETLIB_DATA`` has.
+
+    Raises:
+        DatasetNotFoundError: ``HETLIB_DATA`` has no EuroSAT.
+        MissingDependencyError: The extra with the weights is not installed.
+    """
+    everything = (1.0, 0.0, 0.0)
+    images = load_dataset("eurosat", fractions=everything)
+    folder = store.CACHE
+    content = {
+        "frozen": FORMAT,
+        "images": images.checksum,
+        "weights": store.checksum({"weights": weights_file()}, folder),
+    }
+    entry = store.fetch(folder, content, lambda _: _see(images))
+    arrays = {name: np.array(array) for name, array in entry.arrays.items()}
+    return Frozen(**arrays, labels=images.labels, classes=images.classes)
+
+
+def _see(images: ImageDataset) -> store.Content:
+    """Return what a cache entry holds."""
+    network = pretrained_lite0().eval()
+    features = []
+    thumbnails = []
+    for part in np.array_split(np.arange(len(images)), -(-len(images) // AT_ONCE)):
+        raw, _ = images.gather(part, standardise=False)
+        scaled = (raw - MIDDLE) / SPREAD
+        with torch.no_grad():
+            views = [network.features(seen(scaled, *view)) for view in VIEWS]
+        features.append(torch.stack(views))
+        small = torch.nn.functional.adaptive_avg_pool2d(raw, THUMBNAIL)
+        thumbnails.append(small.flatten(1))
+    small = torch.cat(thumbnails).contiguous()
+    arrays = {
+        "features": torch.cat(features, dim=1).numpy(),
+        "thumbnails": small.numpy(),
+        "groups": look_alikes(small),
+    }
+    return {}, arrays
+
+
+def seen(images: torch.Tensor, quarters: int, mirrored: bool) -> torch.Tensor:
+    """Return a view of images from above.
+
+    Args:
+        images: (n, bands, height, width).
+        quarters: How often they are turned by a quarter.
+        mirrored: Whether they are mirrored after it.
+    """
+    turned = torch.rot90(images, quarters, (2, 3))
+    return turned.flip(3) if mirrored else turned
+
+
+def look_alikes(thumbnails: torch.Tensor, apart: float = ALIKE) -> np.ndarray:
+    """Return a number for each image; those that look alike, also over others, have the same.
+
+    Args:
+        thumbnails: (n, pixels), grey levels.
+        apart: Largest mean absolute difference of images that look alike.
+
+    Returns:
+        The lowest position of an image of the group, (n,).
+    """
+    difference = torch.cdist(thumbnails, thumbnails, p=1) / thumbnails.shape[1]
+    near = difference <= apart
+    groups = torch.arange(len(thumbnails))
+    while True:
+        # the lowest number among the neighbours, until nothing changes
+        spread = torch.where(near, groups, len(groups)).amin(1)
+        if torch.equal(spread, groups):
+            return groups.numpy()
+        groups = spread

@@ -1,0 +1,79 @@
+"""What classical methods reach on the same splits, and what a guess does: floors for networks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hetlib.errors import require
+from hetlib_bundle.studies.many.recipes import Recipe, recipe
+from hetlib_bundle.studies.many.samples import Split
+
+# Raise it when the same settings give other results.
+FORMAT = 1
+
+TREES = 300  # of the forest
+PASSES = 2000  # of the logistic regression's solver, at most
+
+
+def floors_work(name: str, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return all that decides the floors of a recipe, as records keep it.
+
+    Args:
+        name: Of the recipe.
+        seeds: Of the splits.
+    """
+    return {"what": "floors", "recipe": name, "seeds": list(seeds), "format": FORMAT}
+
+
+def floors(name: str, seeds: Sequence[int]) -> dict[str, list[float]]:
+    """Return the test OA of classical methods, a value a split.
+
+    Args:
+        name: Of the recipe.
+        seeds: Of the splits.
+
+    Returns:
+        ``forest`` and ``logistic``; ``chance``: the share of the most frequent class, which a
+        guess of it gets; ``tested``: the number of test samples.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
+    how: Recipe = recipe(name)
+    found: dict[str, list[float]] = {"forest": [], "logistic": [], "chance": [], "tested": []}
+    for seed in seeds:
+        split = how.plain(seed)
+        found["forest"].append(forest(split, seed))
+        found["logistic"].append(logistic(split))
+        counts = np.bincount(split.test.labels)
+        found["chance"].append(float(counts.max() / counts.sum()))
+        found["tested"].append(int(counts.sum()))
+    return found
+
+
+def forest(split: Split, seed: int) -> float:
+    """Return the test OA of a random forest.
+
+    Args:
+        split: To learn from and to score on.
+        seed: Of the trees.
+    """
+    ensemble = require("sklearn.ensemble", "notebooks")
+    return _accuracy(ensemble.RandomForestClassifier(TREES, random_state=seed), split)
+
+
+def logistic(split: Split) -> float:
+    """Return the test OA of a logistic regression.
+
+    Args:
+        split: To learn from and to score on.
+    """
+    linear_model = require("sklearn.linear_model", "notebooks")
+    return _accuracy(linear_model.LogisticRegression(max_iter=PASSES), split)
+
+
+def _accuracy(model: Any, split: Split) -> float:
+    model.fit(split.train.first_view.numpy(), split.train.labels)
+    predicted = model.predict(split.test.first_view.numpy())
+    return float((predicted == split.test.labels).mean())

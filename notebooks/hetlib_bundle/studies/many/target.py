@@ -1,0 +1,99 @@
+r"""Steps to a target accuracy, and what the effective batch predicts for them.
+
+A run needs more steps with a smaller batch: with the noise scale :math:`B_n` the ratio of the steps
+is :math:`(1 + B_n / n_\mathrm{eff}) / (1 + B_n / B)` (McCandlish et al., arXiv 1812.06162), at most
+:math:`B / n_\mathrm{eff}`.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from hetlib_bundle.claims.verdict import interval
+from hetlib_bundle.studies.many.cells import OWN
+
+
+def steps_to(curve: pd.Series, target: float) -> float:
+    """Return the length of a training that reaches a target, interpolated on a log scale.
+
+    Each length is a training of its own, with a full schedule and its own rate.
+
+    Args:
+        curve: Score by number of steps, rising.
+        target: The score.
+
+    Returns:
+        Steps; infinite where no length reaches it, the shortest length where all do.
+    """
+    lengths = curve.index.to_numpy(dtype=float)
+    scores = np.maximum.accumulate(curve.to_numpy(dtype=float))
+    if scores[-1] < target:
+        return math.inf
+    place = int(np.argmax(scores >= target))
+    if place == 0:
+        return float(lengths[0])
+    low, high = scores[place - 1 : place + 1]
+    part = (target - low) / (high - low)
+    logs = np.log(lengths)
+    return float(np.exp(logs[place - 1] + part * (logs[place] - logs[place - 1])))
+
+
+def target_table(runs: pd.DataFrame, below: float = 1.0) -> pd.DataFrame:
+    """Return how many times as many steps the plain mean needs as one process.
+
+    The target of a recipe and seed is what one process has in the middle of the lengths, less
+    ``below``.
+
+    Args:
+        runs: From `.tables.runs_table`.
+        below: Points below that accuracy, so that longer trainings reach it in spite of noise.
+
+    Returns:
+        A row a recipe, kind, sampling and shares: ``ratio`` of the steps (geometric mean over the
+        seeds that reach the target) with ``low`` and ``high`` (95 %), ``bound`` (B / n_eff),
+        ``reached`` and ``seeds``.
+    """
+    own = runs[(runs.role == OWN) & runs.kind.isin(("single", "small", "plain"))]
+    rows = []
+    for recipe, of_recipe in own.groupby("recipe", sort=False):
+        lengths = sorted(of_recipe.steps.unique())
+        middle = lengths[len(lengths) // 2]
+        single = of_recipe[of_recipe.kind == "single"]
+        targets = single[single.steps == middle].set_index("seed").oa - below
+        needed = _needed(single, targets)
+        others = of_recipe[of_recipe.kind != "single"]
+        for names, group in others.groupby(["kind", "sampling", "shares"], sort=False):
+            ratios = _needed(group, targets) / needed
+            rows.append(
+                {
+                    "recipe": recipe,
+                    **dict(zip(("kind", "sampling", "shares"), names, strict=True)),
+                    **_geometric(ratios),
+                    "bound": 1 / group.ratio.iloc[0],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _needed(runs: pd.DataFrame, targets: pd.Series) -> pd.Series:
+    """Return the steps that each seed needs."""
+    found = {}
+    for seed, group in runs.groupby("seed"):
+        curve = group.set_index("steps").oa.sort_index()
+        found[seed] = steps_to(curve, targets[seed])
+    return pd.Series(found)
+
+
+def _geometric(ratios: pd.Series) -> dict[str, float]:
+    """Return the geometric mean of the finite ratios."""
+    finite = [math.log(ratio) for ratio in ratios if math.isfinite(ratio)]
+    found = {"ratio": math.nan, "low": math.nan, "high": math.nan}
+    if finite:
+        mean, half = interval(finite)
+        found = {
+            "ratio": math.exp(mean),
+            "low": math.exp(mean - half),
+            "high": math.exp(mean + half) if math.isfinite(half) else math.inf,
+        }
+    return {**found, "reached": len(finite), "seeds": len(ratios)}
