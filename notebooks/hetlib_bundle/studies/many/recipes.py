@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from hetlib.datasets import load_dataset
+from hetlib.datasets import LandCoverScene, load_dataset
 from hetlib.datasets.catalog import find_root
 from hetlib.datasets.splits import SPLITS, assign, deal_blocks
 from hetlib.errors import one_of
@@ -159,9 +159,10 @@ def scene_pixels(name: str, classes: tuple[str, ...] | None, seed: int) -> Split
             per_class=PER_CLASS,
             seed=seed,
         )
+        assert isinstance(windows, LandCoverScene)
         images, labels = windows.gather(np.arange(len(windows)))
         inputs = images.flatten(1).contiguous()
-        places = windows.centres.astype(float)  # type: ignore[attr-defined]
+        places = windows.centres.astype(float)
         parts.append(Samples(inputs, labels.numpy(), places))
     train, validation, test = parts
     return Split(train, validation, test, len(windows.classes))

@@ -170,7 +170,8 @@ def differences(
         of the two is at the end of its grid.
     """
     on = list(CELL)
-    if reference.shares.nunique() > 1 or set(reference.kind) != {"single"}:
+    several = len(set(reference.shares)) > 1
+    if several or set(reference.kind) != {"single"}:
         on.append("shares")
     beside = reference[[*on, score, "edge"]]
     both = runs.merge(beside, on=on, suffixes=("", " beside"))
