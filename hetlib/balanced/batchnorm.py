@@ -133,7 +133,8 @@ def convert_batchnorm(
 ) -> nn.Module:
     """Make each BatchNorm layer of a model a `BalancedBatchNorm`, in place.
 
-    Parameters, buffers and hooks stay. All replicas run the same layers in the same order. The loss
+    Parameters, buffers and hooks stay. All replicas run the same layers in the same order, and take
+    a step in as many micro-batches (``hetlib.micro_batches(..., parts=)``). The loss
     is the mean over the replica's own samples, under `hetlib.balance`; gradients of the layer's
     parameters are local sums, for DDP to reduce.
 
@@ -176,7 +177,7 @@ def pool_batchnorm(
     By one collective that every rank joins. Each layer's mean is that of all samples, and its
     variance that around it. Layers whose statistics go over all replicas stay as they are. It needs
     what each replica saw: DDP's ``broadcast_buffers=True``, the default, overwrites that with rank
-    0's before each pass, and is refused.
+    0's before each pass, and is refused. A DDP that is gone cannot be seen: pool while it is there.
 
     Args:
         model: Its layers are changed.
