@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hetlib.datasets.arguments import range_of_values
 from hetlib.datasets.layouts import Layout, UnlikeError, WiderError
 from hetlib.datasets.memory import check_memory
 from hetlib.datasets.pictures import Picture, Pixels, Tile, opened
@@ -26,6 +27,7 @@ from hetlib.datasets.storage import Gaps, reserve
 from hetlib.datasets.trees import SUSPICIOUS, TIFF, Tree
 from hetlib.datasets.types import Range
 from hetlib.errors import require
+from hetlib.inputs import keep, optional, whole
 
 # Images, and bytes of them, that are decoded before they are written.
 CHUNK = 64
@@ -58,6 +60,13 @@ class DecodingOptions:
 
     size: int | None = None
     valid_range: Range = None
+
+    def __post_init__(self) -> None:
+        keep(
+            self,
+            size=optional(whole, "size", self.size, low=1),
+            valid_range=range_of_values(self.valid_range),
+        )
 
 
 class Decoded(NamedTuple):

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from hetlib.datasets import cache as store
+from hetlib.datasets.arguments import chosen_names, transform
 from hetlib.datasets.plotting import plot_sample
 from hetlib.datasets.splits import SPLITS
 from hetlib.datasets.statistics import mean_and_deviation
@@ -70,10 +71,10 @@ class ImageDataset(Dataset):
             transforms: Applied to each item.
         """
         known: list[str] = entry.meta["bands"]
-        self.bands = chosen_bands(bands, known)
+        self.bands = chosen_names("bands", bands, known)
         self.columns = columns_of(self.bands, known)
         self.split = split
-        self.transforms = transforms
+        self.transforms = transform(transforms)
         self.shards: np.ndarray | None = None
         self._entry = entry
 
@@ -168,25 +169,6 @@ class ImageDataset(Dataset):
                 empty = gaps[places[now]][..., self.columns]
                 np.copyto(part, fill, where=empty)
         return images, torch.from_numpy(self.labels[chosen])
-
-
-def chosen_bands(bands: Names, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the bands to use.
-
-    Args:
-        bands: Those asked for; None is all.
-        known: Those that there are.
-
-    Returns:
-        Names, in the order asked for.
-
-    Raises:
-        ValueError: ``bands`` is no sequence, is empty, or names an unknown band.
-    """
-    chosen = tuple(known if bands is None else bands)
-    if isinstance(bands, str) or not chosen or not set(chosen) <= set(known):
-        raise ValueError(f"`bands` must be a sequence of names out of {known}, got {bands!r}.")
-    return chosen
 
 
 def columns_of(bands: Sequence[str], known: list[str]) -> slice | list[int]:

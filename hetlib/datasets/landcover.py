@@ -12,16 +12,15 @@ from hetlib.datasets.rasters import bands_in, names_of, open_raster, sources_of
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import check_split
 from hetlib.datasets.types import Classes, File, Names, Range, Transforms
+from hetlib.datasets.window_options import BLOCK, STRATIFIED, WindowOptions
 from hetlib.datasets.windows import (
-    BLOCK,
-    STRATIFIED,
-    WindowOptions,
     cut_windows,
     draw_windows,
     moments_of_windows,
     splits_of_centres,
 )
 from hetlib.errors import DatasetNotFoundError
+from hetlib.inputs import path
 
 __all__ = ["BLOCK", "STRATIFIED", "LandCoverScene", "source_files"]
 
@@ -111,12 +110,11 @@ class LandCoverScene(ImageDataset):
             valid_range=valid_range,
             seed=seed,
         )
-        check_files(image, labels)
-
-        folder = Path(cache).resolve()
+        check_files(image=image, labels=labels)
+        folder = path("cache", cache).resolve()
         content = {
             "checksum": store.checksum(source_files(image, labels, regions), folder),
-            "valid_range": valid_range,
+            "valid_range": options.valid_range,
             "windows": options.identity(),
         }
 
@@ -136,19 +134,19 @@ class LandCoverScene(ImageDataset):
             self.shards = np.argsort(columns, kind="stable")
 
 
-def check_files(image: File, labels: File) -> None:
+def check_files(**rasters: File) -> None:
     """Refuse paths where there is no file.
 
     Args:
-        image: Path of the scene.
-        labels: Path of its labels.
+        rasters: Paths by the arguments that they are.
 
     Raises:
+        ValueError: One of them is no path.
         DatasetNotFoundError: One of them is not there.
     """
-    for path in (image, labels):
-        if not Path(path).is_file():
-            raise DatasetNotFoundError(f"There is no file {path}; give the path of a GeoTIFF.")
+    for name, raster in rasters.items():
+        if not path(name, raster).is_file():
+            raise DatasetNotFoundError(f"There is no file {raster}; give the path of a GeoTIFF.")
 
 
 def source_files(image: File, labels: File, regions: File | None = None) -> dict[str, Path]:
@@ -174,8 +172,8 @@ def sources(role: str, raster: File) -> dict[str, Path]:
     """
     own, *others = sources_of(raster)
     found = {role: own}
-    for position, path in enumerate(others):
-        found[f"{role} {position} {path.name}"] = path
+    for position, file in enumerate(others):
+        found[f"{role} {position} {file.name}"] = file
     return found
 
 

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from hetlib.datasets import arguments
 from hetlib.datasets import cache as store
 from hetlib.datasets.decoding import DecodingOptions, decode_all
 from hetlib.datasets.images import ImageDataset
@@ -12,6 +13,7 @@ from hetlib.datasets.layouts import are_names
 from hetlib.datasets.splits import assign, check_split, join_groups
 from hetlib.datasets.trees import SUFFIXES, Tree, is_hidden, open_tree
 from hetlib.datasets.types import File, Names, Range, Transforms
+from hetlib.inputs import path, whole
 
 # Names of bands by their number, where the files have none; other numbers of bands are counted.
 COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
@@ -69,20 +71,23 @@ class SceneFolder(ImageDataset):
             DatasetNotFoundError: There is no such folder or archive.
         """
         check_split(split, fractions)
-        folder = Path(cache).resolve()
-        tree = open_tree(Path(root).resolve())
+        options = DecodingOptions(size, valid_range)
+        whole("seed", seed, low=0)
+        classes = arguments.names("classes", classes)
+        band_names = arguments.names("band_names", band_names)
+        folder = path("cache", cache).resolve()
+        tree = open_tree(path("root", root).resolve())
         known = class_names(tree.root, tree.names, classes)
         folders = [PurePosixPath(name).parent.name for name in tree.names]
         labels = np.array([known.index(name) for name in folders])
 
         content = {
             "checksum": store.checksum(tree.files, folder),
-            "valid_range": valid_range,
+            "valid_range": options.valid_range,
             "classes": known,
-            "size": size,
+            "size": options.size,
             "band_names": band_names and list(band_names),
         }
-        options = DecodingOptions(size, valid_range)
 
         def build(out: Path) -> store.Content:
             return decode_tree(out, tree, labels, options, band_names)

@@ -1,14 +1,15 @@
 """Which image or pixel belongs to which split."""
 
-import csv
 from collections.abc import Sequence
 from itertools import pairwise, product
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
 from hetlib.datasets.types import File
+from hetlib.errors import shown
+from hetlib.inputs import items, number
+from hetlib.reading import read_csv
 
 SPLITS = ("train", "validation", "test")
 
@@ -30,11 +31,15 @@ def check_split(split: str, fractions: Sequence[float]) -> None:
         ValueError: ``split`` is none of `SPLITS`, or ``fractions`` are not three shares of 1, of
             which training has some.
     """
-    if split not in SPLITS:
-        raise ValueError(f"`split` must be one of {SPLITS}, got {split!r}.")
-    if len(fractions) != len(SPLITS) or not are_shares(fractions):
+    if not isinstance(split, str) or split not in SPLITS:
+        raise ValueError(f"`split` must be one of {SPLITS}, got {shown(split)}.")
+    try:
+        shares = items("fractions", fractions, number, count=len(SPLITS))
+    except ValueError:
+        shares = ()
+    if not shares or not are_shares(shares):
         raise ValueError(
-            f"`fractions` must be 3 shares (training > 0) that add up to 1, got {fractions!r}."
+            f"`fractions` must be 3 shares (training > 0) that add up to 1, got {shown(fractions)}."
         )
 
 
@@ -180,18 +185,19 @@ def join_groups(
         Images that belong together have equal numbers, (n,).
 
     Raises:
-        ValueError: A row of the table names no image or no group.
+        ValueError: The table cannot be read, or a row of it names no image or no group.
     """
     together = np.array(twins)
-    if not table:
+    if table is None:
         return together
 
     places = {name: i for i, name in enumerate(names)}
     firsts: dict[str, int] = {}  # of each group
-    for row in csv.DictReader(Path(table).read_text().splitlines()):
-        if row.get("file") not in places or not row.get("group"):
+    for line, row in read_csv(table, ("file", "group"), what="`groups`"):
+        if row["file"] not in places or not row["group"]:
             raise ValueError(
-                f"{table}: {row} must have `group` and `file`, a name such as {names[0]!r}."
+                f"{table}: line {line}: {row} must have `group` and `file`, a name such as "
+                f"{names[0]!r}."
             )
         place = places[row["file"]]
         first = firsts.setdefault(row["group"], place)

@@ -4,7 +4,7 @@ A scene is read twice, block by block: for the pixels that may be centres, and f
 were drawn. What is held of it whole is a class and a split for each pixel.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,63 +16,11 @@ from hetlib.datasets.rasters import Block, blocks
 from hetlib.datasets.splits import SPLITS, zones
 from hetlib.datasets.statistics import moments, out_of_range
 from hetlib.datasets.storage import Gaps, reserve
-from hetlib.datasets.types import Classes, File, Range
-from hetlib.inputs import whole
-
-# The way to split that has each class in each split.
-STRATIFIED = "stratified"
-
-# Height and width of the squares, in windows; smaller ones let a rare class be in each split.
-BLOCK = 8
-SIDES = {STRATIFIED: 4}
+from hetlib.datasets.types import File, Range
+from hetlib.datasets.window_options import STRATIFIED, WindowOptions
 
 # Values of windows whose moments are computed at a time.
 VALUES_AT_A_TIME = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowOptions:
-    """Which windows of a scene are drawn; see `LandCoverScene` for each."""
-
-    window: int
-    classes: Classes
-    split_by: str
-    block: int | None
-    regions: File | None
-    fractions: Sequence[float]
-    per_class: int
-    stride: int
-    valid_range: Range
-    seed: int
-
-    def __post_init__(self) -> None:
-        numbers = (self.window, self.per_class, self.stride)
-        if min(numbers) < 1:
-            raise ValueError(f"`window`, `per_class`, `stride` must be 1 or more, got {numbers}.")
-        if self.block is not None:
-            whole("block", self.block, low=self.window)
-        if self.regions is not None and self.split_by != STRATIFIED:
-            raise ValueError(
-                f"`regions` are dealt by `split_by={STRATIFIED!r}`, got {self.split_by!r}."
-            )
-
-    def side(self) -> int:
-        """Return the height and width of the squares, in pixels."""
-        if self.block is not None:
-            return self.block
-        return SIDES.get(self.split_by, BLOCK) * self.window
-
-    def identity(self) -> list[Any]:
-        """Tell entries of the cache apart.
-
-        Returns:
-            What the windows depend on, besides the source and the range of values.
-        """
-        classes: Any = self.classes
-        if isinstance(self.classes, Mapping):
-            classes = list(self.classes.items())
-        numbers = (self.window, self.per_class, self.stride)
-        return [numbers, classes, self.split_by, self.side(), list(self.fractions), self.seed]
 
 
 @dataclass(frozen=True)
