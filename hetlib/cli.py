@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import hetlib
-from hetlib.environment import version
 from hetlib.errors import MissingDependencyError, from_file, require
 from hetlib.inputs import number
 from hetlib.reading import read_yaml
@@ -63,6 +62,8 @@ def say_version(wanted: bool) -> None:
         typer.Exit: It is.
     """
     if wanted:
+        from hetlib.environment import version
+
         typer.echo(f"hetlib {version()}")
         raise typer.Exit
 

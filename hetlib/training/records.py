@@ -70,7 +70,8 @@ class RunRecord:
     @property
     def data_name(self) -> str:
         """What the data are called: by their folder, file or callable, or the data set's name."""
-        return data_name(self.experiment["dataset"], self.experiment["dataset_options"])
+        options = self.experiment.get("dataset_options", {})
+        return data_name(self.experiment["dataset"], options)
 
     @property
     def scores(self) -> dict[str, float]:
