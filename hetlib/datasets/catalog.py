@@ -143,7 +143,7 @@ def is_scene(name: str) -> bool:
     Args:
         name: As `load_dataset` takes it.
     """
-    return not is_own(name) and issubclass(find(name).kind, LandCoverScene)
+    return not is_own(name) and find(name).kind is LandCoverScene
 
 
 def more_data() -> Path | None:

@@ -10,13 +10,16 @@ for full. `14_settings` takes some 12 to 16 minutes beside `07_accuracy`. It has
 full alone, as settings beside the others; its quick size has two settings.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hetlib.datasets import LandCoverScene
-from hetlib.datasets.catalog import DATASETS
-from hetlib.inputs import one_of
+from hetlib.datasets.catalog import DATASETS, OWN_FILES, find
+from hetlib.datasets.landcover import STRATIFIED
+from hetlib.inputs import mapping, one_of
+from hetlib.owncode import is_own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,31 +75,79 @@ class Profile:
 
     paying_steps: int = 6
 
-    def dataset_options(self, dataset: str) -> dict[str, Any]:
+    def dataset_options(
+        self, dataset: str, given: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Return the options that a data set is opened with at this size.
 
-        Brandenburg is split by blocks, so that each split spans the whole scene.
+        Brandenburg is split by blocks, so that each split spans the whole scene, and a scene of the
+        reader's own by squares that bring each class into each split.
 
         Args:
             dataset: Name of a data set; one that is not among ours counts as a scene.
+            given: What `options_given` has read: these go before those of the size.
 
         Returns:
             Keyword arguments of `hetlib.datasets.catalog.load_dataset`.
         """
+        return self._usual_options(dataset) | options_for(dataset, given or {})
+
+    def _usual_options(self, dataset: str) -> dict[str, Any]:
+        if is_own(dataset):
+            return {}
         if _has_class_folders(dataset):
             return {"size": self.pixels} if self.pixels else {}
         options: dict[str, Any] = {"per_class": self.per_class}
         if dataset == "brandenburg":
             options["split_by"] = "blocks"
+        if dataset == "scene":
+            options["split_by"] = STRATIFIED
         return options
 
 
+def options_given(text: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Read the options of data sets that a notebook's parameter gives.
+
+    Args:
+        text: JSON, as ``papermill -p`` gives it, or a mapping, as ``papermill -y`` does; of the
+            options, or by data set of each one's.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(text, str) and not text.strip():
+        return {}
+    content: Any = text
+    if isinstance(text, str):
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise ValueError(
+                f"`dataset_options` is {text!r}, which is no JSON ({error}); "
+                'write it such as {"root": "mine"}.'
+            ) from None
+    return mapping("dataset_options", content)
+
+
+def options_for(dataset: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the given options that are a data set's.
+
+    Args:
+        dataset: Its name.
+        given: Options for all, or a mapping of options for each data set.
+    """
+    own = given.get(dataset)
+    if isinstance(own, Mapping):
+        return dict(own)
+    by_name = given and all(isinstance(value, Mapping) for value in given.values())
+    return {} if by_name else dict(given)
+
+
 def _has_class_folders(dataset: str) -> bool:
-    """Say whether a data set is one of ours that has a folder of images for each class."""
-    if dataset not in DATASETS:
+    """Say whether a data set has a folder of images for each class; an unknown one has none."""
+    if dataset not in (*DATASETS, *OWN_FILES):
         return False
-    kind = DATASETS[dataset][0]
-    return kind is not LandCoverScene
+    return find(dataset).kind is not LandCoverScene
 
 
 PROFILES = {

@@ -57,7 +57,7 @@ def _paired(claim: Claim, records: Iterable[RunRecord]) -> dict[_Pair, dict[str,
         if not _is_about(claim, record):
             continue
         run = record.experiment
-        pair = _Pair(run["dataset"], run["model"], run["seed"])
+        pair = _Pair(record.data_name, run["model"], run["seed"])
         runs = found.setdefault(pair, {})
         strategy = run["strategy"]
         if strategy in runs:

@@ -48,10 +48,10 @@ def score_row(
         ``dataset``, ``model``, ``strategy``, ``lr``; the mean of each score and half its interval;
         and the paired difference of OA to ``single`` in percentage points with its interval.
     """
-    own = frame.loc[(case.dataset, case.model, strategy), :]
-    single = frame.loc[(case.dataset, case.model, "single"), :]
+    own = frame.loc[(case.data_name, case.model, strategy), :]
+    single = frame.loc[(case.data_name, case.model, "single"), :]
     row = {
-        "dataset": case.dataset,
+        "dataset": case.data_name,
         "model": case.model,
         "strategy": strategy,
         "lr": own.lr.iloc[0],
