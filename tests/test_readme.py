@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 
 from hetlib_bundle.paths import NOTEBOOKS, ROOT
 from tests import readme
+from tests.datasets.scenes import write_tif, write_tree
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
@@ -17,8 +20,8 @@ BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def run(*command: str) -> str:
-    """Run an interpreter, and return what it printed."""
+def run(*command: str, folder: Path | None = None) -> str:
+    """Run an interpreter, in a folder, and return what it printed."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -31,6 +34,7 @@ def run(*command: str) -> str:
         text=True,
         timeout=200,
         env=environment,
+        cwd=folder,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -63,3 +67,38 @@ def test_the_experiment_runs_as_a_script(tmp_path: Path) -> None:
     printed = run(str(script))
     assert re.search(r"^equal \[64, 64\] \{'oa'", printed, flags=re.MULTILINE)
     assert re.search(r"^balanced \[\d+, \d+\] \{'oa'", printed, flags=re.MULTILINE)
+
+
+def lines_of(block: str) -> int:
+    return sum(1 for line in block.splitlines() if line.strip())
+
+
+def test_own_images_and_network_take_ten_lines(tmp_path: Path) -> None:
+    assert lines_of(BLOCKS[2]) <= 10
+    (tmp_path / "mine.py").write_text(BLOCKS[2])
+    write_tree(tmp_path / "images")
+    printed = run("mine.py", folder=tmp_path)
+    for strategy in ("equal", "balanced"):
+        line = rf"^images Net {strategy} seed 0: epoch 5/5"
+        assert re.search(line, printed, flags=re.MULTILINE)
+        assert re.search(rf"^images {strategy} \{{'oa'", printed, flags=re.MULTILINE)
+
+
+def test_own_scene_to_a_whole_map_takes_ten_lines(tmp_path: Path) -> None:
+    assert lines_of(BLOCKS[3]) <= 10
+    rng = np.random.default_rng(0)
+    truth = (np.indices((180, 200)).sum(0) // 15 % 3 + 1).astype(np.uint8)
+    pixels = rng.integers(100, 200, (6, *truth.shape)).astype(np.int16)
+    for number in (1, 2, 3):
+        pixels[number] += 200 * (truth == number)
+    write_tif(tmp_path / "my_scene.tif", pixels)
+    labels = np.where(rng.random(truth.shape) < 0.3, 255, truth).astype(np.uint8)
+    write_tif(tmp_path / "my_labels.tif", labels[None], nodata=255)
+    (tmp_path / "map.py").write_text(BLOCKS[3])
+    printed = run("map.py", folder=tmp_path)
+    assert re.search(r"^my_scene \{'oa'", printed, flags=re.MULTILINE)
+    with rasterio.open(tmp_path / "my_map.tif") as written:
+        found = written.read(1)
+        assert written.tags()["TRAINED_ON"] == "my_scene"
+    assert found.shape == truth.shape
+    assert (found == truth).mean() > 0.8
