@@ -1,6 +1,7 @@
 """The machine and the versions that a result depends on."""
 
 import importlib.metadata
+import math
 import os
 import platform
 import re
@@ -12,13 +13,67 @@ import torch
 # Those that can change a result or a picture; a record names the ones that are installed.
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill")
 _PROCESSORS = Path("/proc/cpuinfo")  # of Linux
+_CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
-    """Return the processor cores that this process may use."""
+    """Return the processor cores that this process may use.
+
+    A control group's quota of 1.5 cores counts as 2: so many threads have something to do.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    quota = _quota()
+    if quota is None:
+        return allowed
+    return max(min(allowed, math.ceil(quota)), 1)
+
+
+def _quota() -> float | None:
+    """Return the cores that a container, or a job of a cluster, may keep busy; None: no limit."""
+    quotas = []
+    for group in _groups():
+        for read in (_quota_2, _quota_1):
+            try:
+                quota = read(group)
+            except (OSError, ValueError):  # another version, or a file without numbers: no limit
+                continue
+            if quota > 0:
+                quotas.append(quota)
+    return min(quotas, default=None)
+
+
+def _quota_2(group: Path) -> float:
+    quota, period = (group / "cpu.max").read_text().split()
+    return int(quota) / int(period)
+
+
+def _quota_1(group: Path) -> float:
+    quota = int((group / "cpu.cfs_quota_us").read_text())
+    return quota / int((group / "cpu.cfs_period_us").read_text())
+
+
+def _groups() -> list[Path]:
+    """Return the folders of this process's control groups and of those around them."""
+    roots = [_CGROUP, _CGROUP / "cpu"]
+    found = list(roots)
+    try:
+        lines = _OWN_GROUPS.read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        number, kinds, path = line.split(":", 2)
+        root = _CGROUP if number == "0" else _CGROUP / "cpu"
+        if number != "0" and "cpu" not in kinds.split(","):
+            continue
+        group = root / path.strip("/")
+        while group not in roots and ".." not in group.parts:
+            found.append(group)
+            group = group.parent
+    return found
 
 
 def version() -> str:

@@ -68,9 +68,8 @@ def train(
     name = identify(experiment, replicas, assignment, opened.data.checksum)
     if store is not None and not keep_weights:
         found = RunRecord.load(store / f"{name}.json")
-        if found is not None and is_of(
-            found, experiment, replicas, assignment, opened.data.checksum
-        ):
+        checksum = opened.data.checksum
+        if found is not None and is_of(found, experiment, replicas, assignment, checksum):
             return found
 
     models = None

@@ -5,9 +5,11 @@
     study.save_table(table, "07_accuracy_table", caption=caption, records=records)
 
 The helpers that most cells use are imported from here, too, so that a notebook names this module,
-the one of its own study, and the library.
+the one of its own study, and the library. As it does so, its parameters that papermill gave as text
+get the types of its first cell.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from hetlib_bundle.claims.verdict import interval, verdict
 from hetlib_bundle.kept import products
 from hetlib_bundle.kept.keeper import Keeper, keeper
 from hetlib_bundle.profiles import Profile, chosen, get_profile
+from hetlib_bundle.running.parameters import read_parameters
 from hetlib_bundle.running.widgets import interact
 
 __all__ = [
@@ -35,6 +38,9 @@ __all__ = [
     "slashed",
     "verdict",
 ]
+
+if hasattr(sys.modules["__main__"], "get_ipython"):  # in a notebook, whose names are those of it
+    read_parameters(vars(sys.modules["__main__"]))
 
 
 @dataclass(frozen=True)
