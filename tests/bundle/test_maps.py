@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,23 @@ def coarse(
 ) -> np.ndarray:
     """The map of every fifth pixel."""
     return prediction.predict(network, training, scene, stride=5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"split_by": "blocks", "classes": ("developed", "forest")},
+        {"split_by": "blocks", "block": 40, "classes": ("developed", "forest")},
+        {"split_by": "stratified"},
+        {"split_by": "stratified", "block": 50, "stride": 3, "seed": 4},
+    ],
+)
+def test_a_map_has_the_splits_of_its_data_set(options: dict[str, Any]) -> None:
+    given = OPTIONS | options
+    zones = maps.open_scene("wake", **given).zones
+    for position, split in enumerate(SPLITS):
+        rows, columns = load_dataset("wake", split, **given).centres.T
+        assert (zones[rows, columns] == position).all()
 
 
 def test_pixels_get_what_the_network_says_of_their_windows(

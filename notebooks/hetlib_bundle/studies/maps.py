@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import numpy as np
 from hetlib.datasets import LandCoverScene
 from hetlib.datasets.catalog import DATASETS, OWN_FILES, find, is_scene
 from hetlib.datasets.labels import read_labels
-from hetlib.datasets.landcover import BLOCK
 from hetlib.datasets.naming import data_name
 from hetlib.datasets.rasters import read_scene
+from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import zones
+from hetlib.datasets.windows import STRATIFIED, WindowOptions
 from hetlib.mapping.colours import COLOURS, class_colours
 from hetlib.mapping.geotiff import grid_of, open_map
 
@@ -83,25 +84,60 @@ def open_scene(dataset: str, **options: Any) -> Scene:
     raster = read_scene(given["image"])
     codes, classes = read_labels(given["labels"], given["image"], given["classes"])
     known = np.isin(codes, list(classes))
-    window = given["window"]
-    zone = zones(
-        codes.shape,
-        window,
-        given["split_by"],
-        given["fractions"],
-        BLOCK * window,
-        given["seed"],
-    )
+    valid = raster.valid(given["valid_range"])
+    zone = split_map(codes, classes, np.asarray(valid.all(2)), given)
     return Scene(
         name=data_name(dataset, options),
         pixels=raster.pixels,
         bands=raster.bands,
-        valid=raster.valid(given["valid_range"]),
+        valid=valid,
         zones=zone,
         codes=np.where(known, codes, 0),
         classes=classes,
-        window=window,
+        window=given["window"],
         grid=grid_of(given["image"]),
+    )
+
+
+def split_map(
+    codes: np.ndarray,
+    classes: dict[int, str],
+    valid: np.ndarray,
+    given: dict[str, Any],
+) -> np.ndarray:
+    """Return the split of windows by their centre, as the data set has it.
+
+    Args:
+        codes: Class numbers of the pixels, (height, width).
+        classes: The classes in use, by number.
+        valid: Which pixels have data in each band, (height, width).
+        given: Arguments of the data set.
+
+    Returns:
+        Positions in `SPLITS`, -1 where no window may be centred, (height, width) int8.
+    """
+    names = [field.name for field in fields(WindowOptions)]
+    options = WindowOptions(**{name: given[name] for name in names})
+    if options.split_by != STRATIFIED:
+        return zones(
+            codes.shape,
+            options.window,
+            options.split_by,
+            options.fractions,
+            options.side(),
+            options.seed,
+        )
+    stride = options.stride
+    usable = np.zeros(codes.shape, bool)
+    usable[::stride, ::stride] = valid[::stride, ::stride]
+    return stratified_splits(
+        codes,
+        classes,
+        usable,
+        window=options.window,
+        regions=options.regions or options.side(),
+        fractions=options.fractions,
+        seed=options.seed,
     )
 
 
