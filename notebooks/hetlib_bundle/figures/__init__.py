@@ -6,6 +6,7 @@ from hetlib_bundle.figures.drift import drift_figure
 from hetlib_bundle.figures.gradient import effective_batch_figure, weight_figure
 from hetlib_bundle.figures.maps import land_cover_figure
 from hetlib_bundle.figures.plans import designer_figure, shares_figure
+from hetlib_bundle.figures.regime import lasting_figure, regime_figure, small_batch_figure
 from hetlib_bundle.figures.scaling import efficiency_figure, pays_figure, scaling_figure
 from hetlib_bundle.figures.scenes import samples_figure, spectra_figure, splits_figure
 from hetlib_bundle.figures.settings import settings_figure
@@ -31,13 +32,16 @@ __all__ = [
     "efficiency_figure",
     "ieee_style",
     "land_cover_figure",
+    "lasting_figure",
     "new_figure",
     "pays_figure",
+    "regime_figure",
     "samples_figure",
     "scaling_figure",
     "settings_figure",
     "shards_figure",
     "shares_figure",
+    "small_batch_figure",
     "spectra_figure",
     "splits_figure",
     "statistics_figure",

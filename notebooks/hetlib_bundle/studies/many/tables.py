@@ -162,7 +162,7 @@ def differences(
 
     Args:
         runs: Of one condition, for one or several shares.
-        reference: Of another condition; of the same shares where it has several.
+        reference: Of another condition, with the same shares unless it is one process's.
         score: A column.
 
     Returns:
@@ -170,8 +170,7 @@ def differences(
         of the two is at the end of its grid.
     """
     on = list(CELL)
-    several = len(set(reference.shares)) > 1
-    if several or set(reference.kind) != {"single"}:
+    if set(reference.kind) != {"single"}:
         on.append("shares")
     beside = reference[[*on, score, "edge"]]
     both = runs.merge(beside, on=on, suffixes=("", " beside"))
