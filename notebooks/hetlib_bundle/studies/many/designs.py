@@ -109,7 +109,13 @@ DESIGNS = {
         search_seeds=(100, 101),
     ),
     "standard": Design(
-        recipes=("eurosat-frozen", "brandenburg-pixels", "statlog", "wake-pixels"),
+        recipes=(
+            "eurosat-frozen",
+            "brandenburg-pixels",
+            "pines-pixels",
+            "statlog",
+            "wake-pixels",
+        ),
         steps=(200, 50, 800, 1600, 400, 100),
         shares=SHARES,
         closely=CLOSELY,

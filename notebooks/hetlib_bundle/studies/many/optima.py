@@ -4,15 +4,16 @@ No rate and no number of steps mends what is left there: the objective itself is
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 
-from hetlib_bundle.studies.many.cells import split_of
+from hetlib_bundle.studies.many.cells import HELD, split_of
 from hetlib_bundle.studies.many.conditions import Condition
 from hetlib_bundle.studies.many.draws import owners
-from hetlib_bundle.studies.many.samples import SCORES, Samples, Split, all_scores
+from hetlib_bundle.studies.many.samples import SCORES, Samples, all_scores
 from hetlib_bundle.studies.shards import optimum, sample_weights
 
 # Raise it when the same settings give other results.
@@ -52,22 +53,32 @@ def optima(name: str, condition: Condition, seeds: Sequence[int]) -> dict[str, A
     Returns:
         ``plain`` and ``balanced``, each lists of `SCORES` and ``fit``, the OA on training samples.
     """
-    found: dict[str, dict[str, list[float]]] = {}
-    for strategy, weighting in (("plain", "mean"), ("balanced", "samples")):
-        lists: dict[str, list[float]] = {score: [] for score in (*SCORES, "fit")}
-        for seed in seeds:
-            split = split_of(name, seed)
-            owner = owners(condition, split.train, seed)
-            if owner is None:
-                owner = np.zeros(len(split.train.labels), dtype=np.int64)
-            weights = sample_weights(owner, weighting)
-            for score, value in _scores(split, weights).items():
-                lists[score].append(value)
-        found[strategy] = lists
-    return found
+    plain = []
+    balanced = []
+    for seed in seeds:
+        train = split_of(name, seed).train
+        owner = owners(condition, train, seed)
+        assert owner is not None  # a condition with shards has owners
+        plain.append(_scores(name, seed, sample_weights(owner, "mean")))
+        balanced.append(_balanced(name, seed))
+    return {"plain": _lists(plain), "balanced": _lists(balanced)}
 
 
-def _scores(split: Split, weights: torch.Tensor) -> dict[str, float]:
+@lru_cache(HELD)
+def _balanced(name: str, seed: int) -> dict[str, float]:
+    """Return the scores where every sample counts alike, whoever has it."""
+    one_owner = np.zeros(len(split_of(name, seed).train.labels), dtype=np.int64)
+    return _scores(name, seed, sample_weights(one_owner, "samples"))
+
+
+def _lists(scores: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+    """Return the scores of all seeds as a list a score."""
+    return {name: [each[name] for each in scores] for name in (*SCORES, "fit")}
+
+
+def _scores(name: str, seed: int, weights: torch.Tensor) -> dict[str, float]:
+    """Return the scores of the linear network that samples of these weights lead to."""
+    split = split_of(name, seed)
     train = split.train
     labels = torch.from_numpy(train.labels)
     network = optimum(train.first_view.double(), labels, weights, DECAY)

@@ -29,6 +29,8 @@ IMAGE_FRACTIONS = (0.6, 0.15, 0.25)
 WINDOW = 3  # pixels of a side
 PER_CLASS = 300  # windows of a class in a split
 
+COMPONENTS = 30  # of the spectra of Indian Pines
+
 # Wake without its two rare classes: some splits by blocks would have none of their windows.
 WAKE_CLASSES = ("developed", "herbaceous", "shrubland", "forest", "water")
 
@@ -186,6 +188,30 @@ def brandenburg_pixels(seed: int) -> Split:
     return scene_pixels("brandenburg", None, seed)
 
 
+def pines_pixels(seed: int) -> Split:
+    """Return pixels of Indian Pines: components of the training pixels, in their own numbers.
+
+    Args:
+        seed: Deals the squares.
+    """
+    parts = []
+    for split in SPLITS:
+        pixels = load_dataset(
+            "indian_pines",
+            split,
+            window=1,
+            components=COMPONENTS,
+            fractions=FRACTIONS,
+            seed=seed,
+        )
+        images, labels = pixels.gather(np.arange(len(pixels)))
+        inputs = images.flatten(1).contiguous()
+        places = pixels.centres.astype(float)  # type: ignore[attr-defined]
+        parts.append(Samples(inputs, labels.numpy(), places))
+    train, validation, test = parts
+    return Split(train, validation, test, len(pixels.classes))
+
+
 @cache
 def _statlog() -> tuple[np.ndarray, np.ndarray]:
     """Return the values (n, 36) and the classes (n,)."""
@@ -236,6 +262,15 @@ RECIPES: Mapping[str, Recipe] = {
             load=wake_pixels,
             plain=wake_pixels,
             middle_rate=0.08,
+            embedded=True,
+            has_places=True,
+        ),
+        Recipe(
+            name="pines-pixels",
+            title="Indian Pines, 30 components of a pixel, three layers",
+            load=pines_pixels,
+            plain=pines_pixels,
+            middle_rate=0.32,
             embedded=True,
             has_places=True,
         ),

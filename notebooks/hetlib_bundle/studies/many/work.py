@@ -40,7 +40,8 @@ def do_all(design: Design, books: Books, tell: Callable[[str], None] = print) ->
                 if cell in missing:
                     cell_of(cell, books[name])
                     watch.note(cell)
-            # after the first length, which is the most telling one; later they are only found
+        # after the first length, which is the most telling one; later they are only found
+        for name in design.recipes:
             for _ in optima_of(design, name, books[name]):
                 pass
 
