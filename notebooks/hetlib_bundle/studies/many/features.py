@@ -57,7 +57,7 @@ def frozen_eurosat() -> Frozen:
     """
     everything = (1.0, 0.0, 0.0)
     images = load_dataset("eurosat", fractions=everything)
-    assert isinstance(images, ImageDataset)
+    assert isinstance(images, ImageDataset)  # as every data set with a name of ours
     folder = store.CACHE
     content = {
         "frozen": FORMAT,

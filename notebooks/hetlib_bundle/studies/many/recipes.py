@@ -10,6 +10,7 @@ import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +27,8 @@ from hetlib_bundle.studies.many.samples import Samples, Split
 FRACTIONS = (0.5, 0.2, 0.3)
 IMAGE_FRACTIONS = (0.6, 0.15, 0.25)
 
-WINDOW = 3  # pixels of a side
-PER_CLASS = 300  # windows of a class in a split
+# Of 3 x 3 pixels, and as many of a class in a split.
+WINDOWS: Mapping[str, Any] = {"window": 3, "per_class": 300, "split_by": "blocks"}
 
 COMPONENTS = 30  # of the spectra of Indian Pines
 
@@ -141,31 +142,21 @@ def eurosat_thumbnails(seed: int) -> Split:
     return eurosat_split(_frozen().thumbnails[None], seed)
 
 
-def scene_pixels(name: str, classes: tuple[str, ...] | None, seed: int) -> Split:
-    """Return windows of an embedded scene, split by blocks that share no pixel.
+def scene_pixels(name: str, seed: int, **options: Any) -> Split:
+    """Return windows of an embedded scene, split by squares that share no pixel.
 
     Args:
         name: Of the scene.
-        classes: Names of those to use; None is all.
-        seed: Deals the blocks.
+        seed: Deals the squares.
+        options: Further ones of the data set.
     """
     parts = []
     for split in SPLITS:
-        windows = load_dataset(
-            name,
-            split,
-            window=WINDOW,
-            split_by="blocks",
-            classes=classes,
-            fractions=FRACTIONS,
-            per_class=PER_CLASS,
-            seed=seed,
-        )
-        assert isinstance(windows, LandCoverScene)
+        windows = load_dataset(name, split, fractions=FRACTIONS, seed=seed, **options)
+        assert isinstance(windows, LandCoverScene)  # as every embedded scene
         images, labels = windows.gather(np.arange(len(windows)))
         inputs = images.flatten(1).contiguous()
-        places = windows.centres.astype(float)
-        parts.append(Samples(inputs, labels.numpy(), places))
+        parts.append(Samples(inputs, labels.numpy(), windows.centres.astype(float)))
     train, validation, test = parts
     return Split(train, validation, test, len(windows.classes))
 
@@ -176,7 +167,7 @@ def wake_pixels(seed: int) -> Split:
     Args:
         seed: Of the split.
     """
-    return scene_pixels("wake", WAKE_CLASSES, seed)
+    return scene_pixels("wake", seed, classes=WAKE_CLASSES, **WINDOWS)
 
 
 def brandenburg_pixels(seed: int) -> Split:
@@ -185,31 +176,16 @@ def brandenburg_pixels(seed: int) -> Split:
     Args:
         seed: Of the split.
     """
-    return scene_pixels("brandenburg", None, seed)
+    return scene_pixels("brandenburg", seed, **WINDOWS)
 
 
 def pines_pixels(seed: int) -> Split:
     """Return pixels of Indian Pines: components of the training pixels, in their own numbers.
 
     Args:
-        seed: Deals the squares.
+        seed: Of the split.
     """
-    parts = []
-    for split in SPLITS:
-        pixels = load_dataset(
-            "indian_pines",
-            split,
-            window=1,
-            components=COMPONENTS,
-            fractions=FRACTIONS,
-            seed=seed,
-        )
-        images, labels = pixels.gather(np.arange(len(pixels)))
-        inputs = images.flatten(1).contiguous()
-        places = pixels.centres.astype(float)  # type: ignore[attr-defined]
-        parts.append(Samples(inputs, labels.numpy(), places))
-    train, validation, test = parts
-    return Split(train, validation, test, len(pixels.classes))
+    return scene_pixels("indian_pines", seed, window=1, components=COMPONENTS)
 
 
 @cache
