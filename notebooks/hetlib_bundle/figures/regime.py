@@ -35,6 +35,9 @@ LEVELS = {-3.0: "-", -1.0: ":"}
 # Shares that no planner would make.
 HATCHED: Look = {"fill": False, "hatch": "////", "edgecolor": GREY, "linewidth": 0}
 
+# Behind the number of a cell where a run is not better than a guess.
+AT_CHANCE = "†"
+
 # Points from which on a number in a cell is written in white.
 DARK = 9.0
 
@@ -42,8 +45,8 @@ DARK = 9.0
 def regime_figure(table: pd.DataFrame, recipe: str) -> Figure:
     """Draw the map of one recipe.
 
-    A cell is the mean over seeds, with its number where the 95 % interval does not hold 0. Hatched
-    are shares that no planner would make. Above a line one process whose batch is n_eff loses less
+    A cell is the mean over seeds, with its number where the 95 % interval does not hold 0, and a
+    dagger where a run of it is not better than a guess. Hatched are shares that no planner would make. Above a line one process whose batch is n_eff loses less
     than so many points: the theory.
 
     Args:
@@ -92,7 +95,7 @@ def _draw_panel(
         y = ratios.index(row["ratio"])
         if not row["low"] <= 0 <= row["high"]:
             color = "white" if abs(row["effect"]) > DARK else BLACK
-            text = f"{row['effect']:.0f}"
+            text = f"{row['effect']:.0f}" + AT_CHANCE * bool(row["at chance"])
             axes.text(x, y, text, ha="center", va="center", color=color, size=7)
         if not row["planned"]:
             corner = (x - 0.5, y - 0.5)

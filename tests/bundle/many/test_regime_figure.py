@@ -37,6 +37,7 @@ def table() -> pd.DataFrame:
                             "high": effect + 1,
                             "theory": -100 / steps / ratio,
                             "planned": ratio > 0.5,
+                            "at chance": int(role == "reference" and steps == 50),
                         }
                     )
     return pd.DataFrame(rows)
@@ -73,6 +74,9 @@ def test_the_map(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.Monkey
         assert axes.collections[0].get_array().size == len(STEPS) * len(RATIOS)
     written = {text.get_text() for text in panels[0].texts}
     assert "-8" in written  # -100 / 50 / 0.25
+    dagger = {text.get_text() for text in panels[3].texts if "†" in text.get_text()}
+    assert dagger == {"-4†", "-7†", "-8†"}
+    assert not any("†" in text for text in written)
     assert "points" in bar.get_ylabel()
     once, again = saved_twice(figure, "00_map", tmp_path, monkeypatch)
     assert once == again

@@ -135,6 +135,20 @@ def test_marks(oa: float, mark: str) -> None:
     assert tables.mark_of(oa, floor=60, chance=20, tested=1000) == mark
 
 
+def test_marks_are_counted_in_every_table(runs: pd.DataFrame) -> None:
+    worse = (runs.kind == "plain") & (runs.steps == 100) & (runs.seed < 3)
+    marked = runs.assign(mark=runs.mark.where(~worse, "at chance"))
+    for table in (
+        tables.small_batch_table(marked),
+        tables.own_rate_table(marked),
+        tables.shards_table(marked),
+        regime.regime_table(marked),
+    ):
+        assert table[table.steps == 100]["at chance"].eq(3).all()
+        assert table[table.steps != 100]["at chance"].eq(0).all()
+        assert table["below the floor"].eq(0).all()
+
+
 def test_the_map_and_its_theory(runs: pd.DataFrame) -> None:
     found = regime.regime_table(runs)
     own = found[found.role == "own"]

@@ -19,6 +19,9 @@ MARGIN = 1.0
 # Standard errors of a share that a run must be above a guess.
 ABOVE_CHANCE = 2.0
 
+# What may be wrong with a run.
+MARKS = ("at chance", "below the floor")
+
 # What a difference is taken between: the run of one seed in one cell.
 CELL = ["recipe", "steps", "seed"]
 
@@ -108,11 +111,21 @@ def mark_of(oa: float, floor: float, chance: float, tested: int) -> str:
     """
     share = chance / POINTS
     error = POINTS * np.sqrt(share * (1 - share) / tested)
+    at_chance, below_the_floor = MARKS
     if oa <= chance + ABOVE_CHANCE * error:
-        return "at chance"
+        return at_chance
     if oa < floor:
-        return "below the floor"
+        return below_the_floor
     return ""
+
+
+def marks_of(runs: pd.DataFrame) -> dict[str, int]:
+    """Return how many runs have each mark.
+
+    Args:
+        runs: With the column ``mark``.
+    """
+    return {mark: int((runs.mark == mark).sum()) for mark in MARKS}
 
 
 def marks_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -187,8 +200,9 @@ def summary(found: pd.DataFrame, by: Sequence[str], direction: str = "") -> pd.D
         direction: Of a verdict with `MARGIN`; "" gives none.
 
     Returns:
-        ``by``, ``n_eff``, ``effect``, ``low``, ``high``, ``seeds``, ``edges``, and ``verdict``: an
-        optimum at the end of a grid leaves it underpowered.
+        ``by``, ``n_eff``, ``effect``, ``low``, ``high``, ``seeds``, ``edges``, ``at chance`` and
+        ``below the floor`` (numbers of runs), and ``verdict``: an optimum at the end of a grid
+        leaves it underpowered.
     """
     rows = []
     for names, group in found.groupby(list(by), sort=False):
@@ -197,6 +211,7 @@ def summary(found: pd.DataFrame, by: Sequence[str], direction: str = "") -> pd.D
         row |= {"n_eff": group.n_eff.iloc[0], "effect": mean}
         row |= {"low": mean - half, "high": mean + half, "seeds": len(group)}
         row["edges"] = bool(group.edges.any())
+        row |= marks_of(group)
         if direction:
             word = verdict(group.difference, MARGIN, direction).word
             row["verdict"] = "underpowered" if row["edges"] else word
