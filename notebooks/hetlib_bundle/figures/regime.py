@@ -46,8 +46,8 @@ def regime_figure(table: pd.DataFrame, recipe: str) -> Figure:
     """Draw the map of one recipe.
 
     A cell is the mean over seeds, with its number where the 95 % interval does not hold 0, and a
-    dagger where a run of it is not better than a guess. Hatched are shares that no planner would make. Above a line one process whose batch is n_eff loses less
-    than so many points: the theory.
+    dagger where a run of it is not better than a guess. Hatched are shares that no planner would
+    make. Above a line one process whose batch is n_eff loses less than so many points: the theory.
 
     Args:
         table: From `.studies.many.regime.regime_table`.
