@@ -20,6 +20,7 @@ from hetlib.datasets.eurosat import EuroSAT
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.landcover import LandCoverScene
 from hetlib.datasets.objects import OwnDataset, function_of, open_own
+from hetlib.datasets.polygons import PolygonScene
 from hetlib.datasets.scenefolder import SceneFolder
 from hetlib.datasets.survey import Survey
 from hetlib.errors import DatasetNotFoundError
@@ -43,10 +44,12 @@ KINDS: Mapping[str, type[ImageDataset]] = {
 OWN_FILES: Mapping[str, tuple[type[ImageDataset], str]] = {
     "folder": (SceneFolder, "root"),
     "scene": (LandCoverScene, "image"),
+    "polygons": (PolygonScene, "image"),
 }
 
 YOUR_OWN = (
-    "your own files: 'folder' (class folders, `root=`) or 'scene' (`image=`, `labels=`); "
+    "your own files: 'folder' (class folders, `root=`), 'scene' (`image=`, `labels=`) or "
+    "'polygons' (`image=`, `polygons=`); "
     "your own code: 'module:callable'"
 )
 
@@ -138,7 +141,7 @@ def find(name: str) -> Known:
 
 
 def is_scene(name: str) -> bool:
-    """Return whether a name stands for windows of a scene.
+    """Return whether a name stands for windows of a scene with a raster of labels.
 
     Args:
         name: As `load_dataset` takes it.

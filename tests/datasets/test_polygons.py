@@ -8,7 +8,8 @@ import pytest
 import rasterio
 import torch
 
-from hetlib.datasets import PolygonScene, class_counts
+from hetlib.datasets import PolygonScene, class_counts, load_dataset
+from hetlib.datasets.naming import check_dataset, data_name
 from hetlib.datasets.splits import SPLITS
 
 from .fields import CROPS, feature, scattered, square, write_geojson, write_geopackage
@@ -147,3 +148,13 @@ def test_changed_polygons_are_read_again(given: Options) -> None:
     write_geojson(given["polygons"], features)
     after = PolygonScene(**given)
     assert after.checksum != before.checksum
+
+
+def test_polygons_by_name(given: Options) -> None:
+    named = load_dataset("polygons", "test", **given)
+    assert isinstance(named, PolygonScene)
+    assert np.array_equal(named.centres, PolygonScene(split="test", **given).centres)
+    assert data_name("polygons", given) == "image"
+    check_dataset("polygons", given | {"per_class": 50})
+    with pytest.raises(ValueError, match="polygons"):
+        check_dataset("polygons", {"image": given["image"]})
