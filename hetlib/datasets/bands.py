@@ -204,15 +204,18 @@ def read_values(
         where all are data.
     """
     numbers = read_numbers(raster, bands, window, shape)
+    values = numbers
+    if bands.is_scaled:
+        values = scaled(numbers, bands)
+    if not bands.may_have_gaps:
+        return values, None
+
     gaps = is_nodata(numbers, bands.nodata)
     if bands.masked:
         gaps |= read_masks(raster, bands, window, shape)
     if bands.alpha is not None:
         alpha = raster.read(bands.alpha, out_shape=shape, window=window)
         gaps |= (alpha == 0)[..., None]
-    values = numbers
-    if bands.is_scaled:
-        values = scaled(numbers, bands)
     if not gaps.any():
         return values, None
     return values, gaps
@@ -241,7 +244,7 @@ def read_numbers(
     if len(set(pick(raster.dtypes, numbers))) == 1:
         wanted = None if shape is None else (len(numbers), *shape)
         found = raster.read(numbers, out_shape=wanted, **options)
-        return np.ascontiguousarray(found.transpose(1, 2, 0))
+        return found.transpose(1, 2, 0)
     each = [raster.read(number, out_shape=shape, **options) for number in numbers]
     return np.stack(each, axis=2).astype(bands.dtype)
 

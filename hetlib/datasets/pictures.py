@@ -28,6 +28,9 @@ DEEP = bytes([16])
 # Modes of Pillow that are grey.
 GREY = ("1", "L", "LA", "La")
 
+# Bands of a raster that may be a picture: four inks and alpha.
+MOST_COLOURS = 5
+
 # Marks a side-car that says what no data is.
 SAYS_NODATA = b"<NoDataValue"
 
@@ -185,6 +188,8 @@ def meaning_of(raster: Any) -> str:
     Args:
         raster: Opened by rasterio.
     """
+    if raster.count > MOST_COLOURS:
+        return "bands"
     names = [meaning.name for meaning in raster.colorinterp]
     eight_bits = set(raster.dtypes) == {"uint8"}
     if names == ["palette"] and eight_bits:

@@ -83,7 +83,11 @@ def open_raster(path: File) -> Iterator[Any]:
     try:
         with rasterio.open(path) as raster, gdal_keeps(bytes_to_keep(raster)):
             yield raster
-    except rasterio.errors.RasterioError as error:
+    except (
+        rasterio.errors.RasterioError,
+        rasterio._err.CPLE_BaseError,
+        UnicodeDecodeError,
+    ) as error:
         reason = error.__cause__ or error
         raise ValueError(f"{path} cannot be read ({reason}); replace it.") from error
 
