@@ -48,6 +48,9 @@ def splits_of_centres(raster: Any, bands: Bands, options: WindowOptions) -> np.n
 
     Returns:
         Positions in `SPLITS`, -1 for pixels that may be no centre, (height, width) int8.
+
+    Raises:
+        ValueError: No pixel is data in every band.
     """
     shape = raster.shape
     if options.split_by == STRATIFIED:
@@ -67,13 +70,38 @@ def splits_of_centres(raster: Any, bands: Bands, options: WindowOptions) -> np.n
         splits[~on_stride] = -1
 
     if bands.may_have_gaps or options.valid_range is not None:
-        for block in blocks(raster, bands):
-            part = splits[block]
-            if (part >= 0).any():
-                _, gaps = read_block(raster, bands, block, options.valid_range)
-                if gaps is not None:
-                    part[gaps.any(2)] = -1
+        leave_out_gaps(splits, raster, bands, options.valid_range)
     return splits
+
+
+def leave_out_gaps(splits: np.ndarray, raster: Any, bands: Bands, valid_range: Range) -> None:
+    """Mark the pixels that are no data in some band, block by block.
+
+    Args:
+        splits: Positions in `SPLITS`, (height, width); -1 is put where there is no data.
+        raster: The scene, opened.
+        bands: What it says of its bands.
+        valid_range: Lowest and highest value that is data; None is no limit.
+
+    Raises:
+        ValueError: None is left.
+    """
+    seen = False
+    left = False
+    for block in blocks(raster, bands):
+        part = splits[block]
+        if not (part >= 0).any():
+            continue
+        _, gaps = read_block(raster, bands, block, valid_range)
+        if gaps is not None:
+            part[gaps.any(2)] = -1
+        seen = True
+        left |= bool((part >= 0).any())
+    if seen and not left:
+        raise ValueError(
+            f"{raster.name} has no pixel that is data in every band, as its nodata value, alpha "
+            "and masks, NaN and `valid_range` say; leave out a band that is empty, or mend these."
+        )
 
 
 def read_block(

@@ -212,6 +212,14 @@ def test_equal_names_are_told_apart(scene: Options) -> None:
     assert dataset.bands == ("B04 (1)", "B04 (2)", "3")
 
 
+@pytest.mark.parametrize("empty", [0, slice(None)])  # one band, and all of them
+def test_a_scene_without_data(scene: Options, empty: Any) -> None:
+    pixels = levels("uint16")
+    pixels[empty] = 0
+    with pytest.raises(ValueError, match=r"image\.tif has no pixel that is data in every band"):
+        opened(scene, pixels, nodata=0)
+
+
 def test_complex_scenes(scene: Options) -> None:
     with pytest.raises(ValueError, match=r"image\.tif: its pixels are complex \(complex64\)"):
         opened(scene, levels("complex64"))
