@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hetlib.datasets.bands import Bands, bands_of, read_values
+from hetlib.datasets.trees import TIFF_BEGINNINGS
 from hetlib.errors import require
 
-JPEG = b"\xff\xd8"
 PNG = b"\x89PNG"
 
 # Where a PNG says the bits of a value, and what it says of those that Pillow cuts to 8 in colour.
@@ -34,6 +34,9 @@ MOST_COLOURS = 5
 # Marks a side-car that says what no data is.
 SAYS_NODATA = b"<NoDataValue"
 
+
+# What Pillow may take an image for.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 
 # What GDAL may take an image for: no other format hides behind its name.
 DRIVERS: Sequence[str] = ("GTiff", "PNG", "JPEG")
@@ -228,18 +231,19 @@ def opened(content: bytes, beside: Mapping[str, bytes]) -> Iterator[Picture | Ti
             yield Tile(open_raster(stack, content, beside))
         else:
             pillow = require("PIL.Image", "data")
-            yield Picture(stack.enter_context(pillow.open(io.BytesIO(content))))
+            image = pillow.open(io.BytesIO(content), formats=FORMATS)
+            yield Picture(stack.enter_context(image))
 
 
 def is_flat(content: bytes) -> bool:
-    """Return whether an image is a JPEG or PNG of 8 bits, which Pillow reads as it is.
+    """Return whether an image is one of 8 bits that Pillow reads as it is.
 
     Args:
         content: Of its file.
     """
     if content.startswith(PNG):
         return content[PNG_BITS : PNG_BITS + 1] != DEEP
-    return content.startswith(JPEG)
+    return not content.startswith(TIFF_BEGINNINGS)
 
 
 def open_raster(stack: ExitStack, content: bytes, beside: Mapping[str, bytes]) -> Any:

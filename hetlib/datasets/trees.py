@@ -28,8 +28,10 @@ SIDE_CARS = (".aux.xml", ".msk")
 # Folders that systems make beside images: macOS in archives, network drives, Windows.
 LEFT_BY_SYSTEMS = ("__macosx", "@eadir", "$recycle.bin", "system volume information")
 
-# How images begin: JPEG, PNG, TIFF of either byte order, and BigTIFF.
-BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+# How TIFFs begin, of either byte order, and BigTIFFs; and other images: JPEG, PNG, and what is
+# found under their names, GIF, WebP and BMP.
+TIFF_BEGINNINGS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", *TIFF_BEGINNINGS)
 
 # Bytes of the longest of them.
 LONGEST = max(map(len, BEGINNINGS))

@@ -10,6 +10,7 @@ import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 
+from hetlib.datasets import SceneFolder
 from hetlib.datasets.pictures import Pixels, opened
 
 from .scenes import write_tif
@@ -153,6 +154,17 @@ def test_the_first_bytes_say_the_format(tmp_path: Path) -> None:
     named_png = write_tif(tmp_path / "tile.png", pixels)
     found = read(named_png.read_bytes())
     same(found.values, pixels.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "WEBP"])
+def test_what_is_found_under_the_names_of_others(tmp_path: Path, kind: str) -> None:
+    image = Image.new("RGB", (5, 6), (255, 0, 0))
+    for i in range(4):
+        path = tmp_path / "tree" / f"c{i % 2}" / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, kind, lossless=True)
+    dataset = SceneFolder(tmp_path / "tree", cache=tmp_path / "cache", fractions=(1, 0, 0))
+    assert dataset[0]["image"][:, 0, 0].tolist() == [255, 0, 0]
 
 
 def test_alpha_of_a_tiff(tmp_path: Path) -> None:
