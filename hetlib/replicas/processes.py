@@ -17,7 +17,7 @@ from hetlib.replicas import starting
 from hetlib.replicas.folder import own_folder
 from hetlib.replicas.member import Event, Worker
 from hetlib.replicas.platform import Platform
-from hetlib.replicas.worker import Start, beat_seconds, serve
+from hetlib.replicas.worker import Start, beat_seconds, serve, show
 
 _TO_DIE = 0.2  # seconds within which the one that died ends after its peers have complained
 
@@ -146,7 +146,7 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
         while len(results) < len(self._workers):
             for event in self._events(results):
                 if event.kind == "print":
-                    print(event.value, flush=True)
+                    show(event.value)
                 elif event.kind == "done":
                     results[event.rank] = event.value
                 elif event.kind != "beat":

@@ -119,6 +119,18 @@ def beat_seconds(timeout: float) -> float:
     return min(timeout / _BEATS, _LONGEST_BEAT)
 
 
+def show(line: str) -> None:
+    """Print a line here, with ? for the letters that the output's encoding does not have.
+
+    Args:
+        line: What to print, without its end.
+    """
+    try:
+        print(line, flush=True)
+    except UnicodeEncodeError as error:  # names of classes and data sets are the reader's own
+        print(line.encode(error.encoding, "replace").decode(error.encoding), flush=True)
+
+
 def report(line: str) -> None:
     """Print a line where the job was started, be it from a replica or in this process.
 
@@ -126,7 +138,7 @@ def report(line: str) -> None:
         line: What to print, without its end.
     """
     if _line is None:
-        print(line, flush=True)
+        show(line)
     else:
         _line.send("print", line)
 

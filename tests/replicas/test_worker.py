@@ -1,7 +1,9 @@
 """What runs in a worker, also where the C library is not glibc."""
 
 import ctypes
+import io
 import platform
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -63,3 +65,13 @@ def test_a_gpu_without_a_number_is_the_first(monkeypatch):
     worker._use_device(Replica(device="cuda", threads=torch.get_num_threads()))
     worker._use_device(Replica(device="cuda:2", threads=torch.get_num_threads()))
     assert chosen == [0, 2]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_line_is_printed_whatever_letters_the_output_has(encoding, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    worker.report("Äcker 水田: epoch 1")
+    said = raw.getvalue().decode(encoding)
+    assert said.endswith(": epoch 1\n")
+    assert ("Ä" in said) == (encoding != "ascii")

@@ -1,5 +1,6 @@
 """Run the notebooks as one bundle: parameters checked first, failures kept, one page at the end."""
 
+import io
 import sys
 import threading
 from collections.abc import Sequence
@@ -101,6 +102,7 @@ def reproduce(
         BlockingIOError: Another run is at work in the folder of results.
         OSError: The disk is full.
     """
+    _print_any_letter()
     profile, source = resolve(profile, source)
     _check_profile(profile)
     chosen = select(only, notebooks)
@@ -154,6 +156,13 @@ def _write_page(run: "_Run", notebooks: Path) -> Path:
     if run.ledger.path.exists() and run.ledger.entries:
         write_text(index, page.render(run.target, run.ledger.read(), notebooks))
     return index
+
+
+def _print_any_letter() -> None:
+    """Let letters of notebooks that the output's encoding does not have be printed as ?."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _check_profile(profile: str) -> None:
