@@ -1,4 +1,4 @@
-"""Errors that a caller may want to catch, and the checks that most settings need.
+"""Errors that a caller may want to catch, and the words of those about arguments and files.
 
 Each message says what was got, what is allowed, and what to do next.
 """
@@ -6,7 +6,6 @@ Each message says what was got, what is allowed, and what to do next.
 import importlib
 import os
 import reprlib
-from collections.abc import Collection
 from types import ModuleType
 
 # Characters of a value that a message shows; what is wrong with it is seen within them.
@@ -103,37 +102,6 @@ def from_file(
     if line is not None:
         place = f"{place}, line {line}"
     return ValueError(f"{place}: {problem}")
-
-
-def one_of(name: str, value: object, allowed: Collection[object]) -> None:
-    """Refuse a value that is not among those allowed.
-
-    Args:
-        name: Of the argument, for the message.
-        value: What was given.
-        allowed: What may be given.
-
-    Raises:
-        ValueError: ``value`` is none of ``allowed``.
-    """
-    if value not in allowed:
-        raise ValueError(f"`{name}` is {value!r}; allowed are {list(allowed)}.")
-
-
-def at_least(name: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number of a least size; ``True`` and ``False`` are none.
-
-    Args:
-        name: Of the argument, for the message.
-        value: What was given.
-        least: Smallest number allowed.
-
-    Raises:
-        ValueError: ``value`` is no whole number, or below ``least``.
-    """
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < least:  # type: ignore[operator]
-        raise ValueError(f"`{name}` is {value!r}; it must be a whole number >= {least}.")
 
 
 def require(module: str, extra: str) -> ModuleType:

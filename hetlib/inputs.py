@@ -9,9 +9,6 @@ write. What does not fit is a ``ValueError``, whether its type is wrong or its v
 4
 """
 
-import math
-import numbers
-import operator
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -21,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hetlib.errors import shown, wrong
+from hetlib.plain import finite_of, plain, whole_of
 
 T = TypeVar("T")
 
@@ -30,6 +28,9 @@ MOST_ITEMS = 1_000_000
 
 # Samples of a step: the product of two such numbers, as in dealing by shares, is within int64.
 MOST_SAMPLES = 2**31 - 1
+
+# Any other whole number: what files, numpy and torch hold in 64 bits.
+MOST_WHOLE = 2**63 - 1
 
 # What torch's generators take.
 MOST_SEED = 2**64 - 1
@@ -49,28 +50,14 @@ def keep(settings: object, **values: object) -> None:
         object.__setattr__(settings, name, value)
 
 
-def plain(value: object) -> object:
-    """Return numpy's scalars, and arrays and tensors without a dimension, as Python's own.
-
-    Args:
-        value: Whatever was given; everything else comes back as it is.
-    """
-    if getattr(value, "shape", None) != () or not hasattr(value, "item"):
-        return value
-    try:
-        return value.item()
-    except Exception:  # a tensor without values, as on the device "meta", is no number
-        return value
-
-
 def whole(name: str, value: object, *, low: int | None = None, high: int | None = None) -> int:
     """Take a whole number; ``True``, ``"31"`` and ``2.9`` are none.
 
     Args:
         name: Of the argument, for the message.
         value: What was given: a number of Python or numpy, or a 0-d array or tensor of integers.
-        low: The least that is allowed; ``None``: no bound.
-        high: The most that is allowed; ``None``: no bound.
+        low: The least that is allowed; ``None``: what 64 bits hold.
+        high: The most that is allowed; ``None``: what 64 bits hold.
 
     Returns:
         The number, as Python's ``int``.
@@ -80,10 +67,14 @@ def whole(name: str, value: object, *, low: int | None = None, high: int | None 
     """
     found = value
     if type(value) is not int:
-        found = _index(plain(value))
+        found = whole_of(plain(value))
     if not isinstance(found, int):
         raise wrong(name, value, "a whole number" + _between(low, None))
-    if not _is_within(found, low, high):
+    if low is None:
+        low = -MOST_WHOLE
+    if high is None:
+        high = MOST_WHOLE
+    if not low <= found <= high:
         raise wrong(name, value, "a whole number" + _between(low, high))
     return found
 
@@ -113,7 +104,7 @@ def number(
     Raises:
         ValueError: It is no finite number, or out of bounds.
     """
-    found = _finite(plain(value))
+    found = finite_of(plain(value))
     if found is None or not _is_within(found, low, high) or not _is_inside(found, above, below):
         raise wrong(name, value, "a finite number" + _between(low, high, above, below))
     return found
@@ -328,32 +319,6 @@ def _length(count: int | None, low: int | None) -> str:
     if low is not None:
         return f"a sequence of at least {low} items"
     return "a sequence, such as a list"
-
-
-def _index(given: object) -> int | None:
-    """Return what stands for a whole number as ``int``, or ``None`` for anything else."""
-    if isinstance(given, bool) or getattr(given, "shape", ()) != ():
-        return None
-    try:
-        return operator.index(given)  # type: ignore[arg-type]
-    except Exception:
-        return None
-
-
-def _finite(given: object) -> float | None:
-    """Return a finite number as ``int`` or ``float``, or ``None`` for anything else."""
-    if type(given) is float:
-        return given if math.isfinite(given) else None
-    if isinstance(given, bool) or not isinstance(given, numbers.Real):
-        return None
-    try:
-        if isinstance(given, numbers.Integral):
-            float(given)  # one that no float holds is not finite for what computes with it
-            return int(given)
-        found = float(given)
-    except Exception:
-        return None
-    return found if math.isfinite(found) else None
 
 
 def _listed(value: object) -> list[Any] | None:

@@ -11,10 +11,11 @@ import pytest
 from hetlib_bundle.paths import NOTEBOOKS, ROOT
 
 # A part of hetlib, and the parts that it may import. Those that all may import come first.
-BASE = ("errors", "inputs", "reading", "files", "environment", "owncode")
+BASE = ("errors", "plain", "inputs", "reading", "files", "environment", "owncode")
 WALLS = {
     "errors": (),
-    "inputs": ("errors",),
+    "plain": (),
+    "inputs": ("errors", "plain"),
     "reading": ("errors", "inputs"),
     "files": (),
     "environment": (),
@@ -31,7 +32,17 @@ WALLS = {
 }
 BUNDLE_ORDER = ("paths", "profiles", "kept", "claims", "studies", "figures", "running")
 BUNDLE_TOPS = ("cli", "study")  # of one level: neither imports the other
-CORE = ("errors", "inputs", "reading", "files", "environment", "balanced", "replicas", "planning")
+CORE = (
+    "errors",
+    "plain",
+    "inputs",
+    "reading",
+    "files",
+    "environment",
+    "balanced",
+    "replicas",
+    "planning",
+)
 
 
 def modules(folder: Path) -> dict[str, ast.Module]:

@@ -1,6 +1,6 @@
 """A local batch in parts: the one rule for training, planning and scripts."""
 
-from hetlib.errors import at_least
+from hetlib.inputs import MOST_ITEMS, MOST_SAMPLES, optional, whole
 
 
 def micro_batches(samples: int, most: int | None = None, *, parts: int = 1) -> list[slice]:
@@ -19,19 +19,23 @@ def micro_batches(samples: int, most: int | None = None, *, parts: int = 1) -> l
         The parts in order, each a slice of the local batch.
 
     Raises:
-        ValueError: ``samples`` is negative, or ``most`` or ``parts`` below 1.
+        ValueError: ``samples`` is no whole number >= 0, or ``most`` or ``parts`` none >= 1.
 
     >>> [len(range(10)[part]) for part in micro_batches(10, 4)]
     [4, 3, 3]
     >>> [len(range(2)[part]) for part in micro_batches(2, 4, parts=3)]
     [1, 1, 0]
     """
-    if samples < 0 or (most is not None and most < 1):
-        raise ValueError(f"`samples` is {samples} and `most` {most}; allowed are >= 0 and >= 1.")
-    at_least("parts", parts, 1)
-    count = parts
+    samples = whole("samples", samples, low=0, high=MOST_SAMPLES)
+    most = optional(whole, "most", most, low=1)
+    count = whole("parts", parts, low=1, high=MOST_ITEMS)
     if most is not None:
-        count = max(parts, -(-samples // most))
+        count = max(count, -(-samples // most))
+    if count > MOST_ITEMS:
+        raise ValueError(
+            f"`samples` is {samples} and `most` {most}, which makes {count} parts; allowed are "
+            f"{MOST_ITEMS} parts at most."
+        )
     size, larger = divmod(samples, count)
     cut = []
     start = 0

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
+from hetlib.errors import shown, wrong
 from hetlib.inputs import one_of
 
 Merge: TypeAlias = Callable[[list[Any]], Any]
@@ -38,19 +39,32 @@ def collate(
         A function for ``DataLoader(collate_fn=...)``.
 
     Raises:
-        ValueError: ``empty`` is neither.
+        ValueError: ``empty`` is neither, ``merge`` no function, or ``data`` gives no samples by
+            number.
     """
     one_of("empty", empty, EMPTY)
+    if not callable(merge):
+        raise wrong("collate_fn", merge, "a function that makes a batch of a list of samples")
+    if not hasattr(data, "__getitem__"):
+        raise wrong("dataset", data, "a data set that is read by numbers")
     return partial(_merge, data, merge, empty, first)
 
 
 def _merge(data: Dataset[Any], merge: Merge, empty: str, first: Any, samples: list[Any]) -> Any:
     if samples:
         return merge(samples)
-    sample = data[first]
-    if empty == "sample":
-        return merge([sample])
-    return _without_samples(merge([sample]), merge([sample, sample]))
+    try:
+        sample = data[first]
+        one = merge([sample])
+        if empty == "sample":
+            return one
+        two = merge([sample, sample])
+    except Exception as error:  # of any kind: the data set and the function are the caller's
+        raise ValueError(
+            f"`dataset` shows with its sample {shown(first)} what a batch without samples looks "
+            f"like, but cannot be read or merged there ({type(error).__name__}: {error})."
+        ) from error
+    return _without_samples(one, two)
 
 
 def _without_samples(one: Any, two: Any) -> Any:

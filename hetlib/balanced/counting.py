@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed.algorithms.join import Join
 
+from hetlib.errors import wrong
+
 Group: TypeAlias = dist.ProcessGroup | None
 
 
@@ -135,7 +137,12 @@ def number_of(count: Any, device: torch.device, name: str) -> torch.Tensor:
     Raises:
         ValueError: It is no finite number >= 0.
     """
-    given = torch.as_tensor(count).detach()
+    try:
+        given = torch.as_tensor(count).detach()
+        if given.is_meta:
+            raise ValueError
+    except Exception:  # torch has an error of its own for each thing that is no number
+        raise wrong(name, count, "one number: what the loss is the mean over") from None
     if given.numel() != 1 or given.is_complex():
         raise ValueError(
             f"`{name}` has the shape {tuple(given.shape)} and the type {given.dtype}; it must be "

@@ -21,6 +21,7 @@ from hetlib.balanced.passes import Begun, Dealer, Marks, TrainingPass
 from hetlib.balanced.progress import HandedOut, Progress
 from hetlib.balanced.sampler import BalancedSampler, HasShares
 from hetlib.balanced.weights import replica_weights
+from hetlib.inputs import optional, whole
 
 # Options of DataLoader that say which samples come together, as `plan` does.
 _DEALT = ("batch_size", "batch_sampler")
@@ -139,7 +140,11 @@ class BalancedLoader(DataLoader[Any]):
 
         Args:
             epoch: Its number, from 0. The present one, set again, changes nothing.
+
+        Raises:
+            ValueError: It is no whole number >= 0.
         """
+        epoch = whole("epoch", epoch, low=0)
         if epoch != self._progress.start.epoch:
             self._progress.move(Position(epoch, 0))
             self._dealer.begin(self._progress.start)
@@ -160,6 +165,7 @@ class BalancedLoader(DataLoader[Any]):
             ValueError: The shares have another number or sum, or the step was read.
         """
         unread = self._first_unread()
+        step = optional(whole, "step", step)
         if step is None:
             step = _largest(unread)
         if step < unread:
@@ -283,7 +289,8 @@ def _largest(number: int) -> int:
 
 
 def _size_of(dataset: Any) -> int:
-    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+    is_one_value = getattr(dataset, "shape", None) == ()
+    if isinstance(dataset, IterableDataset) or is_one_value or not hasattr(dataset, "__len__"):
         raise ValueError(
             f"`dataset` is a {type(dataset).__name__} without a length, which cannot be dealt; "
             "give one that is read by numbers, or a `sampler` of queries."

@@ -24,7 +24,8 @@ from hetlib.balanced.graph import is_marked, mark, pools_batchnorm, refuse_nan
 from hetlib.balanced.loader import BalancedLoader
 from hetlib.balanced.progress import HandedOut
 from hetlib.balanced.sharded import refuse_other_divisor
-from hetlib.inputs import one_of
+from hetlib.errors import shown
+from hetlib.inputs import one_of, optional, whole
 
 # A number, or what is called for it once the backward pass begins.
 Factor: TypeAlias = float | torch.Tensor | Callable[[], torch.Tensor]
@@ -93,7 +94,7 @@ def balance(
         factor = _factor_of_count(loss, dealer, count, samples, group)
     else:
         assert dealer is not None
-        batch, factor = dealer.take_batch(None if samples is None else int(samples))
+        batch, factor = dealer.take_batch(optional(whole, "samples", samples, low=0))
         _require_replicas(batch, group)
         _require_alone(batch, loss)
         if factor == 0:
@@ -228,7 +229,10 @@ def _require_one_source(
     dealer: BalancedLoader | None, count: Any, samples: Any, reduction: str
 ) -> None:
     if reduction == "sum" and not (count is None and samples is None):
-        raise ValueError(f"`reduction` is 'sum', which needs no counts; got {count=}, {samples=}.")
+        raise ValueError(
+            "`reduction` is 'sum', which needs no counts; got "
+            f"count={shown(count)}, samples={shown(samples)}."
+        )
     if reduction == "mean" and dealer is None and count is None:
         raise ValueError(
             "give `loader`, the BalancedLoader that dealt the batch, or `count`, what the loss is "
@@ -236,8 +240,8 @@ def _require_one_source(
         )
     if samples is not None and count is not None and not isinstance(count, AnnouncedCount):
         raise ValueError(
-            f"`samples` is {samples} and `count` {count}; announce the count of all parts once, "
-            "and give what `announce` returned as `count`."
+            f"`samples` is {shown(samples)} and `count` {shown(count)}; announce the count of all "
+            "parts once, and give what `announce` returned as `count`."
         )
 
 

@@ -16,7 +16,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hetlib.inputs import one_of
+from hetlib.errors import shown, wrong
+from hetlib.inputs import items, number, one_of
+from hetlib.plain import plain
 
 WEIGHTINGS = ("samples", "mean", "speed")
 
@@ -44,22 +46,27 @@ def replica_weights(
         The weights, with the sum 1, float64 ``(P,)``.
 
     Raises:
-        ValueError: There is no such weighting, or it lacks a speed for each replica.
+        ValueError: There is no such weighting, it lacks a speed for each replica, or nobody
+            processed a sample.
 
     >>> replica_weights([6, 2], "samples")
     array([0.75, 0.25])
     """
     one_of("weighting", weighting, WEIGHTINGS)
-    raw: Sequence[float] | np.ndarray = counts
+    samples = items("counts", counts, _amount, low=1)
+    raw: Sequence[float] | np.ndarray = samples
     if weighting == "mean":
-        raw = np.ones(len(counts))
+        raw = np.ones(len(samples))
     if weighting == "speed":
-        if speeds is None or len(speeds) != len(counts):
+        try:
+            raw = items("speeds", speeds, _amount, count=len(samples))
+        except ValueError:
             raise ValueError(
-                f"`speeds` is {speeds!r}; "
-                f"'speed' needs one speed for each of {len(counts)} replicas."
-            )
-        raw = speeds
+                f"`speeds` is {shown(speeds)}; "
+                f"'speed' needs one speed for each of {len(samples)} replicas."
+            ) from None
+    if not np.any(raw):
+        raise wrong("counts", counts, "numbers >= 0, not all of them 0, as must be the speeds")
     weights: np.ndarray = np.asarray(raw, dtype=np.float64) / np.sum(raw)
     return weights
 
@@ -80,10 +87,18 @@ def effective_batch(
     Returns:
         The effective batch in samples.
 
+    Raises:
+        ValueError: No replica has a sample, or there is not one weight for each.
+
     >>> round(effective_batch([224, 32]))
     112
     """
-    samples = np.asarray(counts, dtype=np.float64)
+    each = items("counts", counts, _amount, low=1)
+    if not any(each):
+        raise wrong("counts", counts, "numbers >= 0, not all of them 0")
+    if weights is not None:
+        weights = items("weights", weights, number, count=len(each))
+    samples = np.asarray(each, dtype=np.float64)
     if weights is None:
         weights = np.ones_like(samples)
     factors = np.asarray(weights, dtype=np.float64)
@@ -113,13 +128,15 @@ def noise_scale(
         one sample's gradient. One step's can be off by more than their values.
 
     Raises:
-        ValueError: Fewer than two replicas have samples, or the lengths differ.
+        ValueError: Fewer than two replicas have samples, the lengths differ, or a norm is none.
     """
-    n = np.asarray(counts, dtype=np.float64)
+    local = items("local", local, _norm)
+    reduced = _norm("reduced", reduced)
+    n = np.asarray(items("counts", counts, _amount), dtype=np.float64)
     replicas = int(np.count_nonzero(n))
     if replicas < 2 or len(local) != len(n):
         raise ValueError(
-            f"`counts` {counts} and `local` {local}: "
+            f"`counts` {shown(counts)} and `local` {shown(local)}: "
             "give as many, at least two of them with samples."
         )
     batch = n.sum()
@@ -129,3 +146,17 @@ def noise_scale(
     true_norm = (replicas * reduced - mean_norm) / (replicas - 1)
     trace = float(batch) * (mean_norm - reduced) / (replicas - 1)
     return true_norm, trace
+
+
+def _amount(name: str, value: object) -> float:
+    return number(name, value, low=0)
+
+
+def _norm(name: str, value: object) -> float:
+    """Return a norm: NaN where there is no gradient, infinite where a training diverged."""
+    given = plain(value)
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise wrong(name, value, "a number")
+    if isinstance(given, int):
+        return number(name, value)
+    return given

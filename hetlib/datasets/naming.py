@@ -10,6 +10,7 @@ from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.landcover import LandCoverScene
 from hetlib.datasets.objects import FUNCTIONS, function_of
 from hetlib.datasets.scenefolder import SceneFolder
+from hetlib.errors import shown
 from hetlib.owncode import check_options, is_own, load_own
 
 # Options that would put other data in the place of those that a name stands for, by their class;
@@ -71,7 +72,7 @@ def check_dataset(name: object, options: Mapping[str, Any]) -> None:
         return
     if not isinstance(name, str) or not {name} & {*DATASETS, *OWN_FILES}:
         raise ValueError(
-            f"`dataset` is {name!r}; allowed are {sorted(DATASETS)}, and for {YOUR_OWN}."
+            f"`dataset` is {shown(name)}; allowed are {sorted(DATASETS)}, and for {YOUR_OWN}."
         )
     known = find(name)
     supplied = [*known.settings]

@@ -4,11 +4,13 @@ Hidden files and folders are left out, as is what systems leave beside images. L
 Sizes are looked at before anything is read.
 """
 
+import lzma
 import os
 import re
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -139,6 +141,10 @@ class Tree:
         check_memory(f"{self.root}: {name}, {member.size:,} bytes,", member.size, "remove it")
 
 
+# What is raised by an archive that is none, or a part of one.
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError)
+
+
 def open_tree(root: Path) -> Tree:
     """List the images below a folder or in an archive, which is read without unpacking.
 
@@ -155,15 +161,30 @@ def open_tree(root: Path) -> Tree:
     if root.is_dir():
         return open_folder(root)
     try:
-        if zipfile.is_zipfile(root):
+        if root.is_file() and zipfile.is_zipfile(root):
             return open_zip(root)
         if root.is_file() and tarfile.is_tarfile(root):
             return open_tar(root)
-    except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, *DAMAGED) as error:
         raise ValueError(f"{root} is a damaged archive ({error}); fetch it again.") from error
     raise DatasetNotFoundError(
         f"{root} must be the folder above the class folders, or a tar or zip of it."
     )
+
+
+def resolved(root: str | os.PathLike[str]) -> Path:
+    """Return where a path leads.
+
+    Args:
+        root: Of a folder or an archive.
+
+    Raises:
+        ValueError: It is a link that leads to itself.
+    """
+    try:
+        return Path(root).resolve()
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"{root} leads nowhere ({error}); give the folder itself.") from None
 
 
 def open_folder(root: Path) -> Tree:

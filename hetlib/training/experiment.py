@@ -12,10 +12,11 @@ import torch
 from hetlib.datasets.augment import AUGMENTATIONS
 from hetlib.datasets.naming import check_dataset, data_name
 from hetlib.datasets.objects import FUNCTIONS
-from hetlib.inputs import flag, items, mapping, number, one_of, optional, plain, whole
+from hetlib.inputs import flag, items, mapping, number, one_of, optional, whole
 from hetlib.models.others import is_readers
 from hetlib.models.registry import check_model
 from hetlib.owncode import check_options, load_own, source_checksum
+from hetlib.plain import plain
 from hetlib.training.strategies import STRATEGIES, learning_rate
 
 # part of every run's fingerprint; raised when a change of the code changes what a run gives

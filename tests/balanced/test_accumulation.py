@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,18 +32,24 @@ def test_an_empty_batch_is_one_empty_part(most):
 
 
 @pytest.mark.parametrize(
-    ("samples", "most"),
+    ("name", "values"),
     [
-        (-1, None),
-        (-1, 4),
-        (8, 0),
-        (0, -2),
+        ("samples", [-1, 2.5, "8", None, [8], 10**12, 10**5000]),
+        ("most", [0, -2, 2.5, "4", True, [4]]),
+        ("parts", [0, None, 1.0, 10**9]),
     ],
 )
-def test_wrong_numbers_are_named(samples, most):
-    words = f"`samples` is {samples} and `most` {most}; allowed are >= 0 and >= 1"
-    with pytest.raises(ValueError, match=words):
-        micro_batches(samples, most)
+def test_wrong_numbers_are_named(name, values):
+    for value in values:
+        arguments = {"samples": 8, "most": 4, name: value}
+        with pytest.raises(ValueError, match=f"`{name}` is"):
+            micro_batches(**arguments)
+    with pytest.raises(ValueError, match="which makes 2000000000 parts"):
+        micro_batches(2 * 10**9, 1)
+
+
+def test_numbers_of_numpy_and_torch_are_taken():
+    assert micro_batches(np.int64(8), torch.tensor(4)) == [slice(0, 4), slice(4, 8)]
 
 
 @pytest.mark.parametrize(
