@@ -12,6 +12,7 @@ import numpy as np
 from hetlib.datasets.naming import data_name
 from hetlib.errors import require
 from hetlib.files import write_text
+from hetlib.reading import read_json
 from hetlib.training import fields
 
 if TYPE_CHECKING:
@@ -154,8 +155,8 @@ class RunRecord:
             this one's name.
         """
         try:
-            record = cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, RecursionError):
+            record = cls.from_dict(read_json(path, "record"))
+        except ValueError:
             return None
         if fields.NAME.fullmatch(path.stem) and path.stem != record.fingerprint:
             return None

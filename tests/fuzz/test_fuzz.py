@@ -11,8 +11,11 @@ from tests.fuzz import verdict
 NUMBER = 300
 SEED = 7
 
+# The register of claims is a file of this repository, which no user writes.
+KINDS = [kind for kind in fuzz.KINDS if kind != "claims"]
 
-@pytest.mark.parametrize("kind", fuzz.KINDS)
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_odd_inputs_are_clear_errors_or_right_results(kind: str, tmp_path: Path) -> None:
     part = fuzz.KINDS[kind].part
     found = fuzz.outcomes(kind, max(round(part * NUMBER), 3), SEED, tmp_path)
@@ -28,7 +31,7 @@ def test_an_input_is_drawn_from_its_seed_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "word"),
     [
-        (lambda: [0][1], "unclear"),
+        (lambda: {}[1], "unclear"),
         (lambda: int("x"), "unclear"),
         (lambda: verdict.hetlib.deal, "unclear"),
         (lambda: verdict.hetlib.Replica(threads=0), "clear"),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from hetlib.environment import environment
 from hetlib.files import write_text
+from hetlib.reading import read_text
 from hetlib.training.records import RunRecord
 from hetlib_bundle.kept.codec import decode, encode
 
@@ -115,8 +116,8 @@ def record_lines(path: Path) -> Iterator[str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
+        lines = read_text(path, "kept value").splitlines()
+    except ValueError as error:
         raise _damaged(path, 1, error) from None
     if len(lines) < HEAD:
         raise _damaged(path, len(lines) + 1, "the file ends before it")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hetlib.errors import at_least
+from hetlib.inputs import whole
 from hetlib_bundle.studies.many.conditions import Condition
 from hetlib_bundle.studies.many.draws import draw
 from hetlib_bundle.studies.many.engine import Layers, perceptron, stack, train
@@ -55,7 +55,7 @@ class Cell:
 
     def __post_init__(self) -> None:
         recipe(self.recipe)
-        at_least("steps", self.steps, 1)
+        whole("steps", self.steps, low=1)
         if not self.seeds or not self.search_seeds:
             raise ValueError("`seeds` and `search_seeds` must have one seed each at least.")
 

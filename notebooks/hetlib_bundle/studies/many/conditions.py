@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hetlib.balanced.weights import effective_batch, replica_weights
-from hetlib.errors import one_of
+from hetlib.inputs import one_of
 
 # What a condition is.
 KINDS = {

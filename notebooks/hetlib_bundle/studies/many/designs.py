@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hetlib.errors import one_of
+from hetlib.inputs import one_of
 from hetlib_bundle.studies.many.cells import Cell
 from hetlib_bundle.studies.many.conditions import Condition
 from hetlib_bundle.studies.many.recipes import recipe

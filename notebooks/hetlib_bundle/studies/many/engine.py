@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hetlib import Experiment
-from hetlib.errors import at_least
+from hetlib.inputs import whole
 from hetlib.training.setup import build_schedule
 
 # Weight (S, R, out, in) and bias (S, R, out) of each layer.
@@ -55,7 +55,7 @@ def perceptron(sizes: Sequence[int], seed: int) -> nn.Sequential:
         sizes: Of the input, the hidden layers and the output.
         seed: Of its weights.
     """
-    at_least("len(sizes)", len(sizes), 2)
+    whole("len(sizes)", len(sizes), low=2)
     layers: list[nn.Module] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

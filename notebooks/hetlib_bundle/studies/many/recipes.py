@@ -18,7 +18,7 @@ import torch
 from hetlib.datasets import LandCoverScene, load_dataset
 from hetlib.datasets.catalog import find_root
 from hetlib.datasets.splits import SPLITS, assign, deal_blocks
-from hetlib.errors import one_of
+from hetlib.inputs import one_of
 from hetlib_bundle.studies.many.engine import Descent
 from hetlib_bundle.studies.many.features import Frozen, frozen_eurosat
 from hetlib_bundle.studies.many.samples import Samples, Split

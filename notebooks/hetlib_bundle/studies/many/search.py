@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hetlib.errors import at_least
+from hetlib.inputs import whole
 
 # Between neighbouring rates.
 FACTOR = 2.0
@@ -31,9 +31,9 @@ class Grid:
     def __post_init__(self) -> None:
         if not self.middle > 0:
             raise ValueError(f"`middle` is {self.middle!r}; a learning rate must be > 0.")
-        at_least("reach", self.reach, 1)
-        at_least("more", self.more, 1)
-        at_least("most", self.most, 0)
+        whole("reach", self.reach, low=1)
+        whole("more", self.more, low=1)
+        whole("most", self.most, low=0)
 
     def rates(self, places: Sequence[int]) -> list[float]:
         """Return the rates at places of the grid.
