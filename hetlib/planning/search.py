@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,6 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hetlib.balanced.accumulation import micro_batches
+from hetlib.planning.candidates import (
+    STEPS,
+    affordable,
+    extremes,
+    interpolated,
+    numbers_to_try,
+)
 from hetlib.planning.choices import left_out
 from hetlib.planning.partition import Partition, partition
 from hetlib.planning.race import Shares, race
@@ -25,8 +32,6 @@ _FOR_CURVES = 0.4  # of the seconds; the rest is for real steps
 # A model and a clock that differ by more, relatively, ask for another round: where a processor
 # comes in bursts, what one round showed is right for its own shares alone.
 _AGREE = 0.1
-
-_STEPS = 2  # of a plan in a round at least: the first does not count
 
 _LEAST_SECONDS = 3.0  # that planning may take, however small the budget: no plan is by one step
 
@@ -174,7 +179,7 @@ class Search:
             self._limits["caps"] = None
         self._models = list(self._curves)  # as the steps beside others correct them
         self._exposed = {1: 0.0}  # seconds that the exchange adds to a step, by active replicas
-        self._numbers = _numbers_to_try(len(replicas), keep_all)
+        self._numbers = numbers_to_try(len(replicas), keep_all)
         self._first = self._partition(self._numbers[0])
         self._trials: list[Trial] = []  # of the last round
         self._earlier: list[Trial] = []  # of all rounds before
@@ -195,7 +200,7 @@ class Search:
             seconds: That are left: the plans with the longest steps are left out where two steps of
                 each would take longer, but two plans are tried in any case.
         """
-        communication = _interpolated(self._exposed)
+        communication = interpolated(self._exposed)
         found = []
         for numbers in self._numbers:
             # so few replicas cannot take the batch, or so many have no work
@@ -206,8 +211,8 @@ class Search:
         plans = [self._as_timed_now(trial.plan, communication) for trial in self._to_keep()]
         plans += [plan for plan in found if plan.step < _HOPE * best]
         if not self._trials:
-            plans += _extremes(found)  # so that what is said of them is measured
-        return _affordable({plan.shares: plan for plan in plans}, seconds)
+            plans += extremes(found)  # so that what is said of them is measured
+        return affordable({plan.shares: plan for plan in plans}, seconds)
 
     def _to_keep(self) -> list[Trial]:
         """Return of the trials the fastest, and its rivals that are near: they meet once more.
@@ -258,7 +263,7 @@ class Search:
             seconds: That are left.
         """
         best = smallest_of_the_fastest(self._trials)
-        if _STEPS * best.step > seconds:
+        if STEPS * best.step > seconds:
             return True
         return bool(self._earlier) and best.surprise < _AGREE
 
@@ -334,44 +339,3 @@ def _includes(rank: int, trial: Trial) -> bool:
 
 def _is_alone(trial: Trial) -> bool:
     return trial.active == 1
-
-
-def _extremes(plans: Sequence[Partition]) -> list[Partition]:
-    """Return the plans with the fewest and with the most replicas."""
-    by_number = sorted(plans, key=lambda plan: np.count_nonzero(plan.shares))
-    return [by_number[0], by_number[-1]]
-
-
-def _affordable(plans: Mapping[Shares, Partition], seconds: float) -> dict[Shares, Partition]:
-    """Return the plans of which two steps each fit into so many seconds; the two fastest anyway."""
-    kept: dict[Shares, Partition] = {}
-    for plan in sorted(plans.values(), key=lambda plan: plan.step):
-        cost = _STEPS * plan.step
-        if cost > seconds and len(kept) >= 2:
-            break
-        seconds -= cost
-        kept[plan.shares] = plan
-    return kept
-
-
-def _numbers_to_try(count: int, keep_all: bool) -> list[tuple[int, int]]:
-    """Return the fewest and most active replicas of the plans to try: as the models say, and a few.
-
-    Replicas share a machine's memory, and gradients take time to exchange: a helper can cost more
-    than it gives.
-    """
-    if keep_all:
-        return [(count, count)]
-    numbers = [(1, count)]
-    half = (count + 1) // 2
-    for few in sorted({1, 2, half, count}):
-        numbers.append((few, few))
-    return numbers
-
-
-def _interpolated(seconds: Mapping[int, float]) -> Callable[[int], float]:
-    """Return the seconds of any number of replicas from those of some: linear, never falling."""
-    known = sorted(seconds)
-    measured = [seconds[number] for number in known]
-    rising = np.maximum.accumulate(measured)
-    return lambda number: float(np.interp(number, known, rising))

@@ -119,7 +119,7 @@ class SlowDown:
     def _remember(self) -> None:
         spent = self._spent[self._key]
         # the very first step also allocates memory
-        if spent.steps >= 1 or not self._reference:
+        if spent.steps >= 1:
             times = spent.undisturbed if self._reference else spent.disturbed
             times.append(self._own)
         spent.steps += 1
