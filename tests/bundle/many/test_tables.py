@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from hetlib_bundle.studies.many import regime, sizing, tables, target
+from hetlib_bundle.studies.many import endings, regime, sizing, tables, target
 from hetlib_bundle.studies.many.book import Book
 from hetlib_bundle.studies.many.conditions import n_eff_ratio
 from hetlib_bundle.studies.many.designs import Design, design
@@ -236,7 +236,11 @@ def test_a_design_is_done_once_and_read(tmp_path) -> None:
     found = tables.runs_table(size, read)
     assert len(found) == len(list(size.cells())) * 2 * 2
     assert found.notna().all().all()
-    assert len(tables.optima_table(size, read)) == 4 * 3
+    optima = endings.optima_table(size, read)
+    assert len(optima) == (4 + 3) * 3  # shards beside balanced, and beside random ones
+    by = optima[optima.score == "oa"].set_index(["sampling", "beside"])["difference"]
+    control = by["class", "balanced"] - by["random", "balanced"]
+    assert by["class", "random"] == pytest.approx(control)
     counts = tables.marks_table(found)
     assert (counts["at chance"] + counts["below the floor"] <= counts.runs).all()
     more = Design(**{**vars(size), "steps": (5, 6)})

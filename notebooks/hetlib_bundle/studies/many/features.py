@@ -1,6 +1,7 @@
 """EuroSAT through a frozen network: what a new last layer learns from, and which images look alike.
 
-The features are made once and kept in the cache, by the checksum of the images and of the weights.
+The features are made once and kept in the cache, by the checksum of the images and of the weights;
+so are colours and textures, which classical methods learn from.
 """
 
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from hetlib.models.lite0 import MIDDLE, SPREAD, pretrained_lite0, weights_file
 # Images that go through the network together.
 AT_ONCE = 64
 
-# Side of the small images that look-alikes are found on, and that trees learn from, in pixels.
+# Side of the small images that look-alikes are found on, in pixels.
 THUMBNAIL = 8
 
 # Mean absolute difference of the thumbnails of look-alikes, in grey levels of 0 to 255. Copies that
@@ -28,6 +29,10 @@ VIEWS = ((0, False), (1, False), (0, True), (1, True))
 
 # Raise it when the content of an entry changes.
 FORMAT = 2
+STATISTICS_FORMAT = 1
+
+# Of the grey levels of a band.
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class Frozen(NamedTuple):
@@ -35,14 +40,14 @@ class Frozen(NamedTuple):
 
     Attributes:
         features: (views, n, 1280) float32; the first view is the image as it is.
-        thumbnails: (n, 192) float32, grey levels of 8 x 8 pixels.
+        statistics: (n, 27) float32, of colour and texture, from `statistics`.
         labels: (n,) int64.
         groups: Look-alikes have equal numbers, (n,).
         classes: Names.
     """
 
     features: np.ndarray
-    thumbnails: np.ndarray
+    statistics: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
     classes: tuple[str, ...]
@@ -64,9 +69,43 @@ def frozen_eurosat() -> Frozen:
         "images": images.checksum,
         "weights": store.checksum({"weights": weights_file()}, folder),
     }
-    entry = store.fetch(folder, content, lambda _: _see(images))
-    arrays = {name: np.array(array) for name, array in entry.arrays.items()}
-    return Frozen(**arrays, labels=images.labels, classes=images.classes)
+    seen_by_network = store.fetch(folder, content, lambda _: _see(images)).arrays
+    counted = {"statistics": STATISTICS_FORMAT, "images": images.checksum}
+    by_hand = store.fetch(folder, counted, lambda _: _describe(images)).arrays
+    return Frozen(
+        features=np.array(seen_by_network["features"]),
+        statistics=np.array(by_hand["statistics"]),
+        labels=images.labels,
+        groups=np.array(seen_by_network["groups"]),
+        classes=images.classes,
+    )
+
+
+def _describe(images: ImageDataset) -> store.Content:
+    """Return what a cache entry of statistics holds."""
+    raw, _ = images.gather(np.arange(len(images)), standardise=False)
+    return {}, {"statistics": statistics(raw).numpy()}
+
+
+def statistics(images: torch.Tensor) -> torch.Tensor:
+    """Return colours and textures of images, (n, 9 bands).
+
+    Of each band: mean, standard deviation, five quantiles, and the mean absolute difference of
+    neighbours in a row and in a column.
+
+    Args:
+        images: (n, bands, height, width), grey levels.
+    """
+    pixels = images.flatten(2)
+    quantiles = torch.quantile(pixels, torch.tensor(QUANTILES), dim=2)
+    parts = [
+        pixels.mean(2),
+        pixels.std(2),
+        *quantiles,
+        images.diff(dim=3).abs().mean((2, 3)),
+        images.diff(dim=2).abs().mean((2, 3)),
+    ]
+    return torch.cat(parts, dim=1)
 
 
 def _see(images: ImageDataset) -> store.Content:
@@ -85,7 +124,6 @@ def _see(images: ImageDataset) -> store.Content:
     small = torch.cat(thumbnails).contiguous()
     arrays = {
         "features": torch.cat(features, dim=1).numpy(),
-        "thumbnails": small.numpy(),
         "groups": look_alikes(small),
     }
     return {}, arrays

@@ -23,7 +23,11 @@ def floors_work(name: str, seeds: Sequence[int]) -> dict[str, Any]:
         name: Of the recipe.
         seeds: Of the splits.
     """
-    return {"what": "floors", "recipe": name, "seeds": list(seeds), "format": FORMAT}
+    work = {"what": "floors", "recipe": name, "seeds": list(seeds), "format": FORMAT}
+    how = recipe(name)
+    if how.plain is not how.load:  # other inputs than the network's
+        work["inputs"] = how.plain.__name__
+    return work
 
 
 def floors(name: str, seeds: Sequence[int]) -> dict[str, list[float]]:

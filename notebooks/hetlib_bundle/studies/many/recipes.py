@@ -133,13 +133,13 @@ def eurosat_features(seed: int) -> Split:
     return eurosat_split(_frozen().features, seed)
 
 
-def eurosat_thumbnails(seed: int) -> Split:
-    """Return images of 8 x 8 pixels, split by a seed.
+def eurosat_statistics(seed: int) -> Split:
+    """Return colours and textures of the images, split by a seed.
 
     Args:
         seed: Of the split.
     """
-    return eurosat_split(_frozen().thumbnails[None], seed)
+    return eurosat_split(_frozen().statistics[None], seed)
 
 
 def scene_pixels(name: str, seed: int, **options: Any) -> Split:
@@ -220,7 +220,7 @@ RECIPES: Mapping[str, Recipe] = {
             name="eurosat-frozen",
             title="EuroSAT, frozen EfficientNet-Lite0 and a new last layer",
             load=eurosat_features,
-            plain=eurosat_thumbnails,
+            plain=eurosat_statistics,
             hidden=(),
             middle_rate=0.02,
         ),

@@ -1,5 +1,7 @@
 """What a notebook calls: all runs and optima of a profile, computed here or as recorded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pandas as pd
@@ -9,7 +11,8 @@ from hetlib_bundle.kept.source import resolve
 from hetlib_bundle.studies.many import tables
 from hetlib_bundle.studies.many.book import open_book
 from hetlib_bundle.studies.many.designs import design
-from hetlib_bundle.studies.many.work import do_all
+from hetlib_bundle.studies.many.endings import optima_table
+from hetlib_bundle.studies.many.work import Books, do_all
 
 
 class Evidence(NamedTuple):
@@ -17,7 +20,7 @@ class Evidence(NamedTuple):
 
     Attributes:
         runs: As `.tables.runs_table`.
-        optima: As `.tables.optima_table`.
+        optima: As `.endings.optima_table`.
         missing: Cells of the design that are not recorded yet.
         note: Sentence for captions: when and on what the records were made; "" where the values
             were computed.
@@ -41,6 +44,7 @@ def evidence(profile: str = "", source: str = "") -> Evidence:
 
     Raises:
         ValueError: An unknown profile or source.
+        FileNotFoundError: There is no record.
         DatasetNotFoundError: A recipe's data is not part of the clone, and ``HETLIB_DATA`` does not
             have it.
     """
@@ -48,18 +52,38 @@ def evidence(profile: str = "", source: str = "") -> Evidence:
     size = design(profile)
     books = {name: open_book(name, profile, source) for name in size.recipes}
     if source == "computed":
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        do_all(size, books)
-        torch.set_num_threads(threads)
-    note = ""
-    heads = [book.head for book in books.values() if book.head]
-    if source == "recorded" and heads:
-        found = heads[0]["environment"]
-        note = f" Recorded {heads[0]['date'][:10]}, {found['processor']}, torch {found['torch']}."
+        with one_thread():
+            do_all(size, books)
+    runs = tables.runs_table(size, books)
+    if runs.empty:
+        folder = next(iter(books.values())).path.parent
+        raise FileNotFoundError(
+            f'no record in {folder}; take another profile, or source="computed" to compute it here.'
+        )
     return Evidence(
-        tables.runs_table(size, books),
-        tables.optima_table(size, books),
+        runs,
+        optima_table(size, books),
         tables.missing(size, books),
-        note,
+        _note(books, source),
     )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread: small networks are slower with more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _note(books: Books, source: str) -> str:
+    """Return when and on what records were made."""
+    if source != "recorded":
+        return ""
+    heads = [book.head for book in books.values() if book.head]
+    dates = sorted({head["date"][:10] for head in heads})
+    found = heads[0]["environment"]
+    return f" Recorded from {dates[0]} on, {found['processor']}, torch {found['torch']}."

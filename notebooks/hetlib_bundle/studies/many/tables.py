@@ -11,7 +11,7 @@ from hetlib_bundle.studies.many.cells import OWN, REFERENCE
 from hetlib_bundle.studies.many.conditions import Condition
 from hetlib_bundle.studies.many.designs import Design
 from hetlib_bundle.studies.many.samples import SCORES
-from hetlib_bundle.studies.many.work import Books, cell_of, floors_of, optima_of
+from hetlib_bundle.studies.many.work import Books, cell_of, floors_of
 
 # Within so many percentage points two conditions count as one.
 MARGIN = 1.0
@@ -292,41 +292,3 @@ def own_rate_table(runs: pd.DataFrame) -> pd.DataFrame:
         by = ["recipe", "sampling", "shares", "steps", "role"]
         parts.append(summary(found, by, "within"))
     return pd.concat(parts, ignore_index=True)
-
-
-def optima_table(design: Design, books: Books) -> pd.DataFrame:
-    """Return the exact optima of linear networks: the plain mean minus the balanced gradient.
-
-    Args:
-        design: Which shares and seeds.
-        books: One a recipe.
-
-    Returns:
-        A row a recipe, shares and sampling: for "oa", "aa" and "worst" the paired ``difference``
-        with ``low`` and ``high`` in points, the ``spread`` (standard deviation over seeds, that is
-        over which classes or regions the slow replicas have), the ``balanced`` score, and ``fit``,
-        the training OA of the balanced optimum.
-    """
-    rows = []
-    for name in design.recipes:
-        for record in optima_of(design, name, books[name]):
-            for score in ("oa", "aa", "worst"):
-                plain = POINTS * np.array(record["plain"][score])
-                balanced = POINTS * np.array(record["balanced"][score])
-                mean, half = interval(plain - balanced)
-                rows.append(
-                    {
-                        "recipe": name,
-                        "shares": slashed(record["shares"]),
-                        "sampling": record["sampling"],
-                        "score": score,
-                        "difference": mean,
-                        "low": mean - half,
-                        "high": mean + half,
-                        "spread": float(np.std(plain - balanced, ddof=1)),
-                        "balanced": float(balanced.mean()),
-                        "fit": POINTS * float(np.mean(record["balanced"]["fit"])),
-                        "seeds": len(plain),
-                    }
-                )
-    return pd.DataFrame(rows)
