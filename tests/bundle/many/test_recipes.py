@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from hetlib_bundle import paths
 from hetlib_bundle.studies.many import features, recipes
+from hetlib_bundle.studies.many.book import Book
+from hetlib_bundle.studies.many.designs import design
 from hetlib_bundle.studies.many.recipes import RECIPES, recipe
+from hetlib_bundle.studies.many.work import floors_of
 
 EMBEDDED = [name for name, how in RECIPES.items() if how.embedded]
 WIDTHS = {"brandenburg-pixels": 9 * 13, "wake-pixels": 9 * 6, "pines-pixels": 30}
@@ -96,3 +100,18 @@ def test_eurosat_and_statlog(real_data: Path) -> None:
         {int(row) // recipes.STATLOG_ROWS for row in part.places[:, 0]} for part in fields[:3]
     ]
     assert not blocks[0] & blocks[2]
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_records_are_of_the_splits_of_now(name: str) -> None:
+    """A change of a data set's splits asks for new records: delete the recipe's and record them."""
+    size = design("standard")
+    book = Book(paths.RECORDED / "standard" / "many" / f"{name}.jsonl", computing=False)
+    known = floors_of(size, name, book)
+    if known is None:
+        pytest.skip("not recorded")
+    for place in (0, 7):
+        labels = recipe(name).load(size.seeds[place]).test.labels
+        counts = np.bincount(labels)
+        assert known["tested"][place] == counts.sum()
+        assert known["chance"][place] == pytest.approx(counts.max() / counts.sum(), abs=1e-4)
