@@ -205,6 +205,7 @@ def is_of(
         mode_of(replicas),
         list(assignment.shares),
         checksum,
+        experiment.code(),
     )
     told = (
         record.experiment,
@@ -212,6 +213,7 @@ def is_of(
         record.mode,
         record.shares,
         record.dataset.get("checksum"),
+        record.code,
     )
     return fingerprint(asked) == fingerprint(told)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import hetlib
+from hetlib import owncode
 from hetlib.datasets.catalog import load_dataset
 from hetlib.training.opening import Reader, open_experiment, open_split
 
@@ -221,3 +222,16 @@ def test_a_module_that_was_edited_is_no_longer_what_was_imported(mine):
         file.write("\n# edited\n")
     with pytest.raises(ValueError, match="has changed since it was imported"):
         hetlib.train(case, VIRTUAL)
+
+
+def test_a_run_with_other_code_is_another_run(mine, tmp_path, monkeypatch):
+    """A record of the same names, made by code that was edited since, is not taken for this run."""
+    case = experiment()
+    record = hetlib.train(case, VIRTUAL, store=tmp_path)
+    assert hetlib.train(case, VIRTUAL, store=tmp_path).started == record.started
+    spec, _ = owncode._imported["shapes_of_mine"]
+    monkeypatch.setattr(owncode, "_checksum", lambda module: "0" * 64)
+    monkeypatch.setitem(owncode._imported, "shapes_of_mine", (spec, "0" * 64))
+    other = hetlib.train(case, VIRTUAL, store=tmp_path)
+    assert other.fingerprint != record.fingerprint
+    assert other.code["shapes_of_mine:Net"] == "0" * 64
