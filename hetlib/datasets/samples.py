@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from hetlib.datasets.types import Batch
+from hetlib.errors import shown
 
 SAMPLE = '(image, label) or {"image": ..., "label": ...}'
 
@@ -197,7 +198,7 @@ def as_label(label: Any, where: str) -> int:
         number = -1
     if number < 0:
         raise ValueError(
-            f"{where} has the label {label!r}; it must be the number of a class, from 0."
+            f"{where} has the label {shown(label)}; it must be the number of a class, from 0."
         )
     return number
 
