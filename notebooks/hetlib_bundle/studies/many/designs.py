@@ -1,7 +1,7 @@
 """Which cells there are, in two sizes, in the order in which they are worth having."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hetlib.inputs import one_of
 from hetlib_bundle.studies.many.cells import Cell
@@ -116,14 +116,14 @@ DESIGNS = {
             "statlog",
             "wake-pixels",
         ),
-        steps=(200, 50, 800, 1600, 400, 100),
+        steps=(200, 50, 800),
         shares=SHARES,
         closely=CLOSELY,
         seeds=tuple(range(10)),
         search_seeds=(100, 101, 102, 103),
     ),
 }
-DESIGNS["full"] = DESIGNS["standard"]
+DESIGNS["full"] = replace(DESIGNS["standard"], steps=(200, 50, 800, 1600, 400, 100))
 
 
 def design(profile: str) -> Design:
