@@ -61,8 +61,10 @@ def _is_evaluation(value: object) -> bool:
 
 
 def _is_square(value: object) -> bool:
-    rows = _list_of(_list_of(_is_count))
-    return rows(value) and all(len(row) == len(value) for row in value)  # type: ignore[arg-type, attr-defined]
+    is_table = _list_of(_list_of(_is_count))
+    if not isinstance(value, list) or not is_table(value):
+        return False
+    return all(len(row) == len(value) for row in value)
 
 
 def _is_table_of_phases(value: object) -> bool:
