@@ -1,7 +1,13 @@
 """The claims: registered before the runs, judged from what was recorded."""
 
 from hetlib_bundle.claims.extract import column_values, values
-from hetlib_bundle.claims.judge import judge, judge_records, judge_values, speaking
+from hetlib_bundle.claims.judge import (
+    judge,
+    judge_records,
+    judge_values,
+    speaking,
+    word_of_claim,
+)
 from hetlib_bundle.claims.quantities import QUANTITIES, ideal_speedup, timed
 from hetlib_bundle.claims.register import CELL, Claim, load
 from hetlib_bundle.claims.report import collect, report, stored_records
@@ -22,4 +28,5 @@ __all__ = [
     "stored_records",
     "timed",
     "values",
+    "word_of_claim",
 ]

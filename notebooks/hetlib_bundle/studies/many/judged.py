@@ -18,6 +18,9 @@ WORST = "90/26/9/3"
 
 AT_CHANCE = MARKS[0]
 
+# Of every table here, beside its value.
+COLUMNS = ["dataset", "setting", "seed", "strategy", "n_eff", "edge", "trained"]
+
 # Points below what one process reaches at the target's length, so that longer runs surely reach it.
 BELOW = 1.0
 
@@ -75,6 +78,8 @@ def lasting(runs: pd.DataFrame) -> pd.DataFrame:
             found = differences(plain, balanced)
             setting = pd.Series(f"{sampling} shards", found.index)
             parts.append(_rows(found, setting, "OA - balanced"))
+    if not parts:  # none is recorded yet
+        return pd.DataFrame(columns=[*COLUMNS, "OA - balanced"])
     return pd.concat(parts, ignore_index=True)
 
 
