@@ -19,12 +19,13 @@ from typing import NamedTuple
 import numpy as np
 
 from hetlib.datasets.arguments import range_of_values
+from hetlib.datasets.filenames import TIFF
 from hetlib.datasets.layouts import Layout, UnlikeError, WiderError
 from hetlib.datasets.memory import check_memory
 from hetlib.datasets.pictures import Picture, Pixels, Tile, opened
 from hetlib.datasets.statistics import moments, out_of_range
 from hetlib.datasets.storage import Gaps, reserve
-from hetlib.datasets.trees import SUSPICIOUS, TIFF, Tree
+from hetlib.datasets.trees import SUSPICIOUS, Tree
 from hetlib.datasets.types import Range
 from hetlib.errors import require
 from hetlib.inputs import keep, optional, whole

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hetlib.datasets.bands import Bands, bands_of, read_values
-from hetlib.datasets.trees import TIFF_BEGINNINGS
+from hetlib.datasets.trees import JPEG_2000, TIFF_BEGINNINGS
 from hetlib.errors import require
 
 PNG = b"\x89PNG"
@@ -39,7 +39,7 @@ SAYS_NODATA = b"<NoDataValue"
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 
 # What GDAL may take an image for: no other format hides behind its name.
-DRIVERS: Sequence[str] = ("GTiff", "PNG", "JPEG")
+DRIVERS: Sequence[str] = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG")
 
 
 class Shape(NamedTuple):
@@ -243,7 +243,7 @@ def is_flat(content: bytes) -> bool:
     """
     if content.startswith(PNG):
         return content[PNG_BITS : PNG_BITS + 1] != DEEP
-    return not content.startswith(TIFF_BEGINNINGS)
+    return not content.startswith((*TIFF_BEGINNINGS, *JPEG_2000))
 
 
 def open_raster(stack: ExitStack, content: bytes, beside: Mapping[str, bytes]) -> Any:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hetlib.datasets.bands import Bands, bands_of, read_values
+from hetlib.datasets.filenames import SIDE_CARS
 from hetlib.datasets.memory import check_memory
 from hetlib.datasets.statistics import out_of_range
-from hetlib.datasets.trees import SIDE_CARS
 from hetlib.datasets.types import File, Range
 from hetlib.errors import require
 

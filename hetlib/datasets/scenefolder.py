@@ -8,10 +8,11 @@ import numpy as np
 from hetlib.datasets import arguments
 from hetlib.datasets import cache as store
 from hetlib.datasets.decoding import DecodingOptions, decode_all
+from hetlib.datasets.filenames import SUFFIXES
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.layouts import are_names
 from hetlib.datasets.splits import assign, check_split, join_groups
-from hetlib.datasets.trees import SUFFIXES, Tree, is_hidden, open_tree, resolved
+from hetlib.datasets.trees import Tree, open_tree
 from hetlib.datasets.types import File, Names, Range, Transforms
 from hetlib.inputs import path, whole
 
@@ -20,7 +21,9 @@ COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
 
 
 class SceneFolder(ImageDataset):
-    """Images sorted into one folder a class: JPEG, PNG or TIFF with any bands, all of one size.
+    """Images sorted into one folder a class, all of one size.
+
+    They are JPEG, JPEG 2000, PNG, GIF, BMP, WebP, or TIFF with any bands.
 
     Each class is split in the same shares. Equal images, also mirrored or turned ones, always come
     into one split.
@@ -76,8 +79,8 @@ class SceneFolder(ImageDataset):
         classes = arguments.names("classes", classes)
         band_names = arguments.names("band_names", band_names)
         folder = path("cache", cache).resolve()
-        tree = open_tree(resolved(path("root", root)))
-        known = class_names(tree.root, tree.names, classes)
+        tree = open_tree(path("root", root).resolve())
+        known = class_names(tree, classes)
         folders = [PurePosixPath(name).parent.name for name in tree.names]
         labels = np.array([known.index(name) for name in folders])
 
@@ -171,51 +174,55 @@ def find_twins(moments: np.ndarray) -> np.ndarray:
     return twins.reshape(-1)
 
 
-def class_names(root: Path, names: Sequence[str], classes: Names) -> list[str]:
+def class_names(tree: Tree, classes: Names) -> list[str]:
     """Return the class folders' names, in the order of their labels.
 
     Args:
-        root: Of the tree.
-        names: Of the images, from the root.
+        tree: Of images.
         classes: Names of the class folders where they are known; None is any, sorted.
 
     Raises:
         ValueError: There is an image outside class folders, a class folder without images, or
             another class than those known.
     """
-    found = class_folders(root, names)
+    found = class_folders(tree)
     if classes is None:
         return found
     odd = sorted(set(found) - set(classes))
     missing = sorted(set(classes) - set(found))
     if odd or missing:
         raise ValueError(
-            f"{root} has unknown classes {odd} and lacks {missing}; fix it or `classes=`."
+            f"{tree.root} has unknown classes {odd} and lacks {missing}; fix it or `classes=`."
         )
     return list(classes)
 
 
-def class_folders(root: Path, names: Sequence[str]) -> list[str]:
+def class_folders(tree: Tree) -> list[str]:
     """Return the names of the folders that hold images, sorted.
 
     Args:
-        root: Of the tree.
-        names: Of the images, from the root.
+        tree: Of images.
 
     Raises:
         ValueError: They do not lie beside each other, an image lies in none of them, or one beside
             them holds no image.
     """
-    folders = {PurePosixPath(name).parent for name in names}
+    folders = {PurePosixPath(name).parent for name in tree.names}
     found = sorted(folder.name for folder in folders)
     above = {folder.parent for folder in folders}
     if len(above) != 1 or "" in found:
         raise ValueError(
-            f"{root} must hold only class folders with images {SUFFIXES} in them, got {found[:5]}."
+            f"{tree.root} must hold only class folders with images {SUFFIXES} in them, "
+            f"got {found[:5]}."
         )
 
-    top = root / above.pop()
-    for folder in top.glob("*/"):
-        if folder.name not in found and not is_hidden(folder.name):
-            raise ValueError(f"Class folder {folder} holds no image {SUFFIXES}; fill or remove it.")
+    top = above.pop()
+    for name in tree.folders:
+        folder = PurePosixPath(name)
+        is_class = folder.parent == top and folder != top
+        if is_class and folder.name not in found:
+            raise ValueError(
+                f"Class folder {tree.root / folder} holds no image {SUFFIXES}, or is a link to "
+                "nothing; fill, mend or remove it."
+            )
     return found

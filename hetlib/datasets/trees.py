@@ -6,34 +6,23 @@ Sizes are looked at before anything is read.
 
 import lzma
 import os
-import re
 import stat
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
+from hetlib.datasets.archives import Member, list_archive
+from hetlib.datasets.filenames import SIDE_CARS, belongs, images_among, is_hidden, is_wanted
 from hetlib.datasets.memory import check_memory
 from hetlib.errors import DatasetNotFoundError
 
-TIFF = (".tif", ".tiff")
-
-SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF)
-
-# Endings of files beside an image that say more about it: GDAL's metadata, and a mask.
-SIDE_CARS = (".aux.xml", ".msk")
-
-# Folders that systems make beside images: macOS in archives, network drives, Windows.
-LEFT_BY_SYSTEMS = ("__macosx", "@eadir", "$recycle.bin", "system volume information")
-
-# How TIFFs begin, of either byte order, and BigTIFFs; and other images: JPEG, PNG, and what is
-# found under their names, GIF, WebP and BMP.
+# How TIFFs begin, of either byte order, and BigTIFFs; JPEG 2000 as a file, and as bare data; and
+# other images: JPEG, PNG, GIF, WebP and BMP.
 TIFF_BEGINNINGS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", *TIFF_BEGINNINGS)
+JPEG_2000 = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")
+BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", *JPEG_2000, *TIFF_BEGINNINGS)
 
 # Bytes of the longest of them.
 LONGEST = max(map(len, BEGINNINGS))
@@ -42,25 +31,6 @@ LONGEST = max(map(len, BEGINNINGS))
 # one that is so many times as large is a bomb, since images are hardly packed.
 SUSPICIOUS = 1 << 26
 RATIO = 100
-
-_ENDINGS = "|".join(map(re.escape, SUFFIXES))
-
-# Matches the whole of a path whose last part is an image's name and does not begin with a dot.
-is_image = re.compile(rf"(.*/)?[^./][^/]*({_ENDINGS})", re.IGNORECASE | re.DOTALL).fullmatch
-
-
-class Member(NamedTuple):
-    """A file of a tree.
-
-    Attributes:
-        size: Of its content, in bytes.
-        packed: Bytes that it takes in its archive; None where that is not known.
-        open: Opens it.
-    """
-
-    size: int
-    packed: int | None
-    open: Callable[[], BinaryIO]
 
 
 @dataclass(frozen=True)
@@ -72,12 +42,14 @@ class Tree:
         names: Of the images, from the root, sorted.
         files: Those that hold the images, by a name that is the same on every machine.
         members: Images and what lies beside them, by name.
+        folders: Names of folders from the root, and of links that lead nowhere.
     """
 
     root: Path
     names: list[str]
     files: dict[str, Path]
     members: Mapping[str, Member] = field(repr=False)
+    folders: list[str] = field(repr=False)
 
     def read(self, name: str) -> bytes:
         """Return the content of an image.
@@ -160,13 +132,10 @@ def open_tree(root: Path) -> Tree:
     """
     if root.is_dir():
         return open_folder(root)
-    try:
-        if root.is_file() and zipfile.is_zipfile(root):
-            return open_zip(root)
-        if root.is_file() and tarfile.is_tarfile(root):
-            return open_tar(root)
-    except (OSError, EOFError, ValueError, *DAMAGED) as error:
-        raise ValueError(f"{root} is a damaged archive ({error}); fetch it again.") from error
+    listed = list_archive(root)
+    if listed is not None:
+        names = sorted(images_among(listed.members))
+        return Tree(root, names, {"": root}, listed.members, listed.folders)
     raise DatasetNotFoundError(
         f"{root} must be the folder above the class folders, or a tar or zip of it."
     )
@@ -197,91 +166,70 @@ def open_folder(root: Path) -> Tree:
         ValueError: An image is no ordinary file.
     """
     found = {}
-    for path in walk(root):
-        if is_wanted(path.name):
-            found[path.relative_to(root).as_posix()] = path
+    folders = []
+    for path, is_folder in walk(root):
+        name = path.relative_to(root).as_posix()
+        if is_folder:
+            folders.append(name)
+        elif is_wanted(path.name):
+            found[name] = path
     names = images_among(found)
     files = {name: found[name] for name in sorted(found) if belongs(name, names)}
     members = {name: member_of_folder(root, name, path) for name, path in files.items()}
-    return Tree(root, sorted(names), files, members)
+    return Tree(root, sorted(names), files, members, folders)
 
 
-def walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """Yield all files below a folder that are not hidden, and follow links, but not in circles.
+class Found(NamedTuple):
+    """What lies in a folder.
+
+    Attributes:
+        path: Of the file or folder.
+        is_folder: Whether it is a folder, or a link to what may have been one.
+    """
+
+    path: Path
+    is_folder: bool
+
+
+def walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Found]:
+    """Yield all below a folder that is not hidden, and follow links, but not in circles.
 
     Args:
         folder: The folder.
         above: Device and number of each folder above it.
     """
-    status = folder.stat()
-    own = (status.st_dev, status.st_ino)
-    if own in above:
-        return
+    above = (*above, number_of(folder))
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if is_hidden(entry.name):
             continue
-        if os.path.isdir(entry):  # noqa: PTH112 (a link to itself is none, and no error)
-            yield from walk(folder / entry.name, (*above, own))
-        else:
-            yield folder / entry.name
+        path = folder / entry.name
+        if not os.path.isdir(entry):  # noqa: PTH112 (a link to itself is none, and no error)
+            yield Found(path, leads_nowhere(path, entry))
+        elif number_of(path) not in above:
+            yield Found(path, is_folder=True)
+            yield from walk(path, above)
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a part of a path is hidden, or a folder that a system left.
-
-    Args:
-        name: The part.
-    """
-    return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
-
-
-def is_shown(path: str) -> bool:
-    """Return whether no part of a path in an archive is hidden.
+def number_of(folder: Path) -> tuple[int, int]:
+    """Return what a folder is known by, whatever its names: device and number.
 
     Args:
-        path: As in the archive; ``./`` before it is nothing.
+        folder: The folder.
     """
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    return not any(map(is_hidden, parts))
+    status = folder.stat()
+    return (status.st_dev, status.st_ino)
 
 
-def is_wanted(name: str) -> bool:
-    """Return whether a file is an image, or lies beside one, by its name.
+def leads_nowhere(path: Path, entry: os.DirEntry[str]) -> bool:
+    """Return whether a link whose name is no file's leads to nothing: a class may be missing.
 
     Args:
-        name: Of the file.
+        path: Of the link.
+        entry: Of its folder.
     """
-    return is_image(image_of(name)) is not None
-
-
-def image_of(name: str) -> str:
-    """Return the name of the image that a file belongs to: its own, but for side-cars.
-
-    Args:
-        name: Of the file.
-    """
-    for ending in SIDE_CARS:
-        name = name.removesuffix(ending)
-    return name
-
-
-def images_among(names: Mapping[str, object]) -> set[str]:
-    """Return which files are images themselves.
-
-    Args:
-        names: Of images and of what lies beside them.
-    """
-    return {name for name in names if is_image(name)}
-
-
-def belongs(name: str, images: set[str]) -> bool:
-    """Return whether a file is an image or lies beside one of them.
-
-    Args:
-        name: Of the file.
-        images: Names of the images.
-    """
-    return image_of(name) in images
+    if not entry.is_symlink() or PurePosixPath(entry.name).suffix:
+        return False
+    return not path.exists()
 
 
 def member_of_folder(root: Path, name: str, path: Path) -> Member:
@@ -305,53 +253,3 @@ def member_of_folder(root: Path, name: str, path: Path) -> Member:
         raise ValueError(f"{root}: {name} is no ordinary file; remove it.")
     opened: Callable[[], Any] = partial(path.open, "rb")
     return Member(status.st_size, None, opened)
-
-
-def open_zip(root: Path) -> Tree:
-    """List the images in a zip file, which stays open.
-
-    Args:
-        root: The file.
-    """
-    packed = zipfile.ZipFile(root)
-    found = {}
-    for info in packed.infolist():
-        if not info.is_dir() and is_shown(info.filename) and is_wanted(info.filename):
-            found[info.filename] = member_of_zip(packed, info)
-    return Tree(root, sorted(images_among(found)), {"": root}, found)
-
-
-def member_of_zip(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
-    """Return a file of a zip file.
-
-    Args:
-        packed: The zip file, opened.
-        info: What it says of the file.
-    """
-    opened: Callable[[], Any] = partial(packed.open, info)
-    return Member(info.file_size, info.compress_size, opened)
-
-
-def open_tar(root: Path) -> Tree:
-    """List the images in a tar file, which stays open; links in it are left out.
-
-    Args:
-        root: The file.
-    """
-    tar = tarfile.open(root)  # noqa: SIM115
-    found = {}
-    for info in tar:
-        if info.isfile() and is_shown(info.name) and is_wanted(info.name):
-            found[info.name] = member_of_tar(tar, info)
-    return Tree(root, sorted(images_among(found)), {"": root}, found)
-
-
-def member_of_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
-    """Return a file of a tar file.
-
-    Args:
-        tar: The tar file, opened.
-        info: What it says of the file.
-    """
-    opened: Callable[[], Any] = partial(tar.extractfile, info)
-    return Member(info.size, None, opened)

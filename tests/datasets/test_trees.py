@@ -153,3 +153,27 @@ def test_side_cars_belong_to_their_image(open_tree: Open, tree: Path) -> None:
     after = open_tree()
     assert after.checksum != before.checksum
     assert np.array_equal(after.indices, before.indices)
+
+
+@pytest.mark.parametrize("target", ["/nowhere/at/all", "water"])
+def test_a_class_that_is_a_link_to_nothing(open_tree: Open, tree: Path, target: str) -> None:
+    (tree / "water").symlink_to(target)
+    with pytest.raises(ValueError, match=r"water holds no image .* a link to nothing"):
+        open_tree()
+
+
+def test_links_to_nothing_beside_images(open_tree: Open, tree: Path) -> None:
+    (tree / "readme.txt").symlink_to("/nowhere/readme.txt")
+    (tree / "a" / "notes").symlink_to("/nowhere")
+    assert open_tree().classes == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("ending", [".bmp", ".webp", ".gif", ".jp2", ".jpe", ".jfif", ".JP2"])
+def test_other_images_are_not_left_out(open_tree: Open, tree: Path, ending: str) -> None:
+    first = tree / "b" / "0.png"
+    image = Image.open(first)
+    format = Image.registered_extensions()[ending.lower()]
+    image.save(first.with_suffix(ending), format)
+    first.unlink()
+    assert len(list_tree(tree).names) == 30
+    assert open_tree().bands == ("red", "green", "blue")
