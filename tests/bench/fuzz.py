@@ -84,34 +84,32 @@ def outcomes(kind: str, number: int, seed: int, folder: Path) -> list[Outcome]:
 
 
 def swept(number: int, seed: int) -> dict[str, list[Outcome]]:
-    """Return what becomes of inputs of all kinds."""
+    """Judge inputs of all kinds, print a line for each kind as it is done, and return them."""
+    print("kind".ljust(18), "inputs", *(word.rjust(8) for word in VERDICTS), flush=True)
+    found = {}
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        found = {}
         for kind, (part, _) in KINDS.items():
-            found[kind] = outcomes(kind, max(round(part * number), 1), seed, folder)
+            each = outcomes(kind, max(round(part * number), 1), seed, Path(temporary))
+            show(kind, each)
+            found[kind] = each
     return found
 
 
-def show(found: dict[str, Sequence[Outcome]]) -> None:
-    """Print a table by kind, and the first inputs that became something else than is right."""
-    print("kind".ljust(18), "inputs", *(word.rjust(8) for word in VERDICTS))
-    for kind, each in found.items():
-        counts = Counter(outcome.found.verdict for outcome in each)
-        numbers = [str(counts[word]).rjust(8) for word in VERDICTS]
-        print(kind.ljust(18), str(len(each)).rjust(6), *numbers)
-    for each in found.values():
-        wrong = [outcome for outcome in each if outcome.found.verdict in WRONG]
-        for outcome in wrong[:SHOWN]:
-            print(f"\n{outcome.found.verdict}: {outcome.about}")
-            print(f"  seed {outcome.seed!r}: {outcome.found.said[:300]}")
+def show(kind: str, each: Sequence[Outcome]) -> None:
+    """Print a kind's line, and the first inputs that became something else than is right."""
+    counts = Counter(outcome.found.verdict for outcome in each)
+    numbers = [str(counts[word]).rjust(8) for word in VERDICTS]
+    print(kind.ljust(18), str(len(each)).rjust(6), *numbers, flush=True)
+    wrong = [outcome for outcome in each if outcome.found.verdict in WRONG]
+    for outcome in wrong[:SHOWN]:
+        print(f"  {outcome.found.verdict}: {outcome.about}")
+        print(f"    seed {outcome.seed!r}: {outcome.found.said[:300]}", flush=True)
 
 
 def run() -> list[Row]:
-    """Sweep all kinds, print what came of them, and count what is wrong by kind."""
+    """Sweep all kinds, and count what is wrong by kind."""
     number = int(os.getenv("HETLIB_FUZZ", str(NUMBER)))
     found = swept(number, int(os.getenv("HETLIB_FUZZ_SEED", "0")))
-    show(found)
     rows = []
     for kind, each in found.items():
         wrong = sum(outcome.found.verdict in WRONG for outcome in each)

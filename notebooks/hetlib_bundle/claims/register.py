@@ -1,14 +1,14 @@
 """The register of claims (data/claims.yaml), read and checked."""
 
 import dataclasses
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from hetlib.errors import from_file, shown, wrong
+from hetlib.inputs import items, keep, mapping, number, one_of, text, whole
+from hetlib.reading import read_yaml
 from hetlib.training.strategies import STRATEGIES
 from hetlib_bundle import paths
 from hetlib_bundle.claims.quantities import QUANTITIES
@@ -16,11 +16,17 @@ from hetlib_bundle.claims.verdict import DIRECTIONS
 
 REGISTER = paths.DATA / "claims.yaml"
 
+# What the file is, for messages.
+KIND = "register of claims"
+
 # What a claim holds for by itself; the setting is "" where only one is compared.
 CELL = ["dataset", "model", "setting"]
 
 # The quantity of a claim about the column of a table; the others are about records.
 COLUMN = "column"
+
+# The key of a source whose value is further parameters of its notebook.
+RUN_WITH = "run_with"
 
 # Fewest values that a claim may ask for: an interval needs a spread.
 FEWEST = 2
@@ -86,70 +92,67 @@ class Claim:
     over: str = EVERY
 
     def __post_init__(self) -> None:
-        """Check all fields."""
-        self._check_words()
-        self._check_role()
-        self._check_numbers()
-        self._check_strategies()
-        self._check_data()
-        self._check_source()
+        """Check all fields.
+
+        Raises:
+            ValueError: One is not as the register asks; the message names claim and field.
+        """
+        text("id", self.id)
+        try:
+            self._check_words()
+            self._check_role()
+            self._check_numbers()
+            self._check_strategies()
+            self._check_data()
+            self._check_source()
+        except ValueError as error:
+            raise ValueError(f"claim {self.id}: {error}") from None
 
     def _check_words(self) -> None:
-        kinds = [*QUANTITIES, COLUMN]
-        self._need("quantity", self.quantity in kinds, f"one of {kinds}")
-        directions = list(DIRECTIONS)
-        self._need("direction", self.direction in directions, f"one of {directions}")
+        text("statement", self.statement)
+        text("unit", self.unit)
+        one_of("quantity", self.quantity, [*QUANTITIES, COLUMN])
+        one_of("direction", self.direction, DIRECTIONS)
 
     def _check_role(self) -> None:
-        roles = list(ROLES)
-        self._need("role", self.role in roles, f"one of {roles}")
-        repeats = list(REPEATS)
-        self._need("repeats", self.repeats in repeats, f"one of {repeats}")
-        over = list(OVER)
-        self._need("over", self.over in over, f"one of {over}")
-        reasoned = self.role != PRIMARY or bool(self.why)
-        self._need("why", reasoned, "the reason of the margin, for a primary claim")
+        one_of("role", self.role, ROLES)
+        one_of("repeats", self.repeats, REPEATS)
+        one_of("over", self.over, OVER)
+        if self.role == PRIMARY:
+            text("why", self.why, words="the reason of the margin, for a primary claim")
+        elif not isinstance(self.why, str):
+            raise wrong("why", self.why, "text")
 
     def _check_numbers(self) -> None:
-        number = isinstance(self.margin, (int, float)) and math.isfinite(self.margin)
-        fits = number and (self.direction != "within" or self.margin > 0)
-        self._need("margin", fits, "a number, > 0 for 'within'")
-
-        enough = isinstance(self.least, int) and self.least >= FEWEST
-        self._need("least", enough, f"a whole number >= {FEWEST}")
+        above = 0 if self.direction == "within" else None
+        number("margin", self.margin, above=above)
+        whole("least", self.least, low=FEWEST)
 
     def _check_strategies(self) -> None:
-        needed = len(self.strategies)
+        count = None
         if self.quantity in QUANTITIES:
-            needed = QUANTITIES[self.quantity].strategies
-        enough = len(self.strategies) == needed
-        self._need("strategies", enough, f"{needed} names for this quantity")
-
-        known = set(self.strategies) <= set(STRATEGIES)
-        self._need("strategies", known, f"names out of {list(STRATEGIES)}")
+            count = QUANTITIES[self.quantity].strategies
+        keep(self, strategies=items("strategies", self.strategies, _strategy, count=count))
 
     def _check_data(self) -> None:
         allowed = CELL
         if self.quantity != COLUMN:
             allowed = CELL[:2]  # a record does not say for which setting it stands
-        known = set(self.data) <= set(allowed)
-        self._need("data", known, f"a mapping with keys out of {allowed}")
-
-        fits = len(self.grid) in (2, 3) and min(self.grid) >= 1
-        self._need("grid", fits, "whole numbers >= 1: data sets, CNNs, settings")
+        for key, value in mapping("data", self.data, allowed).items():
+            text(f"data[{key!r}]", value)
+        grid = items("grid", self.grid, _size, low=2)
+        if len(grid) > len(CELL):
+            raise wrong("grid", self.grid, "two or three numbers: data sets, CNNs, settings")
+        keep(self, grid=grid)
 
     def _check_source(self) -> None:
-        needed = {"notebook", "table"}
+        needed = ["notebook", "table"]
         if self.quantity == COLUMN:
-            needed.add("column")
-        fits = needed <= set(self.source) <= needed | {"run_with"}
-        self._need("source", fits, f"a mapping of {sorted(needed)}, run_with")
-
-    def _need(self, field: str, holds: bool, allowed: str) -> None:
-        """Refuse a field that is not as the register asks."""
-        if not holds:
-            value = getattr(self, field)
-            raise ValueError(f"claim {self.id}: `{field}` is {value!r}; it must be {allowed}.")
+            needed.append("column")
+        source = mapping("source", self.source, [*needed, RUN_WITH], needed)
+        for name in needed:
+            text(f"source[{name!r}]", source[name])
+        mapping(f"source[{RUN_WITH!r}]", source.get(RUN_WITH, {}))
 
     def folder(self, results: str) -> Path:
         """Return the folder that holds the claim's values.
@@ -184,7 +187,7 @@ class Claim:
 
     def _run_with(self) -> Mapping[str, Any]:
         """Return further parameters that the claim's notebook needs."""
-        further: Mapping[str, Any] = self.source.get("run_with", {})
+        further: Mapping[str, Any] = self.source.get(RUN_WITH, {})
         return further
 
 
@@ -198,35 +201,45 @@ def load(path: Path = REGISTER) -> dict[str, Claim]:
         Claims by id, in the register's order.
 
     Raises:
-        ValueError: An unknown, missing or wrong field, or an id used twice; the message names claim
-            and field.
+        ValueError: The file cannot be read, a field is unknown, missing or wrong, or an id is there
+            twice; the message names file, claim and field.
     """
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    content = read_yaml(path, KIND)
+    try:
+        return _claims(content)
+    except ValueError as error:
+        raise from_file(path, error, what=KIND) from None
+
+
+def _claims(content: object) -> dict[str, Claim]:
+    """Return the claims of a file's content, by id."""
+    listed = mapping("the register", content, ["claims"], ["claims"])["claims"]
     claims: dict[str, Claim] = {}
-    for number, entry in enumerate(content.get("claims", []), 1):
-        if not isinstance(entry, dict):
-            raise ValueError(
-                f"claim number {number} in {path} is {entry!r}; "
-                "write it as fields, see the file's head."
-            )
-        name = entry.get("id", f"number {number}")
-        where = f"claim {name} in {path}"
-        _check_names(entry, where)
-        if name in claims:
-            raise ValueError(f"{where} is there twice; a changed claim gets a new id.")
-        claims[name] = Claim(**entry)
+    for entry in items("claims", listed, _fields):
+        claim = _claim(entry)
+        if claim.id in claims:
+            message = f"claim {claim.id}: `id` is there twice; a changed claim gets a new id."
+            raise ValueError(message)
+        claims[claim.id] = claim
     return claims
 
 
-def _check_names(entry: Iterable[str], where: str) -> None:
-    """Refuse an entry with unknown fields, or without one that has no default."""
+def _claim(entry: dict[str, Any]) -> Claim:
+    """Return the claim of an entry."""
     fields = dataclasses.fields(Claim)
     allowed = [field.name for field in fields]
-    unknown = sorted(set(entry) - set(allowed))
-    if unknown:
-        raise ValueError(f"{where} has unknown fields {unknown}; allowed are {allowed}.")
-
     needed = [field.name for field in fields if field.default is dataclasses.MISSING]
-    missing = [name for name in needed if name not in entry]
-    if missing:
-        raise ValueError(f"{where} lacks the fields {missing}; add them.")
+    mapping(f"claim {shown(entry.get('id'))}", entry, allowed, needed)
+    return Claim(**entry)
+
+
+def _fields(name: str, value: object) -> dict[str, Any]:
+    return mapping(name, value)
+
+
+def _size(name: str, value: object) -> int:
+    return whole(name, value, low=1)
+
+
+def _strategy(name: str, value: object) -> str:
+    return one_of(name, value, STRATEGIES)
