@@ -3,10 +3,12 @@
 Links in it are followed to what the archive holds; one that leads elsewhere is an error.
 """
 
+import lzma
 import posixpath
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,18 @@ MOST_LINKS = 40
 
 # How a zip begins, also one whose end, where its list of files is, is missing.
 ZIP = b"PK\x03\x04"
+
+# What is raised by an archive that is none, or a part of one.
+DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 # A tar ends with blocks of zeros, of so many bytes.
 BLOCK = 512
@@ -69,7 +83,9 @@ def list_archive(root: Path) -> Listed | None:
             return list_tar(root)
         if root.is_file() and begins_as_zip(root):
             raise EOFError("its end is missing")
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
+        if str(root) in str(error):  # said here, of a link
+            raise
         raise ValueError(f"{root} is a damaged archive ({error}); fetch it again.") from error
     return None
 

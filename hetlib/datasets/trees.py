@@ -4,7 +4,6 @@ Hidden files and folders are left out, as is what systems leave beside images. L
 Sizes are looked at before anything is read.
 """
 
-import lzma
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -111,10 +110,6 @@ class Tree:
             said = f"it says that {packed:,} bytes unpack to {member.size:,}"
             raise self.unreadable(name, said)
         check_memory(f"{self.root}: {name}, {member.size:,} bytes,", member.size, "remove it")
-
-
-# What is raised by an archive that is none, or a part of one.
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError)
 
 
 def open_tree(root: Path) -> Tree:

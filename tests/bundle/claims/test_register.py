@@ -69,7 +69,7 @@ def test_every_claim_of_the_letter_is_taken_apart() -> None:
         ({"strategies": ["single"]}, "it must be a sequence of 2 items"),
         ({"strategies": ["best", "single"]}, "`strategies\\[0\\]` is 'best'; allowed are"),
         ({"data": {"scene": "wake"}}, "`data` has the unknown key 'scene'; allowed are"),
-        ({"source": {"notebook": "07_accuracy"}}, "`source` lacks \['table'\\]"),
+        ({"source": {"notebook": "07_accuracy"}}, r"`source` lacks \['table'\]"),
         ({"source": {**GOOD["source"], "column": "x"}}, "`source` has the unknown key 'column'"),
         ({"grid": [0, 2]}, "`grid\\[0\\]` is 0; it must be a whole number >= 1"),
         ({"grid": [1, 1, 1, 1]}, "must be two or three numbers: data sets, CNNs, settings"),
