@@ -23,6 +23,9 @@ LOOK = 64
 # GDAL marks the fourth band of any 8-bit file as alpha where its writer says nothing.
 EXTREME = 0.5
 
+# What stands for opaque in an alpha band of more than 8 bits: not all writers use the highest.
+OPAQUE = (1, 255, 65535)
+
 
 @dataclass(frozen=True)
 class Bands:
@@ -54,10 +57,14 @@ class Bands:
         return set(self.scales) != {1.0} or set(self.offsets) != {0.0}
 
     @property
+    def says_gaps(self) -> bool:
+        """Whether a nodata value, an alpha band or a mask says where there is no data."""
+        return self.masked or self.alpha is not None or set(self.nodata) != {None}
+
+    @property
     def may_have_gaps(self) -> bool:
-        """Whether any pixel can be without data."""
-        says = self.masked or self.alpha is not None or set(self.nodata) != {None}
-        return says or self.dtype.kind == "f"
+        """Whether any pixel can be without data: where the file says so, and as NaN."""
+        return self.says_gaps or self.dtype.kind == "f"
 
     @property
     def type_of_values(self) -> np.dtype:
@@ -152,7 +159,7 @@ def is_alpha(raster: Any, number: int) -> bool:
         return "alpha" in name.lower()
     looks = [raster.read(number, window=part).ravel() for part in parts_to_look_at(raster)]
     values = np.concatenate(looks)
-    extreme = (values == 0) | (values == highest_of(values.dtype))
+    extreme = np.isin(values, (0, *opaque_in(values.dtype)))
     return extreme.mean() >= EXTREME
 
 
@@ -174,15 +181,18 @@ def parts_to_look_at(raster: Any) -> list[Any]:
     return [windows.Window(left, top, wide, high) for top, left in corners]
 
 
-def highest_of(dtype: np.dtype) -> float:
-    """Return what stands for opaque: the highest of whole numbers, 1 of others.
+def opaque_in(dtype: np.dtype) -> tuple[int, ...]:
+    """Return what may stand for opaque: the highest of whole numbers, and what is usual.
 
     Args:
         dtype: Of the alpha band.
     """
-    if np.issubdtype(dtype, np.integer):
-        return int(np.iinfo(dtype).max)
-    return 1
+    if not np.issubdtype(dtype, np.integer):
+        return OPAQUE
+    highest = int(np.iinfo(dtype).max)
+    if dtype.itemsize == 1:
+        return (highest,)
+    return (*OPAQUE, highest)
 
 
 def read_values(

@@ -25,7 +25,7 @@ from hetlib.datasets.storage import CacheError, describe, save_array, sync, writ
 from hetlib.files import fingerprint, write_text
 
 # Part of every fingerprint: raise it when the content of an entry changes.
-FORMAT = 4
+FORMAT = 5
 
 # Characters of a fingerprint that name an entry's folder.
 NAME_LENGTH = 24

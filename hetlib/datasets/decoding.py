@@ -223,18 +223,37 @@ def write_all(
     decode = partial(decode_one, tree=tree, layout=layout, size=options.size)
     is_small = names[0].lower().endswith(TIFF) and layout.nbytes < SMALL_TIFF
     over: Callable[..., Iterable[Pixels]] = map if is_small else pool.map
-    step = max(1, min(CHUNK, CHUNK_BYTES // max(layout.nbytes, 1)))
-    for start in range(0, len(names), step):
-        chosen = names[start : start + step]
+    for now in chunks(tree, layout):
+        start = now.start
+        chosen = names[now]
         for i, pixels in enumerate(over(decode, sources(tree, chosen)), start):
             images[i] = pixels.values
             gaps.put(i, pixels.gaps)
             if options.valid_range is not None:
                 gaps.put(i, out_of_range(pixels.values, options.valid_range))
-        now = slice(start, start + step)
         stats[now] = moments(images[now], gaps.of(now))
     gaps.close()
     return Decoded(stats, layout.bands)
+
+
+def chunks(tree: Tree, layout: Layout) -> Iterator[slice]:
+    """Yield the positions of images whose files, and whose pixels, fit into memory together.
+
+    Args:
+        tree: The images.
+        layout: What they are brought to.
+    """
+    most = max(1, min(CHUNK, CHUNK_BYTES // max(layout.nbytes, 1)))
+    start = 0
+    held = 0
+    for i, name in enumerate(tree.names):
+        size = tree.members[name].size
+        if i > start and (i - start == most or held + size > CHUNK_BYTES):
+            yield slice(start, i)
+            start = i
+            held = 0
+        held += size
+    yield slice(start, len(tree.names))
 
 
 def decode_one(source: Source, *, tree: Tree, layout: Layout, size: int | None) -> Pixels:

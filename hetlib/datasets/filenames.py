@@ -7,7 +7,7 @@ TIFF = (".tif", ".tiff")
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".png", *TIFF),
-    *(".jpe", ".jfif", ".jp2", ".bmp", ".gif", ".webp"),
+    *(".jpe", ".jfif", ".jp2", ".bmp", ".gif", ".webp", ".ppm", ".pgm"),
 )
 
 # Endings of files beside an image that say more about it: GDAL's metadata, and a mask.

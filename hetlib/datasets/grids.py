@@ -29,6 +29,9 @@ def check_grid(raster: Any, scene: Any, labels: File, image: File) -> None:
     difference = difference_of(raster, scene)
     if difference:
         remedy = f"try `rio warp {labels} on_grid.tif --like {image} --resampling nearest`"
+        if raster.shape == scene.shape and bool(raster.crs) != bool(scene.crs):
+            without = image if raster.crs else labels
+            remedy = f"write it into {without} (`rio edit-info --crs`) if you know that it is so"
         raise ValueError(
             f"{labels} is on another grid (CRS, shape, transform) than {image}: {difference}; "
             f"{remedy}."

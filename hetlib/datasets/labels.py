@@ -69,13 +69,13 @@ def bands_of_labels(raster: Any, labels: File) -> Bands:
         labels: Its path, for the message.
 
     Raises:
-        ValueError: It is not one band of whole numbers.
+        ValueError: It is not one band.
     """
     bands = bands_in(raster)
-    if len(bands.numbers) != 1 or bands.dtype.kind not in "iu":
+    if len(bands.numbers) != 1:
         raise ValueError(
-            f"{labels} must be one band of whole numbers, got {raster.dtypes}; convert it: "
-            "`gdal_translate -ot Int16 -b 1`."
+            f"{labels} must be one band of whole numbers, got {raster.dtypes}; take one: "
+            "`gdal_translate -b 1`."
         )
     return dataclasses.replace(bands, scales=(1.0,), offsets=(0.0,))
 
@@ -127,35 +127,64 @@ def read_codes(
         Class numbers (height, width), the least of their type for unlabelled; and those found.
 
     Raises:
-        ValueError: They do not fit into memory.
+        ValueError: They do not fit into memory, or are no whole numbers.
     """
     dtype = type_of_codes(bands.dtype)
     height, width = raster.shape
     needed = height * width * (dtype.itemsize + 2)  # two: splits, and which pixels are usable
     check_memory(f"{labels}, {height} x {width} pixels,", needed, "cut it into smaller scenes")
 
-    zero_is_class = zero_is_named or bands.may_have_gaps
     unlabelled = np.iinfo(dtype).min
     codes = np.empty(raster.shape, dtype)
     found: set[int] = set()
     for block in blocks(raster, bands):
         values, gaps = read_values(raster, bands, block.window())
-        part = values[..., 0].astype(dtype)
+        part = values[..., 0]
         if gaps is not None:
-            part[gaps[..., 0]] = unlabelled
-        if not zero_is_class:
-            part[part == 0] = unlabelled
-        codes[block] = part
-        found.update(np.unique(part).tolist())
+            part = np.where(gaps[..., 0], part.dtype.type(0), part)
+        codes[block] = whole_numbers(part, dtype, labels)
+        if gaps is not None:
+            codes[block][gaps[..., 0]] = unlabelled
+        found.update(np.unique(codes[block]).tolist())
+
+    says_unlabelled = bands.says_gaps or unlabelled in found
+    if 0 in found and not (zero_is_named or says_unlabelled):
+        codes[codes == 0] = unlabelled
+        found.remove(0)
     return codes, found - {int(unlabelled)}
+
+
+def whole_numbers(values: np.ndarray, dtype: np.dtype, labels: File) -> np.ndarray:
+    """Return class numbers as whole ones; some programs write them as floats.
+
+    Args:
+        values: Of pixels that have data.
+        dtype: Of the numbers returned.
+        labels: Path of the labels, for the message.
+
+    Raises:
+        ValueError: One is no whole number, or none of this type.
+    """
+    if values.dtype.kind in "iu":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    odd = (values != np.rint(values)) | (values <= limits.min) | (values > limits.max)
+    if odd.any():
+        raise ValueError(
+            f"{labels} must be whole numbers, got {values[odd][0]}; give class numbers, and a "
+            "nodata value (`rio edit-info --nodata`) where a number stands for none."
+        )
+    return values.astype(dtype)
 
 
 def type_of_codes(dtype: np.dtype) -> np.dtype:
     """Return the least signed type that holds all numbers of a type, and one more.
 
     Args:
-        dtype: Of the numbers in the file.
+        dtype: Of the numbers in the file; of floats, whole ones of 32 bits.
     """
+    if dtype.kind == "f":
+        return np.dtype(np.int32)
     larger = {1: np.int16, 2: np.int32}
     return np.dtype(larger.get(dtype.itemsize, np.int64))
 

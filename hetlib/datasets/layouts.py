@@ -103,7 +103,10 @@ class Layout:
         dtype = self._type_with(name, shape)
         if (bands, dtype) == (self.bands, self.dtype):
             return self
-        return dataclasses.replace(self, bands=bands, dtype=dtype)
+        first = self.first
+        if are_names(bands) and not are_names(self.bands):
+            first = name
+        return dataclasses.replace(self, first=first, bands=bands, dtype=dtype)
 
     def _bands_with(self, name: str, shape: Shape) -> tuple[str | None, ...]:
         """Return the bands that an image fits in too."""
@@ -113,9 +116,17 @@ class Layout:
         if self.is_picture and shape.is_picture and {len(own), len(self.bands)} == {1, 3}:
             return (None,) * 3
         if len(own) != len(self.bands):
-            raise self._unlike(name, shape, "give it the same bands or remove it")
-        if not (are_names(own) and are_names(self.bands)):
+            remedy = "give it the same bands or remove it"
+            if shape.has_guessed_alpha:
+                remedy += (
+                    " (a band that is mostly 0 and 255 was taken for alpha; give the bands names, "
+                    "and it is one)"
+                )
+            raise self._unlike(name, shape, remedy)
+        if not are_names(own):
             return self.bands
+        if not are_names(self.bands):
+            return own
         if set(own) != set(self.bands):
             raise UnlikeError(
                 f"{name} has the bands {list(own)}, but {self.first} has {list(self.bands)}; "

@@ -2,6 +2,7 @@
 
 - JPEG and PNG of 8 bits: grey is one band, colour three. A palette, CMYK, YCbCr and HSV become
   colour; 1 bit becomes grey of 0 and 255.
+- Photographs are upright, as the camera says in EXIF that it was held.
 - An alpha channel, and a colour that is marked as transparent, say where there is no data.
 - PNG of 16 bits keeps its values, also in colour.
 - TIFF: every band as it is, see :mod:`hetlib.datasets.bands`. A TIFF of one band with a palette
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hetlib.datasets.bands import Bands, bands_of, read_values
-from hetlib.datasets.trees import JPEG_2000, TIFF_BEGINNINGS
+from hetlib.datasets.trees import JPEG_2000, PNM, TIFF_BEGINNINGS
 from hetlib.errors import require
 
 PNG = b"\x89PNG"
@@ -31,15 +32,25 @@ GREY = ("1", "L", "LA", "La")
 # Bands of a raster that may be a picture: four inks and alpha.
 MOST_COLOURS = 5
 
-# Marks a side-car that says what no data is.
-SAYS_NODATA = b"<NoDataValue"
+# Marks of a side-car that says what values mean, which Pillow does not read.
+SAYS_MORE = (b"<NoDataValue", b"<Scale", b"<Offset", b"<Description")
 
+# What Pillow calls the tag that says how an image is turned, and the turns that change sides.
+TURN = 0x0112
+SIDEWAYS = (5, 6, 7, 8)
+
+# GDAL looks for side-cars, and takes georeference from there alone: without any such source it
+# leaves out the side-car's other content, too.
+WITH_SIDE_CARS = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE", "GDAL_GEOREF_SOURCES": "PAM"}
 
 # What Pillow may take an image for.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 
 # What GDAL may take an image for: no other format hides behind its name.
-DRIVERS: Sequence[str] = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG")
+DRIVERS: Sequence[str] = (
+    *("GTiff", "PNG", "JPEG", "JP2OpenJPEG"),
+    *("PNM", "BMP", "GIF", "WEBP"),
+)
 
 
 class Shape(NamedTuple):
@@ -52,6 +63,7 @@ class Shape(NamedTuple):
         dtype: Of the values.
         is_picture: Whether its bands are grey or colour, not any.
         unit: Scales of the bands where its numbers are whole; None where they are not.
+        has_guessed_alpha: Whether a further band was taken for alpha by its values.
     """
 
     height: int
@@ -60,6 +72,7 @@ class Shape(NamedTuple):
     dtype: np.dtype
     is_picture: bool
     unit: tuple[float, ...] | None
+    has_guessed_alpha: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -92,6 +105,9 @@ class Picture:
         self.is_grey = image.mode in GREY
         self.has_alpha = image.has_transparency_data
         width, height = image.size
+        self.turn = turn_of(image)
+        if self.turn in SIDEWAYS:
+            width, height = height, width
         bands = (None,) if self.is_grey else (None,) * 3
         self.shape = Shape(height, width, bands, np.dtype(np.uint8), True, None)
 
@@ -103,6 +119,8 @@ class Picture:
         """
         pillow = require("PIL.Image", "data")
         image = self.image
+        if self.turn != 1:
+            image = require("PIL.ImageOps", "data").exif_transpose(image)
         mode = self._mode()
         if image.mode != mode:
             image = image.convert(mode)
@@ -120,6 +138,17 @@ class Picture:
         if self.is_grey:
             return "LA" if self.has_alpha else "L"
         return "RGBA" if self.has_alpha else "RGB"
+
+
+def turn_of(image: Any) -> int:
+    """Return how a camera was held: 1 for upright, as EXIF has it.
+
+    Args:
+        image: Opened by Pillow.
+    """
+    if "exif" not in image.info:
+        return 1
+    return image.getexif().get(TURN, 1)
 
 
 class Tile:
@@ -148,6 +177,7 @@ class Tile:
             self.bands.type_of_values,
             is_picture,
             unit_of(self.bands),
+            self.bands.alpha is not None and self.meaning == "colour",
         )
 
     def read(self, size: int | None) -> Pixels:
@@ -226,13 +256,22 @@ def opened(content: bytes, beside: Mapping[str, bytes]) -> Iterator[Picture | Ti
         beside: Content of what lies beside it, by the ending.
     """
     with ExitStack() as stack:
-        says_nodata = SAYS_NODATA in beside.get(".aux.xml", b"") or ".msk" in beside
-        if says_nodata or not is_flat(content):
+        if says_more(beside) or not is_flat(content):
             yield Tile(open_raster(stack, content, beside))
         else:
             pillow = require("PIL.Image", "data")
             image = pillow.open(io.BytesIO(content), formats=FORMATS)
             yield Picture(stack.enter_context(image))
+
+
+def says_more(beside: Mapping[str, bytes]) -> bool:
+    """Return whether what lies beside an image says what its values mean.
+
+    Args:
+        beside: Content, by the ending.
+    """
+    side_car = beside.get(".aux.xml", b"")
+    return ".msk" in beside or any(mark in side_car for mark in SAYS_MORE)
 
 
 def is_flat(content: bytes) -> bool:
@@ -243,7 +282,7 @@ def is_flat(content: bytes) -> bool:
     """
     if content.startswith(PNG):
         return content[PNG_BITS : PNG_BITS + 1] != DEEP
-    return not content.startswith((*TIFF_BEGINNINGS, *JPEG_2000))
+    return not content.startswith((*TIFF_BEGINNINGS, *JPEG_2000, *PNM))
 
 
 def open_raster(stack: ExitStack, content: bytes, beside: Mapping[str, bytes]) -> Any:
@@ -263,5 +302,5 @@ def open_raster(stack: ExitStack, content: bytes, beside: Mapping[str, bytes]) -
     for ending, text in beside.items():
         part = rasterio.MemoryFile(text, dirname=folder, filename=f"image{ending}")
         stack.enter_context(part)
-    stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE"))
+    stack.enter_context(rasterio.Env(**WITH_SIDE_CARS))
     return stack.enter_context(memory.open(driver=DRIVERS))

@@ -237,9 +237,10 @@ def sources_of(path: File) -> list[Path]:
         Its own file first.
     """
     rasterio = require("rasterio", "data")
-    own = Path(path).resolve()
+    named = Path(path).absolute()  # side-cars lie beside a link, not beside what it leads to
+    own = named.resolve()
     found = [own]
-    for listed in files_behind(rasterio, str(own), set()):
+    for listed in files_behind(rasterio, str(named), set()):
         file = Path(listed).resolve()
         is_copy = file.suffix == ".ovr"  # of the same pixels, coarser
         if file.is_file() and file not in found and not is_copy:

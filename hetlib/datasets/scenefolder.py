@@ -23,7 +23,7 @@ COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
 class SceneFolder(ImageDataset):
     """Images sorted into one folder a class, all of one size.
 
-    They are JPEG, JPEG 2000, PNG, GIF, BMP, WebP, or TIFF with any bands.
+    They are JPEG, JPEG 2000, PNG, GIF, BMP, WebP, PPM, or TIFF with any bands.
 
     Each class is split in the same shares. Equal images, also mirrored or turned ones, always come
     into one split.

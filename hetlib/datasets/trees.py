@@ -18,10 +18,12 @@ from hetlib.datasets.memory import check_memory
 from hetlib.errors import DatasetNotFoundError
 
 # How TIFFs begin, of either byte order, and BigTIFFs; JPEG 2000 as a file, and as bare data; and
-# other images: JPEG, PNG, GIF, WebP and BMP.
+# other images: PGM and PPM, JPEG, PNG, GIF, WebP and BMP.
 TIFF_BEGINNINGS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 JPEG_2000 = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")
-BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", *JPEG_2000, *TIFF_BEGINNINGS)
+PNM = (b"P5", b"P6")
+FLAT = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM")
+BEGINNINGS = (*FLAT, *JPEG_2000, *PNM, *TIFF_BEGINNINGS)
 
 # Bytes of the longest of them.
 LONGEST = max(map(len, BEGINNINGS))

@@ -2,6 +2,7 @@
 
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ from PIL import Image
 from torch.testing import assert_close
 
 from hetlib.datasets import SceneFolder
+from hetlib.datasets.decoding import chunks
+from hetlib.datasets.layouts import Layout
+from hetlib.datasets.pictures import Shape
+from hetlib.datasets.trees import open_tree as list_tree
 
 from .scenes import Open, write_tif, write_tifs
 
@@ -117,3 +122,19 @@ def test_images_larger_than_memory(tmp_path: Path, cache: Path) -> None:
     message = r"0\.tif, 300000 x 300000 pixels, needs 670\.6 GiB of memory, .* are available"
     with pytest.raises(ValueError, match=message):
         SceneFolder(tmp_path / "tree", cache=cache)
+
+
+@pytest.mark.parametrize(("size", "together"), [(1 << 20, 64), (1 << 24, 4), (1 << 30, 1)])
+def test_few_large_files_are_held_at_a_time(
+    open_tree: Open, tree: Path, size: int, together: int
+) -> None:
+    listed = list_tree(tree)
+    members = {name: one._replace(size=size) for name, one in listed.members.items()}
+    found = replace(listed, members=members)
+    shape = Shape(4, 4, (None,) * 3, np.dtype(np.uint8), is_picture=True, unit=None)
+    layout = Layout.of_first(listed.names[0], shape, 4)
+    parts = list(chunks(found, layout))
+    assert parts[0].start == 0
+    assert parts[-1].stop == len(listed.names)
+    assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
+    assert max(part.stop - part.start for part in parts) == min(together, len(listed.names))

@@ -75,6 +75,12 @@ def test_other_shape_or_system(scene: Options, tmp_path: Path) -> None:
         assert f"its CRS is {system}, not EPSG:32633" in other
 
 
+def test_labels_without_a_system(scene: Options, tmp_path: Path) -> None:
+    labels = write_tif(tmp_path / "bare.tif", np.ones((1, 60, 120), np.uint8), crs=None)
+    with pytest.raises(ValueError, match=r"write it into .*bare\.tif \(`rio edit-info --crs`\)"):
+        LandCoverScene(**scene | {"labels": labels})
+
+
 WRITTEN: dict[str, Any] = {
     "words of PROJ": "+proj=utm +zone=33 +datum=WGS84 +units=m +no_defs",
     "WKT of ESRI": UTM.to_wkt(version="WKT1_ESRI"),

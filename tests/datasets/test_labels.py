@@ -54,6 +54,29 @@ def test_nodata_is_no_class_and_0_is_one(
         LandCoverScene(**options, classes={nodata: "none", 1: "water"})
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("nodata", [np.nan, -9999, 255])
+@pytest.mark.parametrize("says", [True, False])
+def test_whole_numbers_written_as_floats(
+    scene: Options, tmp_path: Path, kind: str, nodata: float, says: bool
+) -> None:
+    codes = np.where(STRIPES == 9, nodata, STRIPES)
+    said = {"nodata": nodata} if says else {}
+    dataset = LandCoverScene(**with_labels(scene, tmp_path, codes, kind, **said))
+    expected = ["class 0", "class 1", "class 2"]
+    if not (says or np.isnan(nodata)):
+        expected[0] = f"class {nodata:g}"
+    assert sorted(dataset.classes) == sorted(expected)
+    if says:
+        expected_codes = {"class 0": {0}, "class 1": {1}, "class 2": {2}}
+        assert codes_at_centres(dataset, codes) == expected_codes
+
+
+def test_floats_with_0_for_unlabelled(scene: Options, tmp_path: Path) -> None:
+    dataset = LandCoverScene(**with_labels(scene, tmp_path, STRIPES, "float32"))
+    assert dataset.classes == ("class 1", "class 2", "class 9")
+
+
 def test_without_nodata_0_is_unlabelled_unless_it_has_a_name(
     scene: Options, tmp_path: Path
 ) -> None:
@@ -117,7 +140,8 @@ def test_all_unlabelled(scene: Options, tmp_path: Path) -> None:
 def test_labels_of_other_kinds(scene: Options, tmp_path: Path, kind: str) -> None:
     codes = STRIPES.astype(np.float64)
     codes[:, ::3] = np.nan
-    with pytest.raises(ValueError, match=r"codes\.tif.*(one band of whole numbers|complex)"):
+    codes[7, 4] = 0.5
+    with pytest.raises(ValueError, match=r"codes\.tif.*(must be whole numbers, got 0\.5|complex)"):
         LandCoverScene(**with_labels(scene, tmp_path, codes, kind))
 
 

@@ -143,3 +143,52 @@ def test_what_is_written_beside_an_image_later(tmp_path: Path, cache: Path) -> N
             raster.write_mask(pixels[0, 0] > 0)
         assert path.with_name(f"{path.name}.msk").is_file()
     assert opened(tmp_path / "tree", cache).mean == 9
+
+
+SAYS = {
+    "nodata": ("<NoDataValue>0</NoDataValue>", 9),
+    "scale": ("<Scale>0.5</Scale><Offset>1</Offset>", 3.25),
+}
+
+
+@pytest.mark.parametrize(("text", "mean"), SAYS.values(), ids=SAYS)
+@pytest.mark.parametrize("ending", ["tif", "png", "pgm"])
+def test_side_cars_say_what_values_mean(
+    tmp_path: Path, cache: Path, ending: str, text: str, mean: float
+) -> None:
+    pixels = np.full((8, 8), 9, np.uint8)
+    pixels[:4] = 0
+    for i in range(4):
+        path = tmp_path / "tree" / f"c{i % 2}" / f"{i}.{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    assert opened(tmp_path / "tree", cache).mean == 4.5
+    for path in tmp_path.rglob(f"*.{ending}"):
+        band = f'<PAMRasterBand band="1">{text}</PAMRasterBand>'
+        Path(f"{path}.aux.xml").write_text(f"<PAMDataset>{band}</PAMDataset>")
+    assert opened(tmp_path / "tree", cache).mean == mean
+
+
+def test_names_of_bands_after_files_without(tmp_path: Path, cache: Path) -> None:
+    root = tmp_path / "tree"
+    pixels = np.broadcast_to(np.array([1, 2], np.uint16)[:, None, None], (2, 4, 4))
+    for i in range(2):
+        write_tif(root / f"c{i}" / "0.tif", pixels)
+        write_tif(root / f"c{i}" / "1.tif", pixels, ("red", "nir"))
+        write_tif(root / f"c{i}" / "2.tif", pixels[::-1], ("nir", "red"))
+    dataset = opened(root, cache)
+    assert dataset.bands == ("red", "nir")
+    for item in dataset:
+        assert item["image"].mean((1, 2)).tolist() == [1, 2]
+
+
+def test_a_band_that_was_taken_for_alpha(tmp_path: Path, cache: Path) -> None:
+    rng = np.random.default_rng(0)
+    tiles = rng.integers(1, 255, (6, 4, 8, 8), dtype=np.uint8)
+    tiles[3, 3] = 0  # near infrared of water
+    write_tifs(tmp_path / "tree", tiles)
+    with pytest.raises(ValueError, match=r"3\.tif is .*taken for alpha; give the bands names"):
+        opened(tmp_path / "tree", cache)
+    names = ("red", "green", "blue", "nir")
+    write_tifs(tmp_path / "tree", tiles, names=names)
+    assert opened(tmp_path / "tree", cache).bands == names

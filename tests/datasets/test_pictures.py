@@ -104,6 +104,28 @@ def test_alpha_is_where_there_is_no_data() -> None:
         assert not gaps_of(pixels)[2:].any()
 
 
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("size", [None, 16])
+def test_photographs_are_upright(turn: int, kind: str, size: int | None) -> None:
+    upright = np.zeros((16, 32), np.uint8)
+    upright[:8, :16] = 250  # a corner, so that each turn is another image
+    turned = np.rot90(upright, {3: 2, 4: 2, 5: 1, 6: 1, 7: 3, 8: 3}.get(turn, 0))
+    if turn in (2, 4):
+        turned = turned[:, ::-1]
+    if turn in (5, 7):
+        turned = turned[::-1]
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    content = encoded(Image.fromarray(np.ascontiguousarray(turned)), kind, exif=exif)
+    with opened(content, {}) as image:
+        assert (image.shape.height, image.shape.width) == upright.shape
+        found = image.read(size).values[..., 0]
+    corner = found[: found.shape[0] // 4, : found.shape[1] // 4]
+    assert corner.mean() > 200
+    assert found.mean() < 100
+
+
 def test_a_palette_becomes_colour() -> None:
     image = Image.new("P", (5, 6))
     image.putpalette([10, 20, 30, 40, 50, 60])

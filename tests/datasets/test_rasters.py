@@ -21,9 +21,11 @@ def test_labels_on_another_grid(scene: Options, tmp_path: Path) -> None:
 
 
 def test_labels_that_are_no_labels(scene: Options, tmp_path: Path) -> None:
-    labels = write_tif(tmp_path / "float.tif", np.ones((1, 60, 120), np.float32))
-    with pytest.raises(ValueError, match=r"float\.tif must be one band of whole numbers"):
-        LandCoverScene(**scene | {"labels": labels})
+    for bands, level in ((2, 1), (1, 1.5), (1, 1e12)):
+        codes = np.full((bands, 60, 120), level, np.float32)
+        labels = write_tif(tmp_path / "float.tif", codes)
+        with pytest.raises(ValueError, match=r"float\.tif must be .*whole numbers, got"):
+            LandCoverScene(**scene | {"labels": labels})
 
 
 def test_classes(scene: Options) -> None:

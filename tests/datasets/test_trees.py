@@ -168,7 +168,9 @@ def test_links_to_nothing_beside_images(open_tree: Open, tree: Path) -> None:
     assert open_tree().classes == ("a", "b", "c")
 
 
-@pytest.mark.parametrize("ending", [".bmp", ".webp", ".gif", ".jp2", ".jpe", ".jfif", ".JP2"])
+@pytest.mark.parametrize(
+    "ending", [".bmp", ".webp", ".gif", ".jp2", ".jpe", ".jfif", ".ppm", ".JP2"]
+)
 def test_other_images_are_not_left_out(open_tree: Open, tree: Path, ending: str) -> None:
     first = tree / "b" / "0.png"
     image = Image.open(first)

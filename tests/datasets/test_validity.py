@@ -81,6 +81,22 @@ def test_alpha(scene: Options, bands: int) -> None:
     check(dataset)
 
 
+@pytest.mark.parametrize(
+    ("kind", "opaque"),
+    [("uint16", 65535), ("uint16", 255), ("uint16", 1), ("float32", 1), ("float32", 255)],
+)
+def test_alpha_of_more_bits(scene: Options, kind: str, opaque: int) -> None:
+    pixels = levels(kind, 4)
+    pixels[-1] = opaque
+    pixels[-1, :, STRIP] = 0
+    write_tif(scene["image"], pixels)
+    with rasterio.open(scene["image"], "r+") as raster:
+        raster.colorinterp = [*raster.colorinterp[:-1], ColorInterp.alpha]
+    dataset = LandCoverScene(**scene)
+    assert len(dataset.bands) == 3
+    check(dataset)
+
+
 def test_alpha_beside_nodata(scene: Options) -> None:
     pixels = levels("uint8", 4)
     pixels[3] = 255
@@ -165,6 +181,18 @@ def test_nodata_written_beside_the_scene_later(scene: Options) -> None:
     after = LandCoverScene(**scene)
     assert after.checksum != before.checksum
     check(after)
+
+
+def test_nodata_written_beside_a_link_later(scene: Options, tmp_path: Path) -> None:
+    opened(scene, levels("uint16"))
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    stored = Path(scene["image"]).rename(storage / "stored.tif")
+    Path(scene["image"]).symlink_to(stored)
+    assert LandCoverScene(**scene).mean.min() < 145
+    text = SIDE_CAR.format(SAYS.format(1) + SAYS.format(2))
+    Path(f"{scene['image']}.aux.xml").write_text(text)
+    check(LandCoverScene(**scene))
 
 
 def test_nodata_written_beside_the_labels_later(scene: Options) -> None:
