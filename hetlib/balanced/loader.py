@@ -85,7 +85,8 @@ class BalancedLoader(DataLoader[Any]):
             drop_last=drop_last,
             shards=shards,
         )
-        merge = collate(dataset, collate_fn or default_collate, empty=empty, first=dealer.first_key)
+        given = default_collate if collate_fn is None else collate_fn
+        merge = collate(dataset, given, empty=empty, first=dealer.first_key)
         super().__init__(dataset, batch_sampler=dealer, collate_fn=merge, **options)
         self._dealer = dealer
         # torch's own collate_fn merges all samples that it is given

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch.utils.data import DistributedSampler
 
+from hetlib.errors import wrong
+
 # Of an epoch, each an object in memory; a sampler without an end stops here.
 MOST_QUERIES = 2**24
 
@@ -50,6 +52,7 @@ class Queries:
             raise ValueError(
                 f"`num_samples` is a {type(sampler).__name__} that gives no query; it must be >= 1."
             )
+        _refuse_fractions(self._drawn)
         self._number = len(self._drawn)
 
     def __len__(self) -> int:
@@ -95,6 +98,13 @@ class Queries:
                         f"{MOST_QUERIES:,} queries an epoch; give one that ends."
                     )
         return queries
+
+
+def _refuse_fractions(queries: list[Any]) -> None:
+    """Refuse queries that no data set answers: numbers that are not whole."""
+    for query in queries:
+        if isinstance(query, float | complex):
+            raise wrong("num_samples", query, "a sampler of whole numbers, boxes or keys")
 
 
 @contextmanager

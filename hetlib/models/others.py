@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from hetlib.errors import require
+from hetlib.errors import require, shown
 from hetlib.models.entry import BATCH
 from hetlib.models.vision import torchvision_cnn
 from hetlib.owncode import check_options, is_own, load_own
@@ -188,13 +188,13 @@ def _torchvision_builder(name: object, known: Collection[str]) -> Callable[..., 
     torchvision = require("torchvision", "vision")
     names = torchvision.models.list_models(module=torchvision.models)
     if not isinstance(name, str) or name not in names:
-        raise ValueError(f"`model` is {name!r}; allowed are {_offered(name, names, known)}")
+        raise ValueError(f"`model` is {shown(name)}; allowed are {_offered(name, names, known)}")
     return torchvision.models.get_model_builder(name)
 
 
 def _offered(name: object, names: list[str], known: Collection[str]) -> str:
     """Return what may stand for a network, and the nearest of torchvision's names."""
-    near = get_close_matches(str(name), names, n=3) or ["resnet50"]
+    near = get_close_matches(shown(name), names, n=3) or ["resnet50"]
     return (
         f"the known models {sorted(known)}, torchvision's, such as {near}, 'timm:NAME', and code "
         "of your own as 'module:callable', such as 'mine:Net' for the Net of mine.py."

@@ -108,7 +108,7 @@ def plan(
     _refuse_no_function("optimizer", optimizer)
     _refuse_what_cannot_be_timed(model, accumulate)
     task = Task(
-        replica=_own_replica(model, replica),
+        replica=_own_replica(model, replica, global_batch),
         network=model,
         loss_of=_loss_of(Example(example_batch), loss or mean_square),
         optimizer_of=_optimizer_of(optimizer or _sgd),
@@ -153,12 +153,16 @@ def _refuse_what_cannot_be_timed(model: object, accumulate: bool) -> None:
         )
 
 
-def _own_replica(model: nn.Module, more: dict[str, Any]) -> Replica:
+def _own_replica(model: nn.Module, more: dict[str, Any], global_batch: int) -> Replica:
     """Return this rank as a replica: where its model is, with what the caller says of it."""
     device = next(model.parameters()).device
     allowed = [field.name for field in fields(Replica) if field.name != "device"]
     options = {"threads": torch.get_num_threads(), **mapping("replica", more, allowed)}
-    return Replica(device=str(device), **options)
+    replica = Replica(device=str(device), **options)
+    if replica.multiple > global_batch:
+        words = f"a whole number <= `global_batch`, which is {global_batch}"
+        raise wrong("multiple", replica.multiple, words)
+    return replica
 
 
 def _bounded(task: Task, loss: Loss | None) -> Task:

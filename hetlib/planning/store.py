@@ -26,7 +26,7 @@ class PlanFile:
 
     def __init__(self, folder: Path | str | None, decisive: object) -> None:
         self._path: Path | None = None
-        if folder is None or folder == "":
+        if folder is None or (isinstance(folder, str) and not folder):
             return
         place = checked_path("store", folder)
         if place.exists() and not place.is_dir():

@@ -457,6 +457,8 @@ class Endless(IterableDataset):
         ((range(8), SHARES), {"batch_sampler": []}, "`batch_sampler` is given"),
         ((range(8), SHARES), {"in_order": False}, "`in_order` is False"),
         ((range(8), SHARES), {"empty": "none"}, "`empty` is 'none'; allowed"),
+        ((range(8), SHARES), {"collate_fn": torch.zeros(2, 2)}, "`collate_fn` is tensor"),
+        ((range(8), SHARES), {"collate_fn": ""}, "`collate_fn` is ''; it must be a function"),
         ((range(8), SHARES), {"rank": 2}, "`rank` is 2, but the plan has 2 replicas"),
         ((range(8), []), {}, "`plan` has the shares"),
         ((Endless(), SHARES), {}, "`dataset` is a Endless without a length"),

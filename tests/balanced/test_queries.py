@@ -113,6 +113,9 @@ def test_what_cannot_be_dealt_is_named():
         hetlib.BalancedSampler(alone, [4], rank=0)
     with pytest.raises(ValueError, match="`num_samples` is a list that gives no query"):
         hetlib.BalancedSampler([], [4], rank=0)
+    for fractions in ([2.9, 1.2], torch.rand(4).tolist(), [np.float64(1.5)]):
+        with pytest.raises(ValueError, match=r"`num_samples` is .*it must be a sampler of whole"):
+            hetlib.BalancedSampler(fractions, [4], rank=0)
     with pytest.raises(ValueError, match="`shards` names samples by their numbers"):
         hetlib.BalancedSampler([5, 6], [2], rank=0, shards=[1, 0])
     growing = Windows(4)

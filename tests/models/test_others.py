@@ -44,7 +44,11 @@ def test_options_and_norms_of_torchvision():
         build_model("alexnet", norm="batch", bands=3, classes=2, size=64)
 
 
-@pytest.mark.parametrize("name", ["resnet", 7, None, ["resnet18"], "fcn_resnet50"])
+# More digits than Python writes.
+LARGE = pytest.param(10**5000, id="large")
+
+
+@pytest.mark.parametrize("name", ["resnet", 7, None, ["resnet18"], "fcn_resnet50", LARGE])
 def test_a_network_that_there_is_not(name):
     message = r"`model` is .*known models .*'smallcnn'.*module:callable"
     with pytest.raises(ValueError, match=message):

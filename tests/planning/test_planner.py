@@ -5,6 +5,7 @@ import functools
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -141,9 +142,9 @@ def test_what_cannot_be_timed_is_named(network, batch, options, message):
         ("optimizer", [3, "Adam"]),
         ("accumulate", [1, "yes", None]),
         ("progress", [1, "yes"]),
-        ("store", [3, ["a"], "a\0b", __file__]),
+        ("store", [3, ["a"], "a\0b", __file__, np.array([3, 1])]),
         ("max_batch", [0, 2.5, "8"]),
-        ("multiple", [0, None]),
+        ("multiple", [0, None, 9, 10**9]),
     ],
 )
 def test_what_is_not_allowed_is_refused_by_name(name, values):
