@@ -11,7 +11,7 @@ import nbformat
 
 from hetlib.files import write_text
 from hetlib_bundle.paths import NOTEBOOKS, RECORDED, RESULTS, ROOT
-from hetlib_bundle.running.heads import Head, read_heads
+from hetlib_bundle.running.heads import Head, read_heads, statements
 from tests.readme_results import KEPT, bundle, results_text, table
 
 
@@ -31,7 +31,7 @@ def notebooks_text() -> str:
     for head in read_heads():
         cells = [
             "",  # the letter's item is not known
-            "all" if len(head.claims) == 5 else ", ".join(head.claims),
+            _claims(head),
             f"[{head.name}.ipynb](notebooks/{head.name}.ipynb)",
             _products(head),
             _seconds("quick", head),
@@ -43,6 +43,13 @@ def notebooks_text() -> str:
         ["letter's item", "claim", "notebook", "product", "quick", "standard", "full"],
         rows,
     )
+
+
+def _claims(head: Head) -> str:
+    """Return the claims that a notebook names; "all" where it is about every one."""
+    if set(head.claims) == set(statements()):
+        return "all"
+    return ", ".join(head.claims)
 
 
 def _products(head: Head) -> str:

@@ -1,6 +1,7 @@
 """The real notebooks at quick size, as ``make reproduce`` runs them, and drawn from records."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def execute(name: str) -> None:
 def from_records(target: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results that all notebooks drew where nothing can be trained or measured."""
     recorded = tmp_path_factory.mktemp("recorded")
+    standard = "standard"  # what comes with the clone is drawn at any size, too
+    shutil.copytree(paths.RECORDED / standard, recorded / standard)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "RESULTS", target.parent)
         patch.setattr(paths, "RECORDED", recorded)

@@ -26,7 +26,7 @@ COLUMNS = {"iid": "i.i.d. draws", "random": "random shards", "class": "class sha
 ROWS = {"own": "own rate", "reference": "one process's rate"}
 
 # Of the colours, in percentage points; what is beyond has the last colour.
-DEEPEST = -15.0
+DEEPEST = -10.0
 HIGHEST = 0.0
 
 # Losses at which the theory's lines lie, percentage points, and how they are drawn.
@@ -39,7 +39,7 @@ HATCHED: Look = {"fill": False, "hatch": "////", "edgecolor": GREY, "linewidth":
 AT_CHANCE = "†"
 
 # Points from which on a number in a cell is written in white.
-DARK = 9.0
+DARK = 6.0
 
 
 def regime_figure(table: pd.DataFrame, recipe: str) -> Figure:
@@ -47,7 +47,8 @@ def regime_figure(table: pd.DataFrame, recipe: str) -> Figure:
 
     A cell is the mean over seeds, with its number where the 95 % interval does not hold 0, and a
     dagger where a run of it is not better than a guess. Hatched are shares that no planner would
-    make. Above a line one process whose batch is n_eff loses less than so many points: the theory.
+    make; white is not recorded. Above a line one process whose batch is n_eff loses less than so
+    many points: the theory.
 
     Args:
         table: From `.studies.many.regime.regime_table`.
@@ -95,12 +96,18 @@ def _draw_panel(
         y = ratios.index(row["ratio"])
         if not row["low"] <= 0 <= row["high"]:
             color = "white" if abs(row["effect"]) > DARK else BLACK
-            text = f"{row['effect']:.0f}" + AT_CHANCE * bool(row["at chance"])
+            text = _rounded(row["effect"]) + AT_CHANCE * bool(row["at chance"])
             axes.text(x, y, text, ha="center", va="center", color=color, size=7)
         if not row["planned"]:
             corner = (x - 0.5, y - 0.5)
             axes.add_patch(Rectangle(corner, 1, 1, alpha=0.55, **HATCHED))
     _draw_theory(axes, _grid(part, "theory", steps, ratios))
+
+
+def _rounded(effect: float) -> str:
+    """Return an effect to a point, one below a point to a tenth."""
+    digits = 0 if abs(effect) >= 1 else 1
+    return f"{effect:.{digits}f}"
 
 
 def _grid(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import nbformat
 
+from hetlib_bundle.claims import register
 from hetlib_bundle.paths import NOTEBOOKS
 
 # Numbers of the notebooks that are about all others: the index and the report.
@@ -14,13 +15,14 @@ ABOUT_ALL = ("00", "99")
 
 
 class Statement(NamedTuple):
-    """A claim of the letter's abstract, in our words; data/claims.yaml takes it apart."""
+    """A claim in words, and what is measured for it."""
 
     statement: str
     quantity: str
 
 
-STATEMENTS = {
+# The letter's abstract, in our words; data/claims.yaml takes these apart.
+ABSTRACT = {
     "C1": Statement(
         "With equal shares the slowest replica sets the pace.",
         "step time, idle share",
@@ -42,6 +44,15 @@ STATEMENTS = {
         "the grid of the larger profiles",
     ),
 }
+
+
+def statements() -> dict[str, Statement]:
+    """Return the primary claims of the register, and those of the letter's abstract, by name."""
+    found = {}
+    for claim in register.load().values():
+        if claim.role == register.PRIMARY:
+            found[claim.id] = Statement(claim.statement, claim.unit)
+    return {**found, **ABSTRACT}
 
 
 class Head(NamedTuple):
@@ -85,21 +96,27 @@ def _read_head(path: Path) -> Head:
 def _claims(text: str) -> tuple[str, ...]:
     """Return the claims in a text.
 
-    "C1 to C5" names those between, too; what begins with "none" names none.
+    "C1 to C5" names those between, too; what begins with "none" names none. Primary ones (P) come
+    first.
     """
     if text.strip().startswith("none"):
         return ()
-    named = set(re.findall(r"C\d", text))
-    for first, last in re.findall(r"C(\d) to C(\d)", text):
+    named = set(re.findall(r"\b[PC]\d\b", text))
+    for kind, first, last in re.findall(r"\b([PC])(\d) to \1(\d)\b", text):
         between = range(int(first), int(last) + 1)
-        named.update(f"C{number}" for number in between)
-    return tuple(sorted(named))
+        named.update(f"{kind}{number}" for number in between)
+    return tuple(sorted(named, key=_primary_first))
+
+
+def _primary_first(claim: str) -> tuple[bool, str]:
+    """Return what claims are sorted by."""
+    return not claim.startswith("P"), claim
 
 
 def claims_table(heads: Sequence[Head]) -> str:
     """Return the map from claims to notebooks as a Markdown table.
 
-    Index and report are left out: they are about all claims.
+    Primary claims come first. Index and report are left out: they are about all claims.
 
     Args:
         heads: From `read_heads`.
@@ -109,7 +126,7 @@ def claims_table(heads: Sequence[Head]) -> str:
         "| claim | statement | quantity | notebooks | item in the letter |",
         "|---|---|---|---|---|",
     ]
-    for claim, (statement, quantity) in STATEMENTS.items():
+    for claim, (statement, quantity) in statements().items():
         about = [head.name for head in own if claim in head.claims]
         links = ", ".join(f"[{name}]({name}.ipynb)" for name in about)
         rows.append(f"| {claim} | {statement} | {quantity} | {links} | |")

@@ -18,6 +18,8 @@ def write_head(folder: Path, text: str) -> None:
     [
         ("C1, C2.", ("C1", "C2")),
         ("an overview of C1 to C5.", ("C1", "C2", "C3", "C4", "C5")),
+        ("P2 to P4, and with them C3.", ("P2", "P3", "P4", "C3")),
+        ("an overview of P1, P2 and C1 to C2.", ("P1", "P2", "C1", "C2")),
         ("C4 (gradient).\n\nC9 is another paragraph.", ("C4",)),
         ("none; the data behind C3 to C5.", ()),
     ],

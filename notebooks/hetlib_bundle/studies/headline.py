@@ -1,0 +1,131 @@
+"""The main result, from the records that come with the bundle: the map of regimes and its words."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from hetlib_bundle import paths
+from hetlib_bundle.studies.many.regime import regime_table
+from hetlib_bundle.studies.many.study import evidence
+
+# Whose records are drawn, whatever a notebook computes.
+PROFILE = "standard"
+
+# Points of OA within which two trainings count as alike.
+NEAR = 1.0
+
+# Said where there is no record.
+MISSING = "No records of the map are here; `15_regime` makes them."
+
+
+class Headline(NamedTuple):
+    """The recorded map.
+
+    Attributes:
+        table: As `.many.regime.regime_table`.
+        recipe: The one to draw.
+        about: Seeds, replicas and profile, for captions.
+        missing: Cells of the design that are not recorded yet.
+    """
+
+    table: pd.DataFrame
+    recipe: str
+    about: str
+    missing: int
+
+
+def recorded() -> Headline | None:
+    """Return the recorded map; None where there are no records of it."""
+    if not list((paths.RECORDED / PROFILE / "many").glob("*.jsonl")):
+        return None
+    found = evidence(PROFILE, "recorded")
+    seeds = found.runs.seed.nunique()
+    about = f"{seeds} seeds, virtual replicas, records of the profile {PROFILE}"
+    return Headline(
+        regime_table(found.runs),
+        recipe=found.runs.recipe.iloc[0],
+        about=about,
+        missing=found.missing,
+    )
+
+
+def sentences(known: Headline | None) -> list[str]:
+    """Return what the maps of all recipes show, a sentence an entry, each number from the table.
+
+    Args:
+        known: From `recorded`.
+    """
+    if known is None:
+        return [MISSING]
+    own = known.table[known.table.role == "own"]
+    told = [_lost(own), _explained(own), _with_shards(own)]
+    if known.missing:
+        told.append(
+            f"{known.missing} cells of the design are not recorded yet: the longest trainings come "
+            "last."
+        )
+    return told
+
+
+def _drawn(own: pd.DataFrame, sampling: str = "iid") -> pd.DataFrame:
+    """Return the cells of one kind of sampling."""
+    return own[own.sampling == sampling]
+
+
+def _lost(own: pd.DataFrame) -> str:
+    """Say what the plain mean loses over independent draws, by who would make the shares."""
+    drawn = _drawn(own)
+    planned = drawn[drawn.planned]
+    refused = drawn[~drawn.planned]
+    return (
+        "**Shares.** The plain mean over independent draws, at a rate of its own, is within "
+        f"{NEAR:g} point of one process in {_near(planned)} with shares that a planner makes, and "
+        f"in {_near(refused)} with shares that no planner makes. The most that it loses is "
+        f"{_most(planned)} and {_most(refused)}."
+    )
+
+
+def _near(part: pd.DataFrame) -> str:
+    """Return how many cells are near one process, as text."""
+    return f"{int((part.effect.abs() <= NEAR).sum())} of {len(part)} cells"
+
+
+def _most(part: pd.DataFrame) -> str:
+    """Return the largest loss as text."""
+    worst = part.sort_values("effect").iloc[0]
+    return (
+        f"{worst.effect:+.1f} points ({worst.recipe}, {worst.shares}, {worst.steps} steps; "
+        f"{worst.low:+.1f} to {worst.high:+.1f})"
+    )
+
+
+def _explained(own: pd.DataFrame) -> str:
+    """Say how near one process with the batch n_eff comes to that."""
+    known = _drawn(own).dropna(subset=["theory"])
+    apart = (known.effect - known.theory).abs()
+    near = int((apart <= NEAR).sum())
+    return (
+        "**Noise.** One process whose batch is n_eff, the samples that the plain mean is worth, "
+        f"loses as much to within {NEAR:g} point in {near} of {len(known)} cells; the two are "
+        f"{apart.mean():.1f} points apart on average and {apart.max():.1f} at most."
+    )
+
+
+def _with_shards(own: pd.DataFrame) -> str:
+    """Say what a part of the data for each replica adds at the longest trainings of a recipe."""
+    longest = own[own.steps == own.groupby(["recipe", "shares"]).steps.transform("max")]
+    place = ["recipe", "shares", "steps"]
+    drawn = _drawn(longest)[[*place, "effect"]]
+    parts = []
+    for sampling in ("random", "class"):
+        both = _drawn(longest, sampling).merge(drawn, on=place, suffixes=("", " drawn"))
+        more = both.effect - both["effect drawn"]
+        worst = both.assign(more=more).sort_values("more").iloc[0]
+        parts.append(
+            f"with {sampling} shards {more.mean():+.1f} points on average and {more.min():+.1f} "
+            f"at most ({worst.recipe}, {worst.shares})"
+        )
+    return (
+        "**Shards.** Where each replica keeps a part of the data, the OA of the longest trainings "
+        f"with the plain mean changes further, beside independent draws: {' and '.join(parts)}."
+    )

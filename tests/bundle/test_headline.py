@@ -1,0 +1,71 @@
+"""The main result in words: each number is of the table, and what is missing is said."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hetlib_bundle import paths
+from hetlib_bundle.studies import headline
+
+# Of independent draws: shares, n_eff / B, whether a planner makes them, effect, theory.
+DRAWN = (("107/21", 0.55, True, -0.4, -0.5), ("90/26/9/3", 0.25, False, -4.2, -2.0))
+
+# What shards of a kind add to the effect.
+MORE = {"iid": 0.0, "random": -0.5, "class": -2.0}
+
+
+def made(steps: int = 200) -> pd.DataFrame:
+    rows = []
+    for sampling, more in MORE.items():
+        for shares, ratio, planned, effect, theory in DRAWN:
+            rows.append(
+                {
+                    "recipe": "made",
+                    "role": "own",
+                    "sampling": sampling,
+                    "shares": shares,
+                    "ratio": ratio,
+                    "steps": steps,
+                    "effect": effect + more,
+                    "low": effect + more - 1,
+                    "high": effect + more + 1,
+                    "theory": theory,
+                    "planned": planned,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def test_the_words_have_the_numbers_of_the_table() -> None:
+    known = headline.Headline(made(), "made", "about", missing=0)
+    shares, noise, shards = headline.sentences(known)
+    assert "in 1 of 1 cells with shares that a planner makes" in shares
+    assert "in 0 of 1 cells with shares that no planner makes" in shares
+    assert "-4.2 points (made, 90/26/9/3, 200 steps; -5.2 to -3.2)" in shares
+    assert "within 1 point in 1 of 2 cells" in noise
+    assert "2.2 at most" in noise
+    assert "random shards -0.5 points on average" in shards
+    assert "class shards -2.0 points on average" in shards
+
+
+def test_the_longest_training_of_each_speaks_for_shards() -> None:
+    short = made(50).assign(effect=9.0)
+    both = pd.concat([short, made(200)], ignore_index=True)
+    known = headline.Headline(both, "made", "about", missing=3)
+    *_, shards, missing = headline.sentences(known)
+    assert "class shards -2.0 points on average" in shards
+    assert missing.startswith("3 cells of the design are not recorded yet")
+
+
+def test_without_records_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "RECORDED", tmp_path)
+    assert headline.recorded() is None
+    assert headline.sentences(None) == [headline.MISSING]
+
+
+def test_the_records_of_the_clone_have_a_map() -> None:
+    known = headline.recorded()
+    assert known is not None
+    assert known.recipe in set(known.table.recipe)
+    assert all(sentence for sentence in headline.sentences(known))
