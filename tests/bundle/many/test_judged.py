@@ -100,7 +100,17 @@ def test_own_rates_are_compared_at_the_longest_length(runs: pd.DataFrame) -> Non
     assert word("P5", found) == "not supported"
 
 
-@pytest.mark.parametrize(("column", "value"), [("edge", True), ("mark", judged.AT_CHANCE)])
-def test_an_edge_or_a_guess_leaves_it_open(runs: pd.DataFrame, column: str, value: object) -> None:
-    runs.loc[(runs.kind == "plain") & (runs.seed == 3), column] = value
-    assert word("P5", judged.own_rate(runs)) == "underpowered"
+@pytest.mark.parametrize(
+    ("kind", "column", "value", "expected"),
+    [
+        ("plain", "edge", True, "underpowered"),
+        ("single", "edge", True, "underpowered"),
+        ("single", "mark", judged.AT_CHANCE, "underpowered"),
+        ("plain", "mark", judged.AT_CHANCE, "not supported"),  # which is what is asked
+    ],
+)
+def test_an_edge_or_a_reference_that_guesses_leaves_it_open(
+    runs: pd.DataFrame, kind: str, column: str, value: object, expected: str
+) -> None:
+    runs.loc[(runs.kind == kind) & (runs.seed == 3), column] = value
+    assert word("P5", judged.own_rate(runs)) == expected

@@ -147,7 +147,8 @@ def _rows(found: pd.DataFrame, setting: pd.Series, column: str) -> pd.DataFrame:
 
     Returns:
         dataset (the recipe), setting, seed, strategy, n_eff, the value, edge (a rate at the end of
-        its grid), trained (the run is better than a guess).
+        its grid), trained (the reference is better than a guess; that the plain mean may not be is
+        what is asked).
     """
     return pd.DataFrame(
         {
@@ -158,6 +159,6 @@ def _rows(found: pd.DataFrame, setting: pd.Series, column: str) -> pd.DataFrame:
             "n_eff": found.n_eff,
             column: found.difference,
             "edge": found.edges,
-            "trained": found.mark != AT_CHANCE,
+            "trained": found["mark beside"] != AT_CHANCE,
         }
     )

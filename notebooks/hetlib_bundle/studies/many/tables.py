@@ -180,12 +180,12 @@ def differences(
 
     Returns:
         The rows of ``runs`` that have a partner, with ``difference`` and ``edges``: the rate of one
-        of the two is at the end of its grid.
+        of the two is at the end of its grid; and ``mark beside``.
     """
     on = list(CELL)
     if set(reference.kind) != {"single"}:
         on.append("shares")
-    beside = reference[[*on, score, "edge"]]
+    beside = reference[[*on, score, "edge", "mark"]]
     both = runs.merge(beside, on=on, suffixes=("", " beside"))
     difference = both[score] - both[f"{score} beside"]
     return both.assign(difference=difference, edges=both.edge | both["edge beside"])
