@@ -5,16 +5,22 @@ grows from one to the other has an entry for each sample. So sequences that come
 of images and what all samples share are told apart without a guess.
 """
 
-import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
+from hetlib.balanced.emptied import (
+    attributes_of,
+    changed_mapping,
+    changed_object,
+    changed_sequence,
+    without_samples,
+)
+from hetlib.balanced.randomness import random_states_kept
 from hetlib.errors import shown, wrong
 from hetlib.inputs import one_of
 
@@ -22,18 +28,23 @@ Merge: TypeAlias = Callable[[list[Any]], Any]
 
 EMPTY = ("rows", "sample")
 
+# Samples that are tried until one can be read and is not left out by `collate_fn`.
+_MOST_TRIED = 100
+
 
 def collate(
     data: Dataset[Any], merge: Merge = default_collate, *, empty: str = "rows", first: Any = 0
-) -> Merge:
+) -> "Collate":
     """Make a ``collate_fn`` that also takes an empty batch.
 
     Args:
         data: The data set; one sample shows what a batch looks like.
-        merge: What makes a batch of a list of samples.
+        merge: What makes a batch of a list of samples; it may return ``None`` for samples that are
+            all left out, which is an empty batch, too.
         empty: What an empty batch becomes: ``"rows"``, tensors, arrays and lists without an entry,
-            or ``"sample"``, that sample alone, for networks that cannot take none.
-        first: What the data set is asked for to get the sample.
+            and counts of 0, or ``"sample"``, that sample alone, for networks that cannot take none.
+        first: What the data set is asked for to get the sample. Where number 0 cannot be read, or
+            ``merge`` leaves it out, the next ones are tried.
 
     Returns:
         A function for ``DataLoader(collate_fn=...)``.
@@ -47,88 +58,85 @@ def collate(
         raise wrong("collate_fn", merge, "a function that makes a batch of a list of samples")
     if not hasattr(data, "__getitem__"):
         raise wrong("dataset", data, "a data set that is read by numbers")
-    return partial(_merge, data, merge, empty, first)
+    return Collate(data, merge, empty, first)
 
 
-def _merge(data: Dataset[Any], merge: Merge, empty: str, first: Any, samples: list[Any]) -> Any:
-    if samples:
-        return merge(samples)
-    try:
-        sample = data[first]
-        one = merge([sample])
-        if empty == "sample":
-            return one
-        two = merge([sample, sample])
-    except Exception as error:  # of any kind: the data set and the function are the caller's
-        raise ValueError(
-            f"`dataset` shows with its sample {shown(first)} what a batch without samples looks "
-            f"like, but cannot be read or merged there ({type(error).__name__}: {error})."
-        ) from error
-    return _without_samples(one, two)
-
-
-def _without_samples(one: Any, two: Any) -> Any:
-    """Return the batch of no sample, from those of one and of two.
+class Collate:
+    """Merges samples, and makes a batch of none.
 
     Args:
-        one: Tensors, arrays and sequences of values, in mappings, dataclasses, tuples and lists.
-        two: The same of twice the sample.
+        data: The data set.
+        merge: What makes a batch of a list of samples.
+        empty: One of `EMPTY`.
+        first: What the data set is asked for first to get a sample.
     """
-    if isinstance(one, torch.Tensor | np.ndarray):
-        return _cut(one, two.shape)
-    if isinstance(one, Mapping):
-        return _changed(one, {key: _without_samples(one[key], two[key]) for key in one})
-    if dataclasses.is_dataclass(one):
-        return _with_fields(one, two, [field.name for field in dataclasses.fields(one)])
-    if isinstance(one, list | tuple):
-        return _shorter(one, two)
-    if _holds_tensors(one):
-        return _with_fields(one, two, list(vars(one)))
-    return one
 
+    def __init__(self, data: Dataset[Any], merge: Merge, empty: str, first: Any) -> None:
+        self._data = data
+        self._merge = merge
+        self._empty = empty
+        self._first = first
 
-def _holds_tensors(batch: Any) -> bool:
-    """Say whether a batch is an object of a class of its own, with tensors for attributes."""
-    if not hasattr(batch, "__dict__"):
-        return False
-    return any(isinstance(value, torch.Tensor | np.ndarray) for value in vars(batch).values())
+    def __call__(self, samples: list[Any]) -> Any:
+        """Merge samples, may be none."""
+        if samples:
+            batch = self._merge(samples)
+            if batch is not None:
+                return batch
+        with random_states_kept():
+            return self._of_nothing()
 
+    def rows_grow(self, rows: int, samples: int) -> bool:
+        """Say whether the rows of a batch are those of samples, not the bands of listed images.
 
-def _left(one: int, two: int) -> int:
-    """Return the size for no sample, on the line through those for one and two."""
-    return max(2 * one - two, 0)
+        Args:
+            rows: Of the batch, as `rows_of` says.
+            samples: That it was to be made of.
+        """
+        with random_states_kept():
+            twice = rows_of(self._alike(self._some_sample(), 2 * samples))
+        return twice is None or twice[0] != rows
 
+    def _of_nothing(self) -> Any:
+        sample = self._some_sample()
+        one = self._alike(sample, 1)
+        if self._empty == "sample":
+            return one
+        try:
+            return without_samples(one, self._alike(sample, 2))
+        except Exception as error:
+            raise RuntimeError(
+                "this replica has no sample in the step, and a batch without rows cannot be made: "
+                f"{error}. Make the loader with empty='sample', which gives one sample of weight "
+                "0, or with drop_last=True."
+            ) from error
 
-def _cut(one: Any, grown: Sequence[int]) -> Any:
-    sizes = [_left(size, larger) for size, larger in zip(one.shape, grown, strict=True)]
-    return one[tuple(slice(size) for size in sizes)] if sizes else one
+    def _alike(self, sample: Any, times: int) -> Any:
+        """Merge a sample some times over, with the same random numbers each time."""
+        with random_states_kept():
+            return self._merge([sample] * times)
 
+    def _some_sample(self) -> Any:
+        """Return a sample that can be read and is not left out."""
+        failed = "`collate_fn` returned None"
+        for key in self._tried():
+            try:
+                sample = self._data[key]
+                if self._alike(sample, 1) is not None:
+                    return sample
+            except Exception as error:  # of any kind: data set and function are the caller's
+                failed = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"`dataset` shows with its sample {shown(self._first)} or one of the next what a batch "
+            f"without samples looks like, but none can be read and merged ({failed}); put one "
+            "first that can, or make the loader with drop_last=True."
+        )
 
-def _shorter(one: Any, two: Any) -> Any:
-    if len(one) != len(two):
-        return one[: _left(len(one), len(two))]
-    parts = [_without_samples(first, second) for first, second in zip(one, two, strict=True)]
-    if hasattr(one, "_fields"):
-        return type(one)(*parts)
-    return type(one)(parts)
-
-
-def _changed(batch: Any, entries: Mapping[Any, Any]) -> Any:
-    """Return a copy of a mapping of any kind, with other values."""
-    changed = copy.copy(batch)
-    for key, value in entries.items():
-        changed[key] = value
-    return changed
-
-
-def _with_fields(one: Any, two: Any, names: Sequence[str]) -> Any:
-    """Return a copy of an object whose fields are those of a batch without samples."""
-    changed = copy.copy(one)
-    for name in names:
-        value = _without_samples(getattr(one, name), getattr(two, name))
-        # also where the class is frozen
-        object.__setattr__(changed, name, value)
-    return changed
+    def _tried(self) -> Iterable[Any]:
+        """Return what the data set is asked for until a sample is found."""
+        if isinstance(self._first, int) and hasattr(self._data, "__len__"):
+            return range(self._first, min(len(self._data), _MOST_TRIED))
+        return [self._first]
 
 
 def rows_of(batch: Any) -> tuple[int, set[int]] | None:
@@ -140,7 +148,7 @@ def rows_of(batch: Any) -> tuple[int, set[int]] | None:
     Returns:
         ``None`` where they do not agree, or there are none.
     """
-    shapes = [tensor.shape for tensor in _tensors(batch) if tensor.ndim]
+    shapes = [tensor.shape for tensor in tensors_of(batch) if tensor.ndim]
     firsts = {shape[0] for shape in shapes}
     if len(firsts) != 1:
         return None
@@ -148,7 +156,12 @@ def rows_of(batch: Any) -> tuple[int, set[int]] | None:
     return firsts.pop(), sizes
 
 
-def _tensors(batch: Any) -> Iterator[torch.Tensor]:
+def tensors_of(batch: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors of a batch, or of what a model returns.
+
+    Args:
+        batch: Tensors in mappings, tuples, lists, dataclasses and objects of classes of one's own.
+    """
     if isinstance(batch, torch.Tensor):
         yield batch
         return
@@ -157,10 +170,10 @@ def _tensors(batch: Any) -> Iterator[torch.Tensor]:
         parts = batch.values()
     elif isinstance(batch, list | tuple):
         parts = batch
-    elif dataclasses.is_dataclass(batch) or _holds_tensors(batch):
-        parts = vars(batch).values()
+    else:
+        parts = parts_of(batch).values()
     for part in parts:
-        yield from _tensors(part)
+        yield from tensors_of(part)
 
 
 def moved(batch: Any, device: torch.device | str) -> Any:
@@ -174,13 +187,29 @@ def moved(batch: Any, device: torch.device | str) -> Any:
     if callable(getattr(batch, "to", None)):
         return batch.to(device)
     if isinstance(batch, Mapping):
-        return _changed(batch, {key: moved(value, device) for key, value in batch.items()})
+        return changed_mapping(batch, {key: moved(value, device) for key, value in batch.items()})
     if isinstance(batch, list | tuple):
-        parts = [moved(part, device) for part in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    if dataclasses.is_dataclass(batch) or _holds_tensors(batch):
-        changed = copy.copy(batch)
-        for name, value in vars(batch).items():
-            object.__setattr__(changed, name, moved(value, device))
-        return changed
-    return batch
+        return changed_sequence(batch, [moved(part, device) for part in batch])
+    parts = parts_of(batch)
+    return changed_object(batch, {name: moved(part, device) for name, part in parts.items()})
+
+
+def parts_of(batch: Any) -> dict[str, Any]:
+    """Return the attributes of a dataclass, or of an object that holds tensors; of others none.
+
+    Args:
+        batch: Any object.
+    """
+    parts = attributes_of(batch)
+    if dataclasses.is_dataclass(batch) or any(_holds_tensors(part) for part in parts.values()):
+        return parts
+    return {}
+
+
+def _holds_tensors(part: Any) -> bool:
+    """Say whether an attribute is a tensor, or a container of some."""
+    if isinstance(part, torch.Tensor | np.ndarray):
+        return True
+    if isinstance(part, Mapping):
+        return any(_holds_tensors(entry) for entry in part.values())
+    return isinstance(part, list | tuple) and any(_holds_tensors(entry) for entry in part)

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from hetlib.balanced.accelerated import Accelerated
-from hetlib.balanced.batches import collate
+from hetlib.balanced.batches import Collate, collate
 from hetlib.balanced.dealing import Deal, Position
 from hetlib.balanced.forking import rest_before_fork
 from hetlib.balanced.passes import Begun, Dealer, Marks, TrainingPass
@@ -227,7 +227,7 @@ class BalancedLoader(DataLoader[Any]):
         batch = self._progress.newest()
         own = batch.counts[self._dealer.rank]
         if samples is None:
-            _require_all_rows(batch, own)
+            _require_all_rows(batch, own, self.collate_fn)
             samples = own
         if own == 0 and batch.fills:
             # one sample may be there, and has no weight
@@ -309,14 +309,18 @@ def _require_options(options: Mapping[str, Any]) -> None:
         )
 
 
-def _require_all_rows(batch: HandedOut, own: int) -> None:
+def _require_all_rows(batch: HandedOut, own: int, merge: Any) -> None:
     """Refuse a batch from which the caller's ``collate_fn`` left samples out."""
     if batch.rows is None:
         return
     rows, sizes = batch.rows
-    if rows < own and own not in sizes:
-        raise RuntimeError(
-            f"the batch has {rows} rows, but {own} samples were dealt to this replica: does "
-            "`collate_fn` leave some out? Count what the loss is the mean over: "
-            "balance(loss, loader, count=len(targets))."
-        )
+    if rows >= own or own in sizes:
+        return
+    assert isinstance(merge, Collate)
+    if not merge.rows_grow(rows, own):
+        return
+    raise RuntimeError(
+        f"the batch has {rows} rows, but {own} samples were dealt to this replica: does "
+        "`collate_fn` leave some out? Count what the loss is the mean over: "
+        "balance(loss, loader, count=len(targets))."
+    )

@@ -425,7 +425,18 @@ def names(samples):
     return [str(sample) for sample in samples]
 
 
-@pytest.mark.parametrize("merge", [time_first, two_views, packed, names])
+def images_in_a_list(samples):
+    return [torch.zeros(3, 4, 5) for _ in samples], [str(sample) for sample in samples]
+
+
+def grey_images_in_a_list(samples):
+    return [torch.zeros(1, 4, 5) for _ in samples]
+
+
+@pytest.mark.parametrize(
+    "merge",
+    [time_first, two_views, packed, names, images_in_a_list, grey_images_in_a_list],
+)
 def test_a_batch_of_any_form_is_taken(merge):
     loader = one(collate_fn=merge)
     for _ in loader:
