@@ -1,12 +1,15 @@
 """A check that a job can make of itself: equal weights on every replica."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
+from hetlib.balanced.batches import tensors_of
 from hetlib.balanced.counting import Group, world_of
 
 # integers whose bit patterns are those of weights of so many bytes
@@ -34,16 +37,23 @@ def check_weights(model: nn.Module, group: Group = None) -> None:
         group: The replicas; ``None`` is all of the job.
 
     Raises:
+        ValueError: A weight has no value yet.
         RuntimeError: A weight is not the same on all of them; raised on every replica.
     """
     if world_of(group) < 2:
         return
     named = dict(model.named_parameters())
-    sums = torch.stack([_bit_sum(weight).cpu() for weight in named.values()])
+    _require_values(named)
+    sums = [int(_bit_sum(weight)) for weight in named.values()]
     kinds = sorted({weight.device.type for weight in named.values()})
     by_rank: list[Any] = [None] * world_of(group)
-    dist.all_gather_object(by_rank, _Weights(list(named), sums.tolist(), kinds), group=group)
+    dist.all_gather_object(by_rank, _Weights(list(named), sums, kinds), group=group)
 
+    _require_same(by_rank)
+
+
+def _require_same(by_rank: list[_Weights]) -> None:
+    """Refuse weights that differ; every rank has the same list, and raises."""
     names = by_rank[0].names
     first = by_rank[0].sums
     if any(other.names != names for other in by_rank):
@@ -66,6 +76,16 @@ def check_weights(model: nn.Module, group: Group = None) -> None:
         )
 
 
+def _require_values(named: Mapping[str, nn.Parameter]) -> None:
+    """Refuse weights that have none yet."""
+    for name, weight in named.items():
+        if is_lazy(weight) or weight.is_meta:
+            raise ValueError(
+                f"`model` has weights without values, e.g. {name!r} (lazy layers, or the meta "
+                "device); run a batch through it, or load them, then compare."
+            )
+
+
 def _rounding(kinds: list[list[str]]) -> str:
     """Say what else makes weights differ, where the replicas' devices are of different kinds."""
     if all(own == kinds[0] for own in kinds):
@@ -78,7 +98,9 @@ def _rounding(kinds: list[list[str]]) -> str:
 
 def _bit_sum(weight: torch.Tensor) -> torch.Tensor:
     """Return a sum over a tensor's bit patterns in which values and places count, int64."""
-    bits = weight.detach()
+    bits = weight.detach().resolve_conj().resolve_neg()
+    if bits.layout != torch.strided:
+        bits = bits.to_dense()
     if bits.is_complex():
         bits = torch.view_as_real(bits)
     mixed = bits.contiguous().view(_INTEGERS[bits.element_size()]).flatten().to(torch.int64)
@@ -93,10 +115,9 @@ def differentiable(outputs: Any) -> list[torch.Tensor]:
     """Return the tensors in a model's outputs that a gradient can come back through.
 
     Args:
-        outputs: Any pytree.
+        outputs: Tensors in any pytree, and in mappings, lists and objects that are none to torch.
     """
-    return [
-        leaf
-        for leaf in tree_leaves(outputs)
-        if isinstance(leaf, torch.Tensor) and leaf.requires_grad
-    ]
+    found: list[torch.Tensor] = []
+    for leaf in tree_leaves(outputs):
+        found.extend(tensor for tensor in tensors_of(leaf) if tensor.requires_grad)
+    return found

@@ -85,3 +85,13 @@ def test_devices_of_different_kinds_are_a_reason_for_differing_weights(messages)
     assert checks._rounding([["cuda"], ["cuda"], ["cuda"]]) == ""
     assert "compare before the first step" in checks._rounding([["cuda"], ["cpu"]])
     assert "before the first step" not in messages[0]["drift"]
+
+
+def test_models_without_weights_and_weights_of_any_layout_are_compared(team):
+    for found in team(1, 1).run(workers_mistakes.weights_of_all_kinds):
+        for name in ("none", "conjugated", "negated", "sparse"):
+            assert found[name] == "", name
+        assert "weights differ in 1 of 1" in found["other sparse"]
+        assert "0 tensors on rank 0, [0, 2] by rank" in found["none on one"]
+        for name in ("lazy", "meta"):
+            assert "ValueError: `model` has weights without values, e.g. 'weight'" in found[name]

@@ -262,3 +262,28 @@ def differing_weights(rank: int) -> dict[str, str]:
     swapped.weight.data = torch.tensor([order])
     found["swapped"] = message_of(hetlib.check_weights, swapped)
     return found
+
+
+class Filter(nn.Module):
+    """One weight of any kind."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+
+
+def weights_of_all_kinds(rank: int) -> dict[str, str]:
+    """Compare models without weights, and weights that are views, sparse, or not there yet."""
+    numbers = torch.arange(4.0, dtype=torch.float64).to(torch.complex128)
+    other = torch.eye(3)
+    other[2, 2] += rank
+    return {
+        "none": message_of(hetlib.check_weights, nn.ReLU()),
+        "none on one": message_of(hetlib.check_weights, nn.Linear(1, 1) if rank else nn.ReLU()),
+        "conjugated": message_of(hetlib.check_weights, Filter(numbers.conj())),
+        "negated": message_of(hetlib.check_weights, Filter(numbers.conj().imag)),
+        "sparse": message_of(hetlib.check_weights, Filter(torch.eye(3).to_sparse())),
+        "other sparse": message_of(hetlib.check_weights, Filter(other.to_sparse())),
+        "lazy": message_of(hetlib.check_weights, nn.LazyLinear(3)),
+        "meta": message_of(hetlib.check_weights, nn.Linear(2, 2, device="meta")),
+    }
