@@ -10,6 +10,7 @@ r, of mean :math:`\mu_r` and variance :math:`v_r`, all m together have
 second term.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -39,7 +40,15 @@ class BalancedBatchNorm(_BatchNorm):
     process_group: dist.ProcessGroup | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"process_group": None}  # a group can be neither copied nor pickled
+        return self.__dict__ | {"process_group": None}  # a group cannot be pickled
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "BalancedBatchNorm":
+        # nor copied, but an average of the weights in this process goes over the same replicas
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        twin.process_group = self.process_group
+        return twin
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Normalise this replica's part of the global batch.

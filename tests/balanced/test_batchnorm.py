@@ -182,6 +182,14 @@ def test_plain_layer_in_evaluation_and_alone_and_copies(pool):
         assert found == {"alone": True, "evaluation": True, "copy": True}
 
 
+def test_a_copy_goes_over_the_same_replicas(pool):
+    """As an average of the weights does that goes on in training; others of the job take no part."""
+    means = pool.run(workers.copy_in_a_group)
+    assert means[0] == pytest.approx(means[1])
+    assert means[0] == pytest.approx([0.1 * (3 * 0 + 1 * 8) / 4])
+    assert means[2] == pytest.approx([0.0])
+
+
 def test_plan_times_a_converted_model_on_each_rank_alone(pool):
     plans = pool.run(workers.plan_of_a_converted_model)
     assert plans[0] == plans[1] == plans[2]

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import pickle
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -245,3 +246,16 @@ def plan_of_a_converted_model(rank: int) -> tuple[int, ...]:
     example = torch.randn(4, 3, 4, 4)
     plan = hetlib.plan(model, example, global_batch=32, seconds=0.2 + 0.2 * rank)
     return plan.shares
+
+
+def copy_in_a_group(rank: int) -> list[float]:
+    """Return the running mean of a copy that two of the replicas pass 3 and 1 samples through."""
+    two = dist.new_group([0, 1])
+    layer = hetlib.convert_batchnorm(torch.nn.BatchNorm1d(1), two)
+    copied = copy.deepcopy(layer)
+    assert copied.process_group is two
+    assert copied.running_mean is not layer.running_mean
+    assert pickle.loads(pickle.dumps(layer)).process_group is None
+    if rank < 2:
+        copied(torch.full((3 - 2 * rank, 1), 8.0 * rank))
+    return list(copied.running_mean.tolist())
