@@ -107,5 +107,6 @@ def _require_finite(places: list[int], towards_weights: Any, from_loss: Any) -> 
             raise RuntimeError(
                 "the count of this replica is 0 and its loss divides by it: the gradient 0 becomes "
                 "NaN below the loss; divide by max(count, 1), or leave the division to a loss of "
-                "torch."
+                "torch. Where weights multiply the loss over nothing, which is NaN, make the "
+                "loader with empty='sample'."
             )

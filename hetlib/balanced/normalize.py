@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch.autograd.function import once_differentiable
 
 from hetlib.balanced.segments import Segments, Values, segments_of
 from hetlib.balanced.statistics import Running, pool_over_group, track
@@ -117,9 +116,37 @@ class Normalize(torch.autograd.Function):
         """
         # The refusal of second derivatives takes 0.5 % of a small step, so only where one may be
         # asked for.
-        if torch.is_grad_enabled():
-            return once_differentiable(_gradients)(ctx, dy)
-        return _gradients(ctx, dy)
+        if not torch.is_grad_enabled():
+            return _gradients(ctx, dy)
+        with torch.no_grad():
+            found = _gradients(ctx, dy)
+        return tuple(_without_derivative(gradient) for gradient in found)
+
+
+class _Refuse(torch.autograd.Function):
+    """A gradient that has no derivative itself."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """Return the gradient as it is."""
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, _: torch.Tensor) -> Any:
+        """Say what was asked for, and what to do instead."""
+        raise RuntimeError(
+            "a second derivative goes through BatchNorm over replicas (convert_batchnorm), which "
+            "has none, as a penalty on gradients (create_graph=True) needs it: take another "
+            "norm there (GroupNorm, LayerNorm, InstanceNorm), or leave the layer as it was."
+        )
+
+
+def _without_derivative(gradient: torch.Tensor | None) -> torch.Tensor | None:
+    """Return a gradient that may be used, and says so where it is to be derived."""
+    if gradient is None:
+        return None
+    refusing: torch.Tensor = _Refuse.apply(gradient.requires_grad_())
+    return refusing
 
 
 def _pool(
@@ -160,7 +187,8 @@ def _check(values: Values, counts: tuple[int, ...]) -> None:
     least = values.number.min()
     if least < 2:
         raise ValueError(
-            f"BatchNorm got {least:g} value a channel (local batches {[*counts]}); use larger ones."
+            f"BatchNorm got {least:g} value a channel (local batches {[*counts]}); use larger ones, "
+            "or drop_last=True where it is the last step of an epoch."
         )
 
 

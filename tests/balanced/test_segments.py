@@ -135,8 +135,27 @@ def test_a_second_derivative_is_refused():
     x = torch.randn(4, 2, 3, 3, requires_grad=True)
     y = segment_batchnorm(nn.BatchNorm2d(2), [3, 1])(x)
     (gradient,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="BatchNorm over replicas .* take another norm"):
         gradient.sum().backward()
+
+
+def test_a_second_derivative_is_refused_behind_a_gradient_that_has_none():
+    x = torch.randn(4, 2, 3, 3, requires_grad=True)
+    y = segment_batchnorm(nn.BatchNorm2d(2), [3, 1])(x)
+    slopes = torch.arange(72.0).view(y.shape)
+    (gradient,) = torch.autograd.grad((y * slopes).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="BatchNorm over replicas .* take another norm"):
+        gradient.square().sum().backward()
+
+
+def test_a_gradient_that_could_be_derived_is_the_same():
+    layer = segment_batchnorm(nn.BatchNorm2d(2), [3, 1])
+    x = torch.randn(4, 2, 3, 3, requires_grad=True)
+    wanted = torch.autograd.grad(layer(x).square().sum(), [x, layer.weight, layer.bias])
+    loss = layer(x).square().sum()
+    found = torch.autograd.grad(loss, [x, layer.weight, layer.bias], create_graph=True)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_a_layers_further_buffers_are_left_alone():
