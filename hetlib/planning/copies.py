@@ -7,14 +7,14 @@ cannot be copied at all is shared.
 
 import contextlib
 import copy
-import random
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from hetlib.balanced.randomness import random_states_kept
 
 _CONTAINERS = (dict, list, set)  # and what is derived from them
 
@@ -30,9 +30,14 @@ def copied(network: nn.Module) -> nn.Module:
     """
     with _ComputedTensors():
         try:
-            return copy.deepcopy(network)
+            twin = copy.deepcopy(network)
         except Exception:  # of any kind: each thing refuses in its own way
-            return _by_parts(network, {})
+            twin = _by_parts(network, {})
+    for given, made in zip(network.parameters(), twin.parameters(), strict=True):
+        # TorchScript computes its copies from the weights
+        if not made.is_leaf:
+            made.detach_().requires_grad_(given.requires_grad)
+    return twin
 
 
 class _ComputedTensors(TorchFunctionMode):
@@ -95,23 +100,13 @@ def left_as_it_was(network: nn.Module) -> Iterator[None]:
     Args:
         network: The caller's.
     """
-    of_python = random.getstate()
-    of_numpy = np.random.get_state()  # noqa: NPY002 -- the caller's
-    of_torch = torch.get_rng_state()
-    of_gpus = []
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        of_gpus = torch.cuda.get_rng_state_all()
     gradients = []
     for weight in network.parameters():
         gradients.append((weight, weight.grad))
         weight.grad = None
     try:
-        yield
+        with random_states_kept():
+            yield
     finally:
         for weight, gradient in gradients:
             weight.grad = gradient
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)  # noqa: NPY002
-        torch.set_rng_state(of_torch)
-        if of_gpus:
-            torch.cuda.set_rng_state_all(of_gpus)

@@ -1,7 +1,5 @@
 """Batches of any number of samples, made of one example, and what a model does with them."""
 
-import copy
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -9,7 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from hetlib.balanced.batches import parts_of
 from hetlib.balanced.checks import differentiable
+from hetlib.balanced.emptied import changed_mapping, changed_object, changed_sequence
 
 # Returns the loss of a model on a batch.
 Loss: TypeAlias = Callable[[nn.Module, Any], torch.Tensor]
@@ -22,7 +22,7 @@ class Example:
     for all samples.
 
     Args:
-        batch: Tensors in mappings, dataclasses, tuples and lists; or a function of a number of
+        batch: Tensors in mappings, dataclasses, objects, tuples and lists; or a function of a number of
             samples that returns such a batch, where samples are no rows.
 
     Raises:
@@ -62,8 +62,8 @@ def tensors(batch: Any) -> Iterator[torch.Tensor | np.ndarray]:
         yield from _all_tensors(batch.values())
     elif isinstance(batch, list | tuple):
         yield from _all_tensors(batch)
-    elif dataclasses.is_dataclass(batch):
-        yield from _all_tensors(vars(batch).values())
+    else:
+        yield from _all_tensors(parts_of(batch).values())
 
 
 def _all_tensors(parts: Any) -> Iterator[torch.Tensor | np.ndarray]:
@@ -78,18 +78,12 @@ def _with_rows(batch: Any, samples: int) -> Any:
     if isinstance(batch, np.ndarray):
         return batch[np.arange(samples) % len(batch)] if batch.ndim else batch
     if isinstance(batch, Mapping):
-        return _mapping(batch, samples)
+        entries = {key: _with_rows(value, samples) for key, value in batch.items()}
+        return changed_mapping(batch, entries)
     if isinstance(batch, list | tuple):
-        parts = [_with_rows(part, samples) for part in batch]
-        named = hasattr(batch, "_fields")
-        return type(batch)(*parts) if named else type(batch)(parts)
-    if dataclasses.is_dataclass(batch):
-        changed = copy.copy(batch)
-        for name, value in vars(batch).items():
-            # also where the class is frozen
-            object.__setattr__(changed, name, _with_rows(value, samples))
-        return changed
-    return batch
+        return changed_sequence(batch, [_with_rows(part, samples) for part in batch])
+    parts = parts_of(batch)
+    return changed_object(batch, {name: _with_rows(part, samples) for name, part in parts.items()})
 
 
 def _rows_of_tensor(tensor: torch.Tensor, samples: int) -> torch.Tensor:
@@ -99,14 +93,6 @@ def _rows_of_tensor(tensor: torch.Tensor, samples: int) -> torch.Tensor:
     numbers = torch.arange(samples, device=tensor.device)
     rows = tensor.detach()[numbers % len(tensor)]
     return rows.requires_grad_(tensor.requires_grad)
-
-
-def _mapping(batch: Mapping[Any, Any], samples: int) -> Any:
-    """Return a mapping of the same kind, with so many rows."""
-    changed = copy.copy(batch)
-    for key, value in batch.items():
-        changed[key] = _with_rows(value, samples)  # type: ignore[index]
-    return changed
 
 
 def outputs_of(model: nn.Module, batch: Any) -> Any:

@@ -187,7 +187,16 @@ def _loss_of(example: Example, loss: Loss) -> LossOf:
     """Return a loss of any model on n samples in the form of an example."""
 
     def of_samples(network: nn.Module, n: int) -> torch.Tensor:
-        return loss(network, example.of(n))
+        try:
+            return loss(network, example.of(n))
+        except AttributeError as error:
+            if error.obj is not network or not isinstance(network, DistributedDataParallel):
+                raise
+            raise ValueError(
+                f"`loss` asks the model for `{error.name}`, but DDP, which is around it in "
+                "training, has its forward pass alone: call the model itself, "
+                "`loss(model, batch)` with model(...)."
+            ) from error
 
     return of_samples
 

@@ -128,8 +128,17 @@ def fewest_samples(task: Task) -> int:
             "the loss reaches no weight of the model that it was given; it has to call that one, "
             "not another it knows."
         )
-    optimizer.step()
+    _step_once(optimizer)
     return unit if alone_is_fine else 2 * unit
+
+
+def _step_once(optimizer: torch.optim.Optimizer) -> None:
+    try:
+        optimizer.step()
+    except Exception as error:
+        raise ValueError(
+            f"`optimizer` cannot take a step ({type(error).__name__}: {error}); give another"
+        ) from error
 
 
 def _step_is_finite(loss_of: LossOf, network: nn.Module, samples: int) -> bool:

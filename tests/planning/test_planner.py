@@ -124,11 +124,22 @@ def test_the_callers_loss_and_optimizer_are_timed(team):
         (torch.nn.Linear(3, 2), 0.5, {}, r"`example_batch` has tensors of \[\] rows"),
         (torch.nn.ReLU(), torch.ones(4, 3), {}, "`model` has no weight that is trained"),
         (torch.nn.LazyLinear(2), torch.ones(4, 3), {}, "`model` has lazy layers"),
+        (
+            torch.nn.Linear(3, 2),
+            torch.ones(4, 3),
+            {"optimizer": torch.optim.SparseAdam},
+            "`optimizer` cannot take a step.*SparseAdam",
+        ),
     ],
 )
 def test_what_cannot_be_timed_is_named(network, batch, options, message):
     with pytest.raises(ValueError, match=message):
         planned(network, batch, **options)
+
+
+def test_a_loss_that_asks_the_wrapper_for_a_method_is_named(team):
+    for message in team(1, 1).run(workers_kinds.plan_with_a_loss_of_a_method):
+        assert "`loss` asks the model for `training_step`, but DDP" in message
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,51 @@ class Pair(NamedTuple):
     scale: float
 
 
+@dataclass(slots=True)
+class Slots:
+    """A batch whose attributes lie in slots."""
+
+    x: torch.Tensor
+    name: str = "a batch"
+
+
+class Own:
+    """A batch that is an object of a class of its own, with the samples in a container."""
+
+    def __init__(self) -> None:
+        self.parts = {"image": rows()}
+        self.name = "a batch"
+
+    @property
+    def x(self) -> torch.Tensor:
+        return self.parts["image"]
+
+
+class Heads(dict):
+    """A mapping that torch takes for a value."""
+
+
+@dataclass
+class Auxiliary:
+    """Outputs in an object that torch takes for a value."""
+
+    levels: list[torch.Tensor]
+    note: str = "of the second head"
+
+
+class TwoHeads(nn.Module):
+    """Returns a tensor and an object, or an object alone, that holds the second head's."""
+
+    def __init__(self, wrap: Any) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 2)
+        self.second = nn.Linear(4, 2)
+        self.wrap = wrap
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.wrap(self.first(x), self.second(x))
+
+
 def with_norm() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
 
@@ -150,6 +195,13 @@ KINDS: dict[str, Any] = {
     "named tuple": lambda: (Scaled(), Pair(rows(), 0.5)),
     "one sample": lambda: (nn.Linear(4, 2), rows(1)),
     "object": lambda: (Named(), Fields(rows())),
+    "object in slots": lambda: (Named(), Slots(rows())),
+    "object of its own": lambda: (Named(), Own()),
+    "object beside a tensor": lambda: (TwoHeads(lambda a, b: (a, Auxiliary([b]))), rows()),
+    "object of tensors": lambda: (TwoHeads(lambda a, b: Auxiliary([a, b])), rows()),
+    "mapping of its own": lambda: (TwoHeads(lambda a, b: {"a": a, "b": Heads(b=b)}), rows()),
+    "scripted": lambda: (torch.jit.script(nn.Linear(4, 2)), rows()),
+    "traced": lambda: (torch.jit.trace(nn.Linear(4, 2), rows()), rows()),
     "time first": lambda: (nn.LSTM(4, 3), recurrent_batch),
     "one matrix": lambda: (Graph(), graph_batch),
     "list of images": lambda: (OfList(), images_of_different_size),
@@ -158,6 +210,26 @@ KINDS: dict[str, Any] = {
     "a lock": lambda: (Locked(), rows()),
     "complex": lambda: (nn.Linear(4, 2, dtype=torch.complex64), rows().to(torch.complex64)),
 }
+
+
+class Steps(nn.Linear):
+    """A network with a method for its loss, as frameworks have them."""
+
+    def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+        return self(batch).square().mean()
+
+
+def plan_with_a_loss_of_a_method(rank: int) -> str:
+    def loss(model: Any, batch: torch.Tensor) -> torch.Tensor:
+        return model.training_step(batch)
+
+    options: dict[str, Any] = {"loss": loss, "global_batch": 16, "seconds": 0.1}
+    try:
+        hetlib.plan(Steps(4, 2), rows(), progress=False, **options)
+    except ValueError as error:
+        return str(error)
+    return ""
+
 
 IN_PAIRS: dict[str, Any] = {
     "one sample": lambda: (with_norm(), rows(1)),
