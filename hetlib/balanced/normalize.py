@@ -187,8 +187,8 @@ def _check(values: Values, counts: tuple[int, ...]) -> None:
     least = values.number.min()
     if least < 2:
         raise ValueError(
-            f"BatchNorm got {least:g} value a channel (local batches {[*counts]}); use larger ones, "
-            "or drop_last=True where it is the last step of an epoch."
+            f"BatchNorm got {least:g} value a channel (local batches {[*counts]}); use larger "
+            "ones, or drop_last=True where it is the last step of an epoch."
         )
 
 

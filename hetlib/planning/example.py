@@ -22,8 +22,8 @@ class Example:
     for all samples.
 
     Args:
-        batch: Tensors in mappings, dataclasses, objects, tuples and lists; or a function of a number of
-            samples that returns such a batch, where samples are no rows.
+        batch: Tensors in mappings, dataclasses, objects, tuples and lists; or a function of a
+            number of samples that returns such a batch, where samples are no rows.
 
     Raises:
         ValueError: The batch holds no rows, or its tensors have different numbers of them.

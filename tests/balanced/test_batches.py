@@ -139,7 +139,7 @@ def test_objects_that_hold_lists_counts_and_slots():
     [
         (lambda n: 5 * n, 0),
         (lambda n: torch.tensor(2.5 * n), 0.0),
-        (lambda n: np.float32(n), 0.0),
+        (np.float32, 0.0),
         (lambda n: np.array(3 * n), 0),
         (lambda n: -2.0 * n, 0.0),
         # what all samples share, is no number of them, or is on no line
@@ -170,7 +170,7 @@ class Fixed(list):
 
 @pytest.mark.parametrize("merge", [torch.nn.utils.rnn.pack_sequence, Fixed])
 def test_what_cannot_be_without_rows_is_refused_with_what_to_do(merge):
-    with pytest.raises(RuntimeError, match="empty='sample'.*drop_last=True"):
+    with pytest.raises(RuntimeError, match=r"empty='sample'.*drop_last=True"):
         empty_of(IMAGE, merge)
     assert len(hetlib.collate([IMAGE], merge, empty="sample")([])) > 0
 
@@ -218,10 +218,11 @@ def test_samples_that_are_all_left_out_are_an_empty_batch():
 
 def test_sizes_drawn_at_random_are_none_of_samples_and_no_random_state_moves():
     def of_a_random_size(samples):
-        size = int(torch.randint(1, 4, ())) + random.randrange(2) + np.random.randint(2)
+        size = int(torch.randint(1, 4, ())) + random.randrange(2) + np.random.randint(2)  # noqa: NPY002
         return torch.stack(samples)[..., :size]
 
-    states = [torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()]
+    of_numpy = np.random.get_state()[1].tolist()  # noqa: NPY002
+    states = [torch.get_rng_state(), random.getstate(), of_numpy]
     for _ in range(20):
         found = empty_of(IMAGE, of_a_random_size)
         assert found.shape[:2] == (0, 3)
@@ -229,7 +230,7 @@ def test_sizes_drawn_at_random_are_none_of_samples_and_no_random_state_moves():
         torch.rand(1)
         torch.set_rng_state(states[0])
     assert random.getstate() == states[1]
-    assert np.random.get_state()[1].tolist() == states[2]
+    assert np.random.get_state()[1].tolist() == states[2]  # noqa: NPY002
 
 
 def test_a_sample_alone_for_networks_that_cannot_take_none():

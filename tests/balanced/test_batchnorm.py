@@ -183,7 +183,7 @@ def test_plain_layer_in_evaluation_and_alone_and_copies(pool):
 
 
 def test_a_copy_goes_over_the_same_replicas(pool):
-    """As an average of the weights does that goes on in training; others of the job take no part."""
+    """As an average of the weights does that goes on in training; other replicas stay away."""
     means = pool.run(workers.copy_in_a_group)
     assert means[0] == pytest.approx(means[1])
     assert means[0] == pytest.approx([0.1 * (3 * 0 + 1 * 8) / 4])

@@ -135,7 +135,7 @@ def test_a_second_derivative_is_refused():
     x = torch.randn(4, 2, 3, 3, requires_grad=True)
     y = segment_batchnorm(nn.BatchNorm2d(2), [3, 1])(x)
     (gradient,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="BatchNorm over replicas .* take another norm"):
+    with pytest.raises(RuntimeError, match=r"BatchNorm over replicas .* take another norm"):
         gradient.sum().backward()
 
 
@@ -144,7 +144,7 @@ def test_a_second_derivative_is_refused_behind_a_gradient_that_has_none():
     y = segment_batchnorm(nn.BatchNorm2d(2), [3, 1])(x)
     slopes = torch.arange(72.0).view(y.shape)
     (gradient,) = torch.autograd.grad((y * slopes).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="BatchNorm over replicas .* take another norm"):
+    with pytest.raises(RuntimeError, match=r"BatchNorm over replicas .* take another norm"):
         gradient.square().sum().backward()
 
 
