@@ -263,8 +263,10 @@ def _check_optimizer(name: str, options: Mapping[str, Any]) -> None:
     """Refuse options that an optimizer does not take, or values that it refuses."""
     kind = getattr(torch.optim, name)
     check_options("optimizer_options", options, kind, given=_OF_OPTIMIZER)
+    weight = torch.zeros(1, requires_grad=True)
+    weight.grad = torch.zeros(1)
     try:
-        kind([torch.zeros(1, requires_grad=True)], lr=0.0, **options)
+        kind([weight], lr=0.0, **options).step()
     except Exception as error:
         raise ValueError(
             f"`optimizer_options` is {dict(options)}, and {name} refuses it: {error}."

@@ -88,6 +88,8 @@ def test_every_optimizer_that_is_allowed_makes_a_step(name):
         ("Adam", {"betas": [0.9, 2.0]}, "Invalid beta"),
         ("SGD", {"lr": 0.1}, "unexpected keyword argument 'lr'"),
         ("SGD", [0.9], "`optimizer_options` is"),
+        ("SGD", {"differentiable": True}, "SGD refuses it: a leaf Variable"),
+        ("Adam", {"differentiable": True}, "Adam refuses it: a leaf Variable"),
     ],
 )
 def test_options_of_an_optimizer_are_checked(optimizer, options, word):

@@ -9,7 +9,13 @@ import json
 import types
 import typing
 from collections.abc import Callable, MutableMapping
+from pathlib import Path
 from typing import Any
+
+import yaml
+
+# How a list begins: of Python and JSON, a tuple, and a list of YAML with an item a line.
+_LISTS = ("[", "(", "- ")
 
 _WORDS = {
     bool: "True or False",
@@ -24,7 +30,10 @@ _OF_LIST = {
     float: "a list of numbers, such as '[3.0, 1.0]'",
     str: "a list of names, such as 'a,b'",
 }
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_TRUTH = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 _NOTHING = ("", "none", "null")
 
 
@@ -56,7 +65,7 @@ def typed(name: str, given: Any, kind: Any) -> Any:
     """
     try:
         return _value(given, kind)
-    except (ValueError, TypeError, SyntaxError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, OverflowError):
         raise ValueError(f"`{name}` is {given!r}; it must be {_words(kind)}.") from None
 
 
@@ -105,26 +114,35 @@ def _says_nothing(given: Any) -> bool:
 
 def _parts(given: Any) -> list[Any]:
     """Return the items of a list, or of a text that spells one; one item alone is a list, too."""
-    if isinstance(given, (list, tuple)):
+    if hasattr(given, "tolist"):  # of numpy, torch and pandas
+        given = given.tolist()
+    if isinstance(given, (list, tuple, range)):
         return list(given)
     if given is None or _says_nothing(given):
         return []
     if not isinstance(given, str):
         return [given]
-    if given.strip()[0] in "[(":
-        found = _literal(given)
-        if not isinstance(found, (list, tuple)):
-            raise ValueError
-        return list(found)
-    return given.replace(",", " ").split()
+    if not given.strip().startswith(_LISTS):
+        return given.replace(",", " ").split()
+    found = _literal(given)
+    if not isinstance(found, (list, tuple)):
+        raise ValueError
+    parts = list(found)
+    if len(parts) == 1 and isinstance(parts[0], str):
+        return parts[0].split()  # as numpy prints an array: [90 38]
+    return parts
 
 
 def _literal(text: str) -> Any:
-    """Return what a text spells, in Python or in JSON."""
+    """Return what a text spells, in Python, or in YAML, which JSON is, too."""
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError):
-        return json.loads(text)
+        pass
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
 
 
 def _bool(given: Any) -> bool:
@@ -150,8 +168,10 @@ def _float(given: Any) -> Any:
 
 
 def _str(given: Any) -> str:
-    if isinstance(given, str):
-        return given
+    if isinstance(given, (str, Path)):
+        return str(given)
+    if isinstance(given, dict):
+        return json.dumps(given)  # options, which a file of parameters holds as a mapping
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return str(given)  # a name of digits, which papermill takes for a number
     raise ValueError

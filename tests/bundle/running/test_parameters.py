@@ -1,9 +1,12 @@
 """Parameters that papermill gives as text have the type of the notebook's first cell."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from hetlib_bundle.profiles import options_given
 from hetlib_bundle.running.parameters import read_parameters, typed
 
 
@@ -16,12 +19,17 @@ from hetlib_bundle.running.parameters import read_parameters, typed
         (list[int], 128, [128]),
         (list[int], "128", [128]),
         (list[int], "[]", []),
+        (list[int], "[90 38]", [90, 38]),
+        (list[int], "- 90\n- 38", [90, 38]),
         (list[float], "[3, 1.5]", [3, 1.5]),
         (list[float], "1e-2, 2e-2", [0.01, 0.02]),
         (list[str], "brandenburg,wake", ["brandenburg", "wake"]),
         (list[str], "['smallcnn', 'resnet18']", ["smallcnn", "resnet18"]),
         (list[str], '["a"]', ["a"]),
         (list[str], "None", []),
+        (list[str], "[smallcnn, resnet18]", ["smallcnn", "resnet18"]),
+        (list[str], "[a]", ["a"]),
+        (list[str], "- a\n- b", ["a", "b"]),
         (list[list[int]], "[[1, 2], [3]]", [[1, 2], [3]]),
         (int, "8", 8),
         (int, 8.0, 8),
@@ -30,9 +38,11 @@ from hetlib_bundle.running.parameters import read_parameters, typed
         (bool, "true", True),
         (bool, "No", False),
         (bool, False, False),
+        (bool, "off", False),
         (str, "quick", "quick"),
         (str, 2024, "2024"),
         (dict[str, Any], '{"a": 1}', {"a": 1}),
+        (dict, "{a: 1, b: [x]}", {"a": 1, "b": ["x"]}),
         (dict, "{'b': [1, None]}", {"b": [1, None]}),
         (dict, '{"c": true, "d": null}', {"c": True, "d": None}),
         (int | None, "None", None),
@@ -46,6 +56,13 @@ def test_text_becomes_what_it_spells(kind: Any, given: Any, value: Any) -> None:
     assert typed("x", value, kind) == value
 
 
+def test_values_of_other_types_than_the_first_cell_tells() -> None:
+    assert typed("x", np.array([90, 38]), list[int]) == [90, 38]
+    assert typed("x", range(1, 4), list[int]) == [1, 2, 3]
+    assert typed("x", Path("mine"), str) == "mine"
+    assert options_given(typed("x", {"root": "mine"}, str)) == {"root": "mine"}
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "words"),
     [
@@ -56,6 +73,9 @@ def test_text_becomes_what_it_spells(kind: Any, given: Any, value: Any) -> None:
         (list[float], "__import__('os')", "a list of numbers"),
         (int, "2.5", "a whole number"),
         (int, "", "a whole number"),
+        (int, "inf", "a whole number"),
+        (list[int], "[1, " + "9" * 400 + "]x", "a list of whole numbers"),
+        (list[int], "9" * 400, "a list of whole numbers"),
         (int, True, "a whole number"),
         (float, "fast", "a number"),
         (bool, "perhaps", "True or False"),
