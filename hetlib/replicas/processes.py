@@ -125,7 +125,7 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
         start = Start(
             rank=rank,
             replicas=self.platform.replicas,
-            rendezvous=Path(self._folder, "rendezvous").as_uri(),
+            rendezvous=str(Path(self._folder, "rendezvous")),
             timeout=self.timeout,
             pipe=there,
             caller=os.getpid(),

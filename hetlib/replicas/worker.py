@@ -34,7 +34,7 @@ class Start(NamedTuple):
     Attributes:
         rank: Number of this replica.
         replicas: All of the platform.
-        rendezvous: Address at which they meet, ``file://...``.
+        rendezvous: Path of the file by which they meet.
         timeout: Seconds for a collective.
         pipe: To the caller.
         caller: Number of the caller's process.
@@ -177,10 +177,11 @@ def serve(start: Start) -> None:
         keep_freed_memory()  # here alone: a notebook would hold 0.1 GB more between its runs
         _use_device(start.replicas[start.rank])
         keep_to_this_machine()
+        # by its path: in an address, blanks and signs of it mean something else
         dist.init_process_group(
             _backend(start.replicas),
-            start.rendezvous,
-            timedelta(seconds=start.timeout),
+            store=dist.FileStore(start.rendezvous, len(start.replicas)),
+            timeout=timedelta(seconds=start.timeout),
             world_size=len(start.replicas),
             rank=start.rank,
         )

@@ -84,13 +84,23 @@ def place() -> Iterator[Path]:
 def test_replicas_start_whatever_the_length_of_the_temporary_folders_name(
     letters: int, tmp_path: Path, place: Path
 ) -> None:
-    folder = place / ("t" * letters)
+    start_with_temporary_folder(place / ("t" * letters), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["my files", "Übersicht", "50%20 #1?x=1"])
+def test_replicas_start_whatever_signs_are_in_the_temporary_folders_name(
+    name: str, tmp_path: Path, place: Path
+) -> None:
+    start_with_temporary_folder(place / name, tmp_path)
+
+
+def start_with_temporary_folder(folder: Path, home: Path) -> None:
     folder.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", UNGUARDED],
         capture_output=True,
         text=True,
-        env=surroundings(tmp_path, TMPDIR=str(folder)),
+        env=surroundings(home, TMPDIR=str(folder)),
     )
     assert done.stdout.strip() == "[0.0, 1.0]", done.stderr
     assert list(folder.glob("hetlib-*")) == []

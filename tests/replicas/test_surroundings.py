@@ -74,10 +74,36 @@ def test_gloo_is_kept_to_the_loopback_of_linux_and_of_macos(monkeypatch, name):
 
 
 def test_an_interface_that_is_named_already_stays(monkeypatch):
+    interfaces = [(1, "lo"), (2, "ib0"), (3, "ib1")]
+    monkeypatch.setattr(socket, "if_nameindex", lambda: interfaces, raising=False)
+    for named in ("ib0", "ib0,ib1"):
+        monkeypatch.setenv("GLOO_SOCKET_IFNAME", named)
+        keep_to_this_machine()
+        assert os.environ["GLOO_SOCKET_IFNAME"] == named
+
+
+def test_an_interface_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo")], raising=False)
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "ib0")
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "ib9")
+    message = r"GLOO_SOCKET_IFNAME is 'ib9'; this machine has \['lo'\].*unset"
+    with pytest.raises(ValueError, match=message):
+        keep_to_this_machine()
+
+
+def test_an_empty_name_is_no_interface(monkeypatch):
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo")], raising=False)
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")
     keep_to_this_machine()
-    assert os.environ["GLOO_SOCKET_IFNAME"] == "ib0"
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "lo"
+
+
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"])
+@pytest.mark.parametrize("text", ["a", "-1", "2.0"])
+def test_a_variable_that_is_no_number_is_named(monkeypatch, name, text):
+    set_all(monkeypatch, JOB | {"LOCAL_WORLD_SIZE": "2"})
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ValueError, match=rf"environment variable {name} is '{text}'; it must be"):
+        surroundings()
 
 
 def test_gloo_chooses_where_no_loopback_has_a_known_name(monkeypatch):
