@@ -6,7 +6,7 @@ of a list, a number that counts. Its line through both goes on to no sample.
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,9 +126,11 @@ def changed_mapping(batch: Any, entries: Mapping[Any, Any]) -> Any:
     """Return a mapping of the same kind, with other values.
 
     Args:
-        batch: The mapping.
+        batch: The mapping; in place of one that nobody can change there is a dict.
         entries: All its entries.
     """
+    if not isinstance(batch, MutableMapping):
+        return dict(entries)
     changed = copy.copy(batch)
     for key, value in entries.items():
         changed[key] = value

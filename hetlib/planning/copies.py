@@ -15,6 +15,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from hetlib.balanced.randomness import random_states_kept
+from hetlib.planning.draws import states_of
 
 _CONTAINERS = (dict, list, set)  # and what is derived from them
 
@@ -91,15 +92,18 @@ def _copied_or_shared(value: Any, memo: dict[int, Any]) -> Any:
 
 
 @contextlib.contextmanager
-def left_as_it_was(network: nn.Module) -> Iterator[None]:
+def left_as_it_was(network: nn.Module, *functions: object) -> Iterator[None]:
     """Keep random states and a network's gradients from all that happens within.
 
-    The states are those of Python, numpy and torch, on the CPU and on GPUs in use. The gradients
-    are set aside: they are the same tensors afterwards.
+    The states are those of Python, numpy and torch, on the CPU and on GPUs in use, and of the
+    generators that the network and the functions hold. The gradients are set aside: they are the
+    same tensors afterwards.
 
     Args:
         network: The caller's.
+        functions: What else of the caller's is called within.
     """
+    put_back = states_of(network, *functions)
     gradients = []
     for weight in network.parameters():
         gradients.append((weight, weight.grad))
@@ -110,3 +114,5 @@ def left_as_it_was(network: nn.Module) -> Iterator[None]:
     finally:
         for weight, gradient in gradients:
             weight.grad = gradient
+        for restore in put_back:
+            restore()

@@ -30,6 +30,7 @@ from hetlib.planning.example import Example, Loss, mean_square, tensors
 from hetlib.planning.memory import LossOf
 from hetlib.planning.partition import Partition
 from hetlib.planning.progress import spending
+from hetlib.planning.reuse import stored_plan
 from hetlib.planning.search import decide
 from hetlib.planning.store import PlanFile
 from hetlib.planning.timing import Task, capped, gather
@@ -78,7 +79,7 @@ def plan(
         accumulate: Shares may exceed what fits: rank r takes its own in ``plan.passes[r]`` parts,
             under ``no_sync``.
         store: Folder of plans on rank 0's machine. One of the same model, loss, optimizer, shapes,
-            replicas, hosts and versions is used again.
+            replicas, hosts and versions is used again, if the link between replicas is as fast.
         progress: Whether rank 0 shows a bar; by default on a terminal and in a notebook that is no
             batch run.
         replica: More about this rank, as for `Replica`: ``max_batch`` (by default what fits),
@@ -114,19 +115,23 @@ def plan(
         optimizer_of=_optimizer_of(optimizer or _sgd),
     )
     task.optimizer_of(model)  # an error of it is said as such
-    with left_as_it_was(model), torch.inference_mode(mode=False), torch.enable_grad():
+    with (
+        left_as_it_was(model, example_batch, loss, optimizer),
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+    ):
         known = gather(_identity(task, example_batch, [loss, optimizer]))
         file = PlanFile(store, [global_batch, accumulate, known])
-        stored = gather(file.read(len(known), global_batch))
-        if stored[0] is not None:  # rank 0's counts
-            return stored[0]
+        again = stored_plan(file, len(known), global_batch, model)
+        if again.plan is not None:
+            return again.plan
 
         leads = not dist.is_initialized() or dist.get_rank() == 0
         with spending("planning", seconds, progress if leads else False):
             bounded = _bounded(task, loss)
             found = decide(bounded, global_batch, seconds, accumulate=accumulate)
     if leads:
-        file.write(found)
+        file.write(found, again.link)
     return found
 
 
@@ -177,7 +182,8 @@ def _bounded(task: Task, loss: Loss | None) -> Task:
             what = "the model does not run on `example_batch`"
             mend = (
                 "give what the model takes: a tensor, a tuple of them, a dict of keywords, or a "
-                "function of the number of samples that returns one of these"
+                "function of the number of samples that returns one of these; (batch,) passes a "
+                "batch of any form as the only argument"
             )
         got = f"{type(error).__name__}: {error}"
         raise ValueError(f"{what} ({got}); {mend}.") from error

@@ -11,7 +11,7 @@ import torch
 
 import hetlib
 from hetlib.planning.planner import function_text
-from tests.planning import workers, workers_kinds
+from tests.planning import workers, workers_growth, workers_kinds
 
 WITHOUT_EXTRAS = """
 import sys
@@ -238,7 +238,7 @@ def test_a_stored_plan_knows_where_and_what_was_trained(team, tmp_path, changes,
 
 
 def test_memory_does_not_grow_plan_by_plan(team):
-    for grown, groups, wrapped in team(1, 1).run(workers_kinds.twenty_plans):
+    for grown, groups, wrapped in team(1, 1).run(workers_growth.twenty_plans):
         assert groups == 0
         assert wrapped <= 0
         # bytes a plan: of a network of 4 MB neither a copy stays nor a bucket or a gradient

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from hetlib.planning.link import Link
 from hetlib.planning.partition import Partition
 from hetlib.planning.speed import SpeedModel
 from hetlib.planning.store import PlanFile
@@ -42,7 +43,8 @@ def path(tmp_path):
 
 
 def read(path, replicas=2, global_batch=16):
-    return PlanFile(path.parent, "a job").read(replicas, global_batch)
+    stored = PlanFile(path.parent, "a job").read(replicas, global_batch)
+    return None if stored is None else stored.plan
 
 
 def test_a_plan_comes_back_as_it_was_written(path):
@@ -50,6 +52,14 @@ def test_a_plan_comes_back_as_it_was_written(path):
     assert PlanFile(path.parent, "another job").read(2, 16) is None
     PlanFile(path.parent, "a job").write(replace(PLAN, alone_step=0.3))
     assert read(path).alone_step == 0.3
+
+
+def test_the_link_comes_back_beside_the_plan(path):
+    file = PlanFile(path.parent, "a job")
+    assert file.read(2, 16).link is None
+    link = Link(small=1e-4, large=2e-3)
+    file.write(PLAN, link)
+    assert file.read(2, 16) == (PLAN, link)
 
 
 def test_a_plan_of_an_older_version_is_read(path):
@@ -114,6 +124,9 @@ def test_a_plan_of_another_job_is_none(path):
         {"modelled_step": "0.1"},
         {"alone_times": None},
         {"note": 1},
+        {"link": 3},
+        {"link": {"small": 0.1}},
+        {"link": {"small": 0.1, "large": -1.0}},
         {"of_another_version": 1},
     ],
 )

@@ -1,24 +1,22 @@
 """Models and batches of many kinds that replicas plan in tests."""
 
 import copy
-import gc
 import os
 import platform
 import random
 import threading
 from collections import UserDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
+from tests.planning.kinds_more import MORE
 
 
 class Scaled(nn.Module):
@@ -209,6 +207,7 @@ KINDS: dict[str, Any] = {
     "spectral norm": lambda: (with_spectral_norm(), rows()),
     "a lock": lambda: (Locked(), rows()),
     "complex": lambda: (nn.Linear(4, 2, dtype=torch.complex64), rows().to(torch.complex64)),
+    **MORE,
 }
 
 
@@ -235,6 +234,8 @@ IN_PAIRS: dict[str, Any] = {
     "one sample": lambda: (with_norm(), rows(1)),
     "pooled": lambda: (with_pooled_norm(), rows(3)),
     "keyword": lambda: (with_norm(), {"input": rows(1)}),
+    "of all replicas": lambda: (hetlib.convert_batchnorm(with_norm()), rows(1)),
+    "in an inner part": lambda: (nn.Sequential(with_norm(), nn.BatchNorm1d(2)), rows(2)),
 }
 
 
@@ -371,39 +372,3 @@ def stored(rank: int, folder: str, changes: dict[str, Any]) -> None:
             store=folder,
             progress=False,
         )
-
-
-def twenty_plans(rank: int) -> tuple[float, int, int]:
-    """Plan again and again; return bytes that stay a plan, groups and DDP objects that stay."""
-    known_groups = len(dist.distributed_c10d._world.pg_map)
-    known_wrapped = count_wrapped()
-    network = nn.Sequential(nn.Linear(1000, 1000), nn.Linear(1000, 2))
-    batch = torch.ones(4, 1000)
-
-    def once() -> None:
-        hetlib.plan(network, batch, global_batch=8, seconds=0.05, progress=False)
-
-    for _ in range(5):  # the allocator keeps what it had at its height
-        once()
-    before = resident()
-    for _ in range(15):
-        once()
-    grown = (resident() - before) / 15
-    wrapped = count_wrapped() - known_wrapped
-    groups = len(dist.distributed_c10d._world.pg_map) - known_groups
-    return grown, groups, wrapped
-
-
-def count_wrapped() -> int:
-    """Return the DDP objects of this process."""
-    gc.collect()
-    return sum(type(thing) is DistributedDataParallel for thing in gc.get_objects())
-
-
-def resident() -> int:
-    """Return the bytes of this process that are in memory; 0 where nobody tells."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
