@@ -1,12 +1,13 @@
 """EuroSAT, in its two versions."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from hetlib.datasets import cache as store
 from hetlib.datasets.scenefolder import SceneFolder
-from hetlib.datasets.types import File
+from hetlib.datasets.types import File, Names, Range, Transforms
 from hetlib.errors import DatasetNotFoundError, require
 
 
@@ -75,7 +76,16 @@ class EuroSAT(SceneFolder):
         version: str = "rgb",
         download: bool = False,
         checksum: bool = False,
-        **options: Any,
+        bands: Names = None,
+        band_names: Names = None,
+        classes: Names = None,
+        size: int | None = None,
+        fractions: Sequence[float] = (0.6, 0.1, 0.3),
+        groups: File | None = None,
+        valid_range: Range = None,
+        seed: int = 0,
+        transforms: Transforms = None,
+        cache: File = store.CACHE,
     ):
         """Open one split.
 
@@ -87,7 +97,16 @@ class EuroSAT(SceneFolder):
             download: Fetch the official archive (90 MB or 2 GB) into ``root`` when it is not there.
                 What is fetched is always compared with its MD5.
             checksum: Compare an archive that is there with the official MD5, too.
-            options: As for :class:`SceneFolder`, such as ``transforms``.
+            bands: Names of those to use; None is all.
+            band_names: Names of all bands; None is those of the release.
+            classes: Names of the class folders.
+            size: Height and width of the images, in pixels.
+            fractions: Of each class for training, validation and test.
+            groups: CSV of files that come into one split.
+            valid_range: Lowest and highest value that is data.
+            seed: Draws the splits.
+            transforms: Applied to each item.
+            cache: Folder of what is decoded.
 
         Raises:
             ValueError: There is no such version, the archive is another one than the official, or
@@ -106,8 +125,22 @@ class EuroSAT(SceneFolder):
             )
         if checksum:
             check_archive(release, Path(root))
-        settings: dict[str, Any] = {"band_names": release.band_names}
-        super().__init__(place, split, **settings | options)
+        if band_names is None:
+            band_names = release.band_names
+        super().__init__(
+            place,
+            split,
+            bands=bands,
+            band_names=band_names,
+            classes=classes,
+            size=size,
+            fractions=fractions,
+            groups=groups,
+            valid_range=valid_range,
+            seed=seed,
+            transforms=transforms,
+            cache=cache,
+        )
 
 
 def find_release(release: Release, root: Path) -> Path | None:

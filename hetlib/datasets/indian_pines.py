@@ -8,7 +8,6 @@ so that no pixel is in two: windows drawn at random share most of their pixels w
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from hetlib.datasets.landcover import STRATIFIED, LandCoverScene, source_files
 from hetlib.datasets.rasters import read_scene
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import SPLITS, check_split
-from hetlib.datasets.types import Classes, File
+from hetlib.datasets.types import Classes, File, Names, Range, Transforms
 from hetlib.errors import require
 
 NAME = "indian_pines"
@@ -72,8 +71,11 @@ class IndianPines(LandCoverScene):
         per_class: int = ALL,
         stride: int = 1,
         seed: int = 0,
+        bands: Names = None,
+        shards: bool = False,
+        valid_range: Range = None,
+        transforms: Transforms = None,
         cache: File = store.CACHE,
-        **options: Any,
     ):
         """Open one split.
 
@@ -91,8 +93,11 @@ class IndianPines(LandCoverScene):
             per_class: Most windows of a class in a split.
             stride: Centres lie on every so many rows and columns.
             seed: Deals the squares, and draws the windows.
+            bands: Names of those to use; None is all.
+            shards: Every replica always draws from its own strip of the scene.
+            valid_range: Lowest and highest value that is data.
+            transforms: Applied to each item.
             cache: Folder of what is cut.
-            options: As for :class:`LandCoverScene`: ``bands``, ``shards``, ``transforms``.
 
         Raises:
             ValueError: An argument is not allowed, or a class cannot be in each split.
@@ -127,8 +132,11 @@ class IndianPines(LandCoverScene):
             per_class=per_class,
             stride=stride,
             seed=seed,
+            bands=bands,
+            shards=shards,
+            valid_range=valid_range,
+            transforms=transforms,
             cache=cache,
-            **options,
         )
         sources = source_files(files["image"], files["labels"])
         self.checksum = store.checksum(sources, Path(cache).resolve())

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from hetlib.datasets.rasterising import (
 )
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import SPLITS, check_split
-from hetlib.datasets.types import File, Names
+from hetlib.datasets.types import File, Names, Range, Transforms
 from hetlib.datasets.vectors import read_polygons
 from hetlib.errors import DatasetNotFoundError
 from hetlib.inputs import whole
@@ -57,8 +56,12 @@ class PolygonScene(LandCoverScene):
         fractions: Sequence[float] = (0.6, 0.1, 0.3),
         stride: int = 1,
         seed: int = 0,
+        bands: Names = None,
+        per_class: int = 400,
+        shards: bool = False,
+        valid_range: Range = None,
+        transforms: Transforms = None,
         cache: File = store.CACHE,
-        **options: Any,
     ):
         """Open one split, and draw the polygons where the cache does not hold them.
 
@@ -76,9 +79,12 @@ class PolygonScene(LandCoverScene):
             fractions: Of the polygons for training, validation and test.
             stride: Centres lie on every so many rows and columns.
             seed: Deals the polygons, and draws the windows.
+            bands: Names of those to use; None is all.
+            per_class: Most windows of a class in a split.
+            shards: Every replica always draws from its own strip of the scene.
+            valid_range: Lowest and highest value that is data.
+            transforms: Applied to each item.
             cache: Folder of what is drawn and cut.
-            options: As for :class:`LandCoverScene`: ``bands``, ``per_class``, ``shards``,
-                ``valid_range``, ``transforms``.
 
         Raises:
             ValueError: An argument is not allowed, a file cannot be read, no polygon is in the
@@ -105,8 +111,12 @@ class PolygonScene(LandCoverScene):
             fractions=fractions,
             stride=stride,
             seed=seed,
+            bands=bands,
+            per_class=per_class,
+            shards=shards,
+            valid_range=valid_range,
+            transforms=transforms,
             cache=cache,
-            **options,
         )
         rows, columns = self.centres.T
         self.polygons = np.asarray(entry.arrays["polygons"][rows, columns])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hetlib.datasets.catalog import DATASETS, OWN_FILES
 from hetlib.training.experiment import Experiment, optimizers
 
 SGD = {"momentum": 0.9, "weight_decay": 5e-4}
@@ -149,3 +150,18 @@ def test_numbers_of_numpy_are_kept_and_recorded_as_pythons():
 def test_what_is_no_number_or_mapping_is_refused_by_name(wrong):
     with pytest.raises(ValueError, match=f"`{next(iter(wrong))}"):
         Experiment(**wrong)
+
+
+@pytest.mark.parametrize("name", [*DATASETS, *OWN_FILES])
+@pytest.mark.parametrize("option", ["transfroms", "clases", "windw", "options"])
+def test_a_misspelt_option_of_any_data_set_is_refused_before_a_file_is_opened(name, option):
+    with pytest.raises(ValueError, match=f"`dataset_options`: .*{option}.*allowed are .*'seed'"):
+        Experiment(dataset=name, dataset_options={option: 1})
+
+
+def test_what_a_class_gives_its_base_itself_is_no_option():
+    for option in ("split_by", "regions"):
+        with pytest.raises(ValueError, match=f"IndianPines got .* '{option}'"):
+            Experiment(dataset="indian_pines", dataset_options={option: "columns"})
+    with pytest.raises(ValueError, match=r"PolygonScene got .* 'labels'"):
+        Experiment(dataset="polygons", dataset_options={"labels": "a.tif"})
