@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from hetlib.errors import ReplicaError
+from hetlib.replicas.folder import own_folder
 from hetlib.replicas.platform import Platform
 from hetlib.replicas.processes import Replicas
 from hetlib.training.records import RunRecord
@@ -32,6 +33,9 @@ from tests.project import ROOT
 KILLS = 100
 STOPS = 5
 SEED = 20_26
+
+# Tries between two lines that say how far it is.
+SHOWN = 10
 
 # Seconds: the replicas' time-out, what a busy machine may add, and when nobody may be left.
 TIMEOUT = 15.0
@@ -170,6 +174,11 @@ class Script:
                 continue
         return count
 
+    def last_words(self) -> str:
+        """Return the last line of its errors; empty for none."""
+        self.errors.seek(0)
+        return self.errors.read().strip().rpartition("\n")[2]
+
     def end(self) -> None:
         """Kill what is left of it."""
         for process in [self.process, *self.family.values()]:
@@ -251,6 +260,8 @@ def attempt_worker(trial: Try, store: Path) -> Outcome:
         time.sleep(0.05)
     if outcome.named is not None:
         outcome.orphans = sum(map(psutil.pid_exists, disturber.pids))
+        # the process goes on, and its folder with it; that of its workers does not
+        outcome.folders = len(list(own_folder().glob("team-*")))
     look_at_records(outcome, store, disturber.saved)
     try:
         with replicas:
@@ -279,6 +290,7 @@ def attempt_caller(trial: Try, store: Path, temporary: Path) -> Outcome:
         time.sleep(0.05)
     outcome.seconds = time.monotonic() - begin
     outcome.orphans = script.alive()
+    outcome.words = script.last_words()
     outcome.folders = len([*temporary.glob("hetlib-*"), *temporary.glob("pymp-*")])
     saved = [line.split()[1] for line in script.lines if line.startswith("saved")]
     script.end()
@@ -345,9 +357,12 @@ def run(kills: int = KILLS, stops: int = STOPS, seed: int = SEED) -> list[Row]:
         seed: Of the moments.
     """
     outcomes = []
-    for trial in draw(kills, stops, seed):
+    tries = draw(kills, stops, seed)
+    for number, trial in enumerate(tries, 1):
         with tempfile.TemporaryDirectory(prefix="k", dir="/tmp") as folder:
             outcome = attempt(trial, Path(folder))
         tell(trial, outcome)
         outcomes.append((trial, outcome))
+        if number % SHOWN == 0:
+            print(f"{number} of {len(tries)}", flush=True)
     return count(outcomes)
