@@ -2,6 +2,8 @@
 
 import os
 import resource
+import signal
+import struct
 import time
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
 from hetlib.models.registry import build_model
+from hetlib.replicas import worker
 from hetlib.replicas.groups import subgroup
 
 
@@ -133,6 +136,17 @@ def compute_without_end(rank: int) -> None:
     """Take part in no collective."""
     while True:
         torch.ones(64, 64) @ torch.ones(64, 64)
+
+
+def stop_in_a_message(rank: int) -> int:
+    """Answer; replica 1 is stopped after the beginning of an answer."""
+    if rank == 1:
+        line = worker._line
+        assert line is not None
+        with line._lock:
+            os.write(line._pipe.fileno(), struct.pack("!i", 10**6) + bytes(1000))
+            os.kill(os.getpid(), signal.SIGSTOP)
+    return rank
 
 
 def reach_a_barrier_of_some(rank: int) -> None:

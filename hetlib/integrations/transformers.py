@@ -19,8 +19,8 @@ import torch
 
 from hetlib.balanced.graph import is_marked
 from hetlib.balanced.loader import BalancedLoader
-from hetlib.balanced.loss import balance
-from hetlib.balanced.shares import HasShares
+from hetlib.balanced.loss import balance, balanced_loader
+from hetlib.balanced.shares import HasShares, shares_of
 from hetlib.errors import require
 
 require("transformers", "transformers")
@@ -46,7 +46,8 @@ class BalancedTrainer:
         options: Those of the Trainer.
 
     Raises:
-        ValueError: Not one of ``plan`` and ``loader`` is given.
+        ValueError: Not one of ``plan`` and ``loader`` is given, or no plan.
+        TypeError: ``loader`` is no `BalancedLoader`.
     """
 
     def __init__(
@@ -58,6 +59,10 @@ class BalancedTrainer:
     ) -> None:
         if (plan is None) == (loader is None):
             raise ValueError("give one of `plan` and `loader`, which deal the training's samples.")
+        if plan is not None:
+            shares_of(plan)
+        else:
+            loader = balanced_loader(loader)
         super().__init__(*arguments, **options)
         self._plan = plan
         self._loader = loader

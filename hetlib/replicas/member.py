@@ -3,10 +3,12 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
 
 from hetlib.replicas.life import death, is_stopped, ticks
@@ -17,6 +19,13 @@ _TO_BE_REAPED = 5  # seconds until a process whose pipe has ended tells its exit
 # Seconds that a worker has at least until its first sign of life: it may have to import torch on a
 # machine with a high load.
 _TO_START = 300.0
+
+
+# Bytes of a message that a pipe takes at once, whether somebody reads it or not.
+_FITS = 16_384
+
+# Seconds between two looks at a worker whose message does not come to its end.
+_LOOK = 0.5
 
 
 class Event(NamedTuple):
@@ -32,6 +41,27 @@ class Event(NamedTuple):
     rank: int
     kind: str
     value: Any
+
+
+class _Reading(threading.Thread):
+    """Reads one message; a worker that is stopped in the middle of it holds nobody else.
+
+    Args:
+        pipe: From the worker; the thread ends when the pipe does.
+
+    Attributes:
+        message: What was read; None where the pipe has ended.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__(daemon=True)
+        self._pipe = pipe
+        self.message: bytes | None = None
+
+    def run(self) -> None:
+        """Read it."""
+        with contextlib.suppress(EOFError, OSError):
+            self.message = self._pipe.recv_bytes()
 
 
 class Worker:
@@ -60,23 +90,48 @@ class Worker:
     def begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """Send it a job; that it is gone is told by the next event."""
         self.heard = time.monotonic()
+        message = bytes(ForkingPickler.dumps((function, arguments)))
+        if len(message) <= _FITS:
+            self._send(message)
+        else:  # which waits for the worker to read: one that is stopped is to be noticed meanwhile
+            threading.Thread(target=self._send, args=(message,), daemon=True).start()
+
+    def _send(self, message: bytes) -> None:
         with contextlib.suppress(OSError):
-            self.pipe.send((function, arguments))
+            self.pipe.send_bytes(message)
 
     def next_event(self) -> Event | None:
         """Return its next message, or its death; None where it says nothing and lives."""
         try:
             if self.pipe.poll():
-                kind, value = self.pipe.recv()
-                self.heard = time.monotonic()
-                self._is_ready = True
-                self._computed = None
-                return Event(self.rank, kind, value)
+                return self._received()
         except (EOFError, OSError):
-            self.process.join(_TO_BE_REAPED)
-            return self.death()
+            return self._ended()
         if self.process.is_alive() or self.pipe.poll():
             return None
+        return self.death()
+
+    def _received(self) -> Event:
+        """Read the message that has begun; where it stands still, return that."""
+        reading = _Reading(self.pipe)
+        reading.start()
+        reading.join(_LOOK)
+        while reading.is_alive():
+            silence = self.silence()
+            if silence is not None:
+                return silence
+            reading.join(_LOOK)
+        if reading.message is None:
+            return self._ended()
+        kind, value = ForkingPickler.loads(reading.message)
+        self.heard = time.monotonic()
+        self._is_ready = True
+        self._computed = None
+        return Event(self.rank, kind, value)
+
+    def _ended(self) -> Event:
+        """Return that it died: its pipe has ended."""
+        self.process.join(_TO_BE_REAPED)
         return self.death()
 
     def death(self) -> Event:

@@ -42,6 +42,9 @@ TIMEOUT = 15.0
 GRACE = 30.0
 LEFT = 5.0
 
+# Seconds that a busy machine may take to import torch for all.
+TO_START = 240.0
+
 # What a worker or its caller does, by the line that says so; a kill comes up to so many seconds
 # later.
 PHASES = {"start": 1.5, "measure": 2.0, "train": 1.0, "evaluate": 0.4}
@@ -228,7 +231,7 @@ class Disturber:
 
     def _strike(self) -> None:
         time.sleep(self.trial.delay)
-        end = time.monotonic() + 60
+        end = time.monotonic() + TO_START
         while time.monotonic() < end:
             workers = list(self.replicas._workers)
             if len(workers) > self.trial.rank:
@@ -276,7 +279,7 @@ def attempt_caller(trial: Try, store: Path, temporary: Path) -> Outcome:
     """Disturb a script that has workers, and look at what is left of it."""
     outcome = Outcome()
     script = Script(store, temporary, trial.runs)
-    if script.wait_for(trial.phase, 240):
+    if script.wait_for(trial.phase, TO_START):
         time.sleep(trial.delay)
         script.look()
         outcome.hit = script.process.poll() is None
@@ -310,7 +313,7 @@ def goes_on(store: Path, temporary: Path, trial: Try) -> bool:
     """Say whether the same script, undisturbed, comes to its end with all records."""
     script = Script(store, temporary, trial.runs)
     try:
-        status = script.process.wait(240)
+        status = script.process.wait(TO_START)
     except subprocess.TimeoutExpired:
         status = -1
     script.end()

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -93,6 +94,25 @@ def test_a_stopped_replica_is_named_within_the_time_out_with_or_without_collecti
         assert time.monotonic() - begin < 20
         assert not psutil.pid_exists(victim)
         assert replicas.run(workers.square, 2) == [4, 5, 6]
+
+
+def test_a_replica_that_stops_in_the_middle_of_a_message_is_named():
+    with Replicas(hetlib.Platform.emulated([1, 1]), timeout=4) as replicas:
+        replicas.run(workers.process_id)
+        begin = time.monotonic()
+        with pytest.raises(ReplicaError, match=r"replica 1 of 2.*no sign of life.*was stopped"):
+            replicas.run(workers.stop_in_a_message)
+        assert time.monotonic() - begin < 20
+        assert replicas.run(workers.square, 2) == [4, 5]
+
+
+def test_a_replica_that_stopped_before_a_job_with_large_arguments_is_named():
+    with Replicas(hetlib.Platform.emulated([1, 1]), timeout=4) as replicas:
+        os.kill(replicas.run(workers.process_id)[0], signal.SIGSTOP)
+        with pytest.raises(ReplicaError, match=r"replica 0 of 2.*no sign of life.*was stopped"):
+            replicas.run(workers.square, np.ones(10**6))
+        zero, one = replicas.run(workers.square, np.ones(10**6))
+        assert (zero.sum(), one.sum()) == (10**6, 2 * 10**6)
 
 
 def test_a_long_step_without_a_collective_is_no_standstill():

@@ -21,6 +21,7 @@ import hetlib
 with hetlib.Replicas(hetlib.Platform.emulated([1, 1])) as replicas:
     print(replicas.run(math.sqrt))
 """
+NAMES_AN_INTERFACE = 'import os; os.environ["GLOO_SOCKET_IFNAME"] = "lo,nic7"' + UNGUARDED
 TOLD = 'put those lines below `if __name__ == "__main__":`.'
 
 # Starts replicas, and tells the numbers of their processes.
@@ -107,6 +108,35 @@ def start_with_temporary_folder(folder: Path, home: Path) -> None:
     assert list(folder.glob("pymp-*")) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OMP_NUM_THREADS", ""),
+        ("OMP_NUM_THREADS", "abc"),
+        ("OMP_NUM_THREADS", "0"),
+        ("OMP_NUM_THREADS", "1,2"),
+        ("GLOO_SOCKET_IFNAME", ""),
+        ("GLOO_SOCKET_IFNAME", "lo"),
+    ],
+)
+def test_replicas_start_whatever_threads_and_interface_are_set(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNGUARDED],
+        capture_output=True,
+        text=True,
+        env=surroundings(tmp_path, **{name: value}),
+    )
+    assert done.stdout.strip() == "[0.0, 1.0]", done.stderr
+
+
+def test_an_interface_that_there_is_not_is_named(tmp_path: Path) -> None:
+    last = last_line([sys.executable, "-c", NAMES_AN_INTERFACE], tmp_path)
+    assert last.startswith("ValueError: GLOO_SOCKET_IFNAME is ")
+    assert "nic7" in last
+
+
 def alive(pids: list[int]) -> list[int]:
     found = []
     for pid in pids:
@@ -136,7 +166,7 @@ def test_a_killed_parent_leaves_no_worker_and_no_folder(
         if stopped:
             os.kill(pids[0], signal.SIGSTOP)
         parent.send_signal(number)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 2
     while (alive(family) or list(place.glob("*"))) and time.monotonic() < end:
         time.sleep(0.1)
     assert alive([*pids, *family]) == []
