@@ -76,12 +76,14 @@ def list_archive(root: Path) -> Listed | None:
     Raises:
         ValueError: It is damaged, or an image in it is a link to something outside.
     """
+    if not root.is_file():  # a device is read for ever
+        return None
     try:
         if zipfile.is_zipfile(root):
             return list_zip(root)
-        if root.is_file() and tarfile.is_tarfile(root):
+        if tarfile.is_tarfile(root):
             return list_tar(root)
-        if root.is_file() and begins_as_zip(root):
+        if begins_as_zip(root):
             raise EOFError("its end is missing")
     except DAMAGED as error:
         if str(root) in str(error):  # said here, of a link

@@ -12,7 +12,7 @@ from hetlib.datasets.filenames import SUFFIXES
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.layouts import are_names
 from hetlib.datasets.splits import assign, check_split, join_groups
-from hetlib.datasets.trees import Tree, open_tree
+from hetlib.datasets.trees import Tree, open_tree, resolved
 from hetlib.datasets.types import File, Names, Range, Transforms
 from hetlib.inputs import path, whole
 
@@ -79,7 +79,7 @@ class SceneFolder(ImageDataset):
         classes = arguments.names("classes", classes)
         band_names = arguments.names("band_names", band_names)
         folder = path("cache", cache).resolve()
-        tree = open_tree(path("root", root).resolve())
+        tree = open_tree(resolved(path("root", root)))
         known = class_names(tree, classes)
         folders = [PurePosixPath(name).parent.name for name in tree.names]
         labels = np.array([known.index(name) for name in folders])

@@ -134,7 +134,7 @@ def open_tree(root: Path) -> Tree:
         names = sorted(images_among(listed.members))
         return Tree(root, names, {"": root}, listed.members, listed.folders)
     raise DatasetNotFoundError(
-        f"{root} must be the folder above the class folders, or a tar or zip of it."
+        f"`root` is {root}; it must be the folder above the class folders, or a tar or zip of it."
     )
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from hetlib.datasets import SceneFolder
+from hetlib.errors import DatasetNotFoundError
 
 from .scenes import Open, write_tif
 
 
 def test_bad_trees(open_tree: Open, tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere must be the folder above"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere; it must be the folder above"):
         open_tree(root=tmp_path / "nowhere")
     with pytest.raises(ValueError, match="must hold only class folders"):
         open_tree(root=tree / "a")
@@ -53,3 +54,17 @@ def test_what_is_no_archive_is_told_at_once(tmp_path: Path) -> None:
         broken.write_bytes(content[:place] + b"\xff\xff" + content[place + 2 :])
         with contextlib.suppress(ValueError, FileNotFoundError):
             SceneFolder(broken, cache=tmp_path / "cache")
+
+
+def test_an_archive_that_is_a_device_or_a_circle_of_links_is_named(tmp_path: Path) -> None:
+    for name in ("a.zip", "a.tar", "a.tar.gz"):
+        path = tmp_path / name
+        path.symlink_to("/dev/zero")
+        with pytest.raises(
+            DatasetNotFoundError, match="`root` is /dev/zero; it must be the folder"
+        ):
+            SceneFolder(path, cache=tmp_path / "cache")
+        path.unlink()
+        path.symlink_to(path)
+        with pytest.raises(ValueError, match=f"{name} leads nowhere"):
+            SceneFolder(path, cache=tmp_path / "cache")
