@@ -8,7 +8,7 @@ from hetlib_bundle.claims.judge import (
     speaking,
     word_of_claim,
 )
-from hetlib_bundle.claims.quantities import QUANTITIES, ideal_speedup, timed
+from hetlib_bundle.claims.quantities import QUANTITIES, measured_ideal, timed
 from hetlib_bundle.claims.register import CELL, Claim, load
 from hetlib_bundle.claims.report import collect, report, stored_records
 
@@ -18,11 +18,11 @@ __all__ = [
     "Claim",
     "collect",
     "column_values",
-    "ideal_speedup",
     "judge",
     "judge_records",
     "judge_values",
     "load",
+    "measured_ideal",
     "report",
     "speaking",
     "stored_records",

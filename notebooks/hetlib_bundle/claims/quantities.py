@@ -1,6 +1,6 @@
 """What a claim is about: from the runs of one seed to one value."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -34,12 +34,7 @@ def timed(record: RunRecord) -> Timed:
         ValueError: It has a single epoch.
     """
     epochs = record.epochs[-1]["epoch"]
-    if epochs < 2:
-        raise ValueError(
-            f"run {record.fingerprint} has {epochs} epoch; "
-            "a timed run needs 2, the first is a warm-up."
-        )
-    warm_up = len(record.step_seconds) // epochs
+    warm_up = _warm_up(record)
     seconds = record.step_seconds[warm_up:]
     fastest = int(np.argmin(_slowdowns(record)))
     waited = np.asarray(record.steps["wait"])[warm_up:, fastest]
@@ -50,16 +45,46 @@ def timed(record: RunRecord) -> Timed:
     }
 
 
-def ideal_speedup(slowdowns: Sequence[float]) -> float:
-    """Return the speedup over equal shares if a step took n_r slow-down_r and nothing else.
+def _warm_up(record: RunRecord) -> int:
+    """Return how many steps the first epoch has."""
+    epochs: int = record.epochs[-1]["epoch"]
+    if epochs < 2:
+        raise ValueError(
+            f"run {record.fingerprint} has {epochs} epoch; "
+            "a timed run needs 2, the first is a warm-up."
+        )
+    return len(record.step_seconds) // epochs
 
-    Equal shares take max(f) B / P, shares by speed B / sum(1 / f); their ratio is
-    max(f) mean(1 / f).
+
+def measured_ideal(equal: RunRecord, uneven: RunRecord) -> float:
+    """Return the speedup over equal shares if every sample took as little as it was seen to take.
+
+    Of each replica counts the best rate, in samples a second, at which it computed in one of the
+    two runs. At these rates the replicas together would do a batch in B / sum(rates); equal shares
+    took what their slowest replica computed in. No nominal slow-down enters: an emulated replica is
+    not quite as slow as it was told to be.
 
     Args:
-        slowdowns: f, of each replica.
+        equal: A timed run with equal shares.
+        uneven: A timed run of the same replicas with shares by speed.
+
+    Raises:
+        ValueError: A run has a single epoch.
     """
-    return max(slowdowns) * sum(1 / f for f in slowdowns) / len(slowdowns)
+    of_equal = _computed(equal)
+    rates = np.maximum(
+        np.asarray(equal.shares) / of_equal,
+        np.asarray(uneven.shares) / _computed(uneven),
+    )
+    best = sum(equal.shares) / rates.sum()
+    return float(of_equal.max() / best)
+
+
+def _computed(record: RunRecord) -> np.ndarray:
+    """Return the median seconds that each replica computes in a step, its update included."""
+    seconds = np.asarray(record.steps["compute"]) + np.asarray(record.steps["update"])
+    medians: np.ndarray = np.median(seconds[_warm_up(record) :], axis=0)
+    return medians
 
 
 def _slowdowns(record: RunRecord) -> list[float]:
@@ -82,8 +107,8 @@ def _speedup(fast: RunRecord, slow: RunRecord) -> float:
 
 
 def _part_of_ideal(fast: RunRecord, slow: RunRecord) -> float:
-    """Return the speedup as a part of the ideal one."""
-    return timed(slow)["step"] / timed(fast)["step"] / ideal_speedup(_slowdowns(fast))
+    """Return the speedup as a part of the ideal one, by the rates seen in the two runs."""
+    return timed(slow)["step"] / timed(fast)["step"] / measured_ideal(slow, fast)
 
 
 def _excess_time(first: RunRecord, second: RunRecord) -> float:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+import hetlib
+from hetlib.balanced.weights import replica_weights
 from hetlib.training.experiment import Experiment
 from hetlib_bundle.claims.verdict import interval
 
@@ -59,6 +61,21 @@ def score_row(
     row |= mean_scores(own)
     row |= paired_difference(own.oa, single.oa)
     return row
+
+
+def effective_batch(strategy: str, shares: Sequence[int], slowdowns: Sequence[float]) -> float:
+    """Return how many samples a strategy's gradient is worth (n_eff), by formula.
+
+    Args:
+        strategy: By name.
+        shares: Samples per step of each replica; `single` and `equal` do not use them.
+        slowdowns: Of each replica.
+    """
+    if strategy in ("single", "equal"):
+        return float(sum(shares))
+    speeds = [1 / slowdown for slowdown in slowdowns]
+    weights = replica_weights(shares, hetlib.STRATEGIES[strategy].weighting, speeds)
+    return float(hetlib.effective_batch(shares, weights))
 
 
 def mean_scores(runs: pd.DataFrame) -> dict[str, float]:

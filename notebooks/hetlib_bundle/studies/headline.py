@@ -34,9 +34,20 @@ class Headline(NamedTuple):
     missing: int
 
 
+def trained() -> pd.DataFrame | None:
+    """Return the recorded runs as `.many.tables.runs_table`; None where there are none."""
+    if not _has_records():
+        return None
+    return evidence(PROFILE, "recorded").runs
+
+
+def _has_records() -> bool:
+    return bool(list((paths.RECORDED / PROFILE / "many").glob("*.jsonl")))
+
+
 def recorded() -> Headline | None:
     """Return the recorded map; None where there are no records of it."""
-    if not list((paths.RECORDED / PROFILE / "many").glob("*.jsonl")):
+    if not _has_records():
         return None
     found = evidence(PROFILE, "recorded")
     seeds = found.runs.seed.nunique()

@@ -11,6 +11,7 @@ import hetlib
 from hetlib.models import MODELS
 from hetlib.training.experiment import Experiment
 from hetlib.training.records import RunRecord, runs_frame
+from hetlib_bundle.studies import floors
 from hetlib_bundle.studies.accuracy import mean_scores, paired_difference
 
 DIFFERENCE = "OA - single"  # percentage points
@@ -175,7 +176,8 @@ def differences(
         references: Of one process, with the same seeds.
 
     Returns:
-        One row a run: its cell, strategy, seed, rate, and the difference.
+        One row a run: its cell, strategy, seed, rate, effective batch (also over the global one),
+        and the difference.
     """
     oa = {run.experiment["seed"]: run.scores["oa"] for run in references}
     rows = []
@@ -183,6 +185,8 @@ def differences(
         row: Row = {"setting": setting}
         row |= {name: run.experiment[name] for name in RUN}
         row["lr"] = run.lr
+        row["n_eff"] = _batch(row["strategy"], run.shares)
+        row["n_eff/B"] = row["n_eff"] / sum(run.shares)
         row[DIFFERENCE] = 100 * (run.scores["oa"] - oa[row["seed"]])
         rows.append(row)
     return pd.DataFrame(rows)
@@ -201,6 +205,7 @@ def score_row(
     setting: str,
     strategy: str,
     records: Mapping[str, Records],
+    known: floors.Floors | None = None,
 ) -> Row:
     """Return one row of the table of settings.
 
@@ -208,20 +213,23 @@ def score_row(
         setting: Its name.
         strategy: Whose row it is.
         records: Of the setting, by strategy.
+        known: Floors of the data set, if any.
 
     Returns:
-        What was run, the ``effective batch`` by formula, the mean scores with half their intervals,
-        and the paired difference of OA to one process with its interval.
+        What was run, the effective batch ``n_eff`` by formula and over the global one, the mean
+        scores with half their intervals, the paired difference of OA to one process with its
+        interval, and how many runs are at chance or below the floor.
     """
     runs = records[strategy]
     frame = runs_frame(runs).set_index("seed")
     single = runs_frame(records["single"]).set_index("seed")
     row: Row = {"setting": setting, "strategy": strategy}
     row |= dict(frame[SAID].iloc[0])
-    row["effective batch"] = _batch(strategy, runs[0].shares)
+    row["n_eff"] = _batch(strategy, runs[0].shares)
+    row["n_eff/B"] = row["n_eff"] / sum(runs[0].shares)
     row |= mean_scores(frame)
     row |= paired_difference(frame.oa, single.oa)
-    return row
+    return row | floors.counted(runs, known)
 
 
 def _batch(strategy: str, shares: Sequence[int]) -> float:
