@@ -10,19 +10,35 @@ from pathlib import Path
 import nbformat
 
 from hetlib.files import write_text
+from hetlib_bundle.kept.source import results_folder
 from hetlib_bundle.paths import NOTEBOOKS, RECORDED, RESULTS, ROOT
 from hetlib_bundle.running.heads import Head, read_heads, statements
-from tests.readme_results import KEPT, bundle, results_text, table
+from tests.readme_findings import table
+from tests.readme_results import KEPT, bundle, results_text
 
 
 def record(results: Path = RESULTS) -> None:
-    """Copy what the README shows out of finished runs; what was not run stays as it is."""
+    """Copy what the README shows out of finished runs; what was not run stays as it is.
+
+    Tables and figures that were drawn from records count, too: the newer ones are taken.
+    """
     for folder, names in KEPT.items():
         for name in names:
-            made = results / folder / name
-            if made.exists():
+            found = [path for path in _places(results, folder, name) if path.exists()]
+            if found:
+                made = max(found, key=lambda path: path.stat().st_mtime)
                 (RECORDED / folder).mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(made, RECORDED / folder / made.name)
+
+
+def _places(results: Path, folder: str, name: str) -> list[Path]:
+    """Return where a file may be that was computed, or drawn from records."""
+    computed = results / folder / name
+    if name == "bundle.json":  # the seconds of drawing are not those of the runs
+        return [computed]
+    profile, *asked = folder.split("-")
+    drawn = results_folder(profile, "recorded", asked)
+    return [computed, results / drawn / name]
 
 
 def notebooks_text() -> str:

@@ -1,0 +1,127 @@
+"""The README's findings and checks, made from the tables and records in the clone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from hetlib_bundle.claims import register, summary
+from hetlib_bundle.claims.register import CHECK, PRIMARY
+from hetlib_bundle.claims.report import COLUMNS
+from hetlib_bundle.paths import RECORDED
+from hetlib_bundle.studies import headline
+
+
+def frame(folder: str, name: str) -> pd.DataFrame:
+    """Return a recorded table.
+
+    Args:
+        folder: In data/recorded.
+        name: Of the table.
+    """
+    return pd.read_csv(RECORDED / folder / f"{name}.csv")
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
+    rule = ["---"] * len(head)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
+
+
+def _role(profile: str, role: str) -> pd.DataFrame:
+    """Return the rows of a report whose claims have a role in the register of now."""
+    report = frame(profile, "99_report")
+    roles = {name: claim.role for name, claim in register.load().items()}
+    found = report[report.claim.map(roles) == role]
+    return found.assign(role=role).reindex(columns=[*COLUMNS])
+
+
+def words(profile: str, role: str, known: Sequence[str]) -> str:
+    """Count the words of a part of the report and name the claims."""
+    report = _role(profile, role)
+    told = []
+    for word in known:
+        rows = report[report.verdict == word]
+        if len(rows):
+            told.append(f"{len(rows)} {word} ({', '.join(rows.claim)})")
+    return f"of {len(report)}, {'; '.join(told)}"
+
+
+def findings_text() -> list[str]:
+    """Return the primary claims with their numbers, and what the map of regimes shows."""
+    rows = [_primary_row(row) for row in summary.rows(_role("standard", PRIMARY))]
+    head = ["claim", "statement", "effect (95 % interval)", "is", "n", "p", "verdict"]
+    known = headline.recorded()
+    seen = "\n".join(f"- {sentence}" for sentence in headline.sentences(known))
+    recipe = known.recipe if known is not None else "none"
+    return [
+        "### Findings",
+        "Six claims were written down before the runs that judge them (`data/claims.yaml`), and "
+        "are judged together: p is corrected by Holm over those that could be judged, and by "
+        "Bonferroni over cells where one of several is enough to be wrong, or right. The effect is "
+        "that of the cell nearest to failing (P6: of the best cell); n counts seeds, of P6 "
+        "sittings.",
+        table(head, rows),
+        "![Test OA of the plain mean minus that of one process, by steps and effective batch]"
+        "(data/recorded/standard/00_regime.png)",
+        f"*The map of regimes on {recipe}: OA of the plain mean minus that of one process, in "
+        "points; hatched are shares that no planner makes. Drawn by `00_index` and `15_regime` "
+        "from records.*",
+        seen,
+        *_to_accuracy_text(),
+    ]
+
+
+def _primary_row(row: dict[str, Any]) -> list[str]:
+    verdict = row["verdict"]
+    if verdict == "not run":
+        verdict = f"not run yet (`{row['notebook']}`)"
+    elif row["note"]:
+        verdict += f" ({row['note']})"
+    effect = f"{row['effect']} {row['unit']}" if row["effect"] else ""
+    return [row["claim"], row["statement"], effect, row["test"], row["n"], row["p"], verdict]
+
+
+def _to_accuracy_text() -> list[str]:
+    """Return the time to an accuracy: recorded steps times measured ones."""
+    found = frame("standard", "09_to_accuracy")
+    if not len(found):
+        return ["No recorded training reaches the target of the time to accuracy yet."]
+    rows = []
+    for row in found.to_dict("records"):
+        never = row["never reached (of the seeds)"]
+        cells = [
+            row["recipe"],
+            row["strategy"],
+            row["shares"],
+            f"{row['n_eff/B']:.2f}",
+            f"{row['steps to the target (virtual replicas)']:.0f}",
+            f"{row['step (ms, measured)']:.1f}",
+            f"{row['over equal (computed)']:.2f}" + (f" or more ({never} never)" if never else ""),
+        ]
+        rows.append(cells)
+    head = [
+        "recipe",
+        "strategy",
+        "shares",
+        "n_eff/B",
+        "steps (virtual replicas)",
+        "step (ms, measured)",
+        "time over equal (computed)",
+    ]
+    text = (
+        "Time to the same accuracy (`09_time`): steps of the recorded trainings of `15_regime`, "
+        "times the steps measured on two real processes, one of them four times slower. It is the "
+        "letter's case in a line: uneven shares make a step faster, and the plain mean gives time "
+        "back by needing more steps."
+    )
+    return [text, table(head, rows)]
+
+
+def checks_text() -> list[str]:
+    """Return how the checks came out."""
+    text = (
+        "What is true by construction is a check: *identical* where no bit differs, else *holds* "
+        "or *broken*. A check that holds is no finding:"
+    )
+    return ["### Checks", f"{text} {words('standard', CHECK, summary.CHECKED)}."]
