@@ -40,10 +40,14 @@ def render(target: Path, summary: Mapping[str, Any], notebooks: Path) -> str:
     verdicts = []
     report = target / "tables" / "99_report.csv"
     if report.exists():
-        verdicts = reporting.rows(pd.read_csv(report))
+        judged = pd.read_csv(report)
+        order = judged.role.map(list(reporting.PARTS).index)
+        by_role = judged.assign(order=order).sort_values("order", kind="stable")
+        verdicts = reporting.rows(by_role)
 
     template = _templates().get_template("page.html.j2")
-    return template.render({**summary, "notebooks": entries, "verdicts": verdicts})
+    shown = {"notebooks": entries, "verdicts": verdicts, "parts": reporting.PARTS}
+    return template.render({**summary, **shown})
 
 
 def _templates() -> jinja2.Environment:
