@@ -140,17 +140,17 @@ def train(
         batches: The samples of each step: inputs (S, n, features) and labels (S, n).
         steps: How many of them.
         rates: Peak learning rates, (R,).
-        weights: Of the samples of a step in the gradient, (n,).
+        weights: Of the samples in the gradient, (n,), or of each step, (steps, n).
         descent: Momentum and weight decay.
     """
     parameters = [parameter for layer in layers for parameter in layer]
     velocities = [torch.zeros_like(parameter) for parameter in parameters]
     peak = torch.tensor(rates, dtype=parameters[0].dtype)
-    each_weight = torch.from_numpy(weights).to(peak.dtype)
-    for factor in schedule(steps):
+    each_weight = torch.from_numpy(weights).to(peak.dtype).expand(steps, -1)
+    for factor, of_step in zip(schedule(steps), each_weight, strict=True):
         inputs, labels = next(batches)
         losses = sample_losses(outputs(layers, inputs), labels)
-        total = (losses * each_weight).sum()
+        total = (losses * of_step).sum()
         gradients = torch.autograd.grad(total, parameters)
         _update(parameters, velocities, gradients, factor * peak, descent)
 

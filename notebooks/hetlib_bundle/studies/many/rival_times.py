@@ -1,0 +1,185 @@
+"""What a step of each rival costs on two replicas of a ratio of speeds, and so a target (D4).
+
+Times are modelled, by the step models that `01_platform` recorded: its fast replica, beside the
+same one slowed down. One process, equal and balanced shares and *deadline accumulation* have one
+gradient, that of all samples of the step, and so one curve of accuracy over steps: only their step
+times differ.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from hetlib import SpeedModel, partition
+from hetlib_bundle import paths
+from hetlib_bundle.claims.verdict import interval
+from hetlib_bundle.kept.lines import read
+from hetlib_bundle.studies.many.local import AVERAGES
+from hetlib_bundle.studies.many.target import steps_to
+
+GLOBAL_BATCH = 128
+
+# Samples of a local step, and so twice as many of them as steps of the global batch.
+LOCAL_BATCH = 64
+
+# Samples that a replica adds at a time until the deadline.
+ADDED = 16
+
+# Points below what one process reaches in the middle of the lengths: the target.
+BELOW = 1.0
+
+# What the tables call the gradient of all samples of a step.
+EXACT = "exact"
+
+# And the control of local SGD: the fast device alone, with the batch of a local step.
+HALF = f"fastest-only, batch {LOCAL_BATCH}"
+
+
+class Fleet(NamedTuple):
+    """Two replicas.
+
+    Attributes:
+        fast: Step model of the one.
+        slow: Of the other.
+        exchange: Seconds that an average of gradients or networks takes.
+    """
+
+    fast: SpeedModel
+    slow: SpeedModel
+    exchange: float
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """The fastest shares that keep both replicas."""
+        return partition([self.fast, self.slow], GLOBAL_BATCH, active=(2, 2)).shares
+
+
+def fleet(ratio: float, profile: str = "standard") -> Fleet:
+    """Return the recorded fast replica beside one that is slower.
+
+    Args:
+        ratio: Of their speeds.
+        profile: Of the records.
+    """
+    models, plan, *_ = read(paths.RECORDED / profile / "01_speeds.jsonl").value
+    return Fleet(models[0], models[0].slowed(ratio), plan.communication)
+
+
+def deadline(of: Fleet) -> float:
+    """Return the deadline by which both have added up a global batch, in parts of `ADDED` samples.
+
+    Args:
+        of: Two replicas.
+    """
+    parts = GLOBAL_BATCH // ADDED
+    ends = []
+    for model in (of.fast, of.slow):
+        ends += [model.time(ADDED) * (done + 1) for done in range(parts)]
+    return sorted(ends)[parts - 1]
+
+
+def step_times(of: Fleet, ratio: float) -> dict[str, float]:
+    """Return the modelled seconds of a step of the global batch, by strategy.
+
+    A step of local SGD, and of its control, is that in which the fast replica goes through a
+    global batch.
+
+    Args:
+        of: Two replicas.
+        ratio: Of their speeds: so many local steps has a round.
+    """
+    fast, slow = of.shares
+    both = max(of.fast.time(fast), of.slow.time(slow)) + of.exchange
+    local = GLOBAL_BATCH // LOCAL_BATCH
+    apart = local * (of.fast.time(LOCAL_BATCH) + of.exchange / ratio)
+    return {
+        "fastest-only": of.fast.time(GLOBAL_BATCH),
+        HALF: local * of.fast.time(LOCAL_BATCH),
+        "equal": of.slow.time(GLOBAL_BATCH / 2) + of.exchange,
+        "balanced": both,
+        "uneven-plain": both,
+        "deadline accumulation": deadline(of) + of.exchange,
+        **{local_name(average): apart for average in AVERAGES},
+    }
+
+
+def local_name(average: str) -> str:
+    """Return what the tables call local SGD.
+
+    Args:
+        average: One of `.local.AVERAGES`.
+    """
+    return {"mean": "local SGD, plain average", "samples": "local SGD, by samples"}[average]
+
+
+def rivals_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the modelled time to the target of each strategy beside that of the fast device alone.
+
+    The target of a seed is what one process reaches in the middle of the lengths, less `BELOW`.
+
+    Args:
+        runs: From `curves`.
+
+    Returns:
+        A row a ratio and strategy: ``shares``, ``step (ms)``, ``steps`` (as multiples of those of
+        one process), ``time`` (as a multiple of that of the fast device alone) with ``low`` and
+        ``high`` (95 %), all three geometric means over the seeds that reach the target;
+        ``reached``, ``seeds``, and ``edge``.
+    """
+    exact = runs[runs.strategy == EXACT]
+    lengths = sorted(exact.steps.unique())
+    middle = exact[exact.steps == lengths[len(lengths) // 2]]
+    targets = middle.set_index("seed").oa - BELOW
+    alone = needed(exact, targets)
+    rows = []
+    for ratio in sorted(set(runs.ratio) - {0.0}):
+        of = fleet(ratio)
+        times = step_times(of, ratio)
+        for strategy, seconds in times.items():
+            own = runs[(runs.strategy == strategy) & runs.ratio.isin((0.0, ratio))]
+            steps = needed(own if len(own) else exact, targets) / alone
+            shares = of.shares if strategy in ("balanced", "uneven-plain") else ()
+            rows.append(
+                {
+                    "ratio": ratio,
+                    "strategy": strategy,
+                    "shares": "/".join(map(str, shares)),
+                    "step (ms)": 1e3 * seconds,
+                    **_over_seeds(steps, seconds / times["fastest-only"]),
+                    "edge": bool(own.edge.any()),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def needed(runs: pd.DataFrame, targets: pd.Series) -> pd.Series:
+    """Return the steps that each seed needs to its target, infinite where it never gets there.
+
+    Args:
+        runs: Of one strategy, at all lengths.
+        targets: By seed.
+    """
+    found = {}
+    for seed, group in runs.groupby("seed"):
+        curve = group.set_index("steps").oa.sort_index()
+        found[seed] = steps_to(curve, targets[seed])
+    return pd.Series(found)
+
+
+def _over_seeds(steps: pd.Series, step_ratio: float) -> Mapping[str, float]:
+    """Return steps and times as multiples, over the seeds that reach the target."""
+    logs = [math.log(each) for each in steps if math.isfinite(each)]
+    counts = {"reached": len(logs), "seeds": len(steps)}
+    if not logs:
+        return {**dict.fromkeys(("steps", "time", "low", "high"), math.nan), **counts}
+    mean, half = interval(logs)
+    middle = math.exp(mean)
+    return {
+        "steps": middle,
+        "time": step_ratio * middle,
+        "low": step_ratio * math.exp(mean - half),
+        "high": step_ratio * math.exp(mean + half),
+        **counts,
+    }
