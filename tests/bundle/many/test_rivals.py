@@ -1,6 +1,7 @@
 """Local SGD, modelled step times, and weights by speed."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,48 +35,63 @@ def stacked(copies: int) -> engine.Layers:
     return engine.stack([network] * copies, len(RATES))
 
 
+class Copy(NamedTuple):
+    """A network with its own optimizer and order."""
+
+    network: torch.nn.Sequential
+    optimizer: torch.optim.SGD
+    rows: np.ndarray
+
+    def step(self, step: int, rate: float) -> None:
+        data = in_double(3)
+        rows = self.rows[step]
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.zero_grad()
+        values = self.network(data.inputs[rows])
+        F.cross_entropy(values, torch.from_numpy(data.labels[rows])).backward()
+        self.optimizer.step()
+
+
+def copies_of(rounds: Rounds, descent: engine.Descent) -> list[Copy]:
+    found = []
+    for rows in rows_of(len(rounds.local_steps)):
+        network = engine.perceptron((made.FEATURES, 4, made.CLASSES), 3).double()
+        optimizer = torch.optim.SGD(
+            network.parameters(), lr=1.0, momentum=descent.momentum, weight_decay=descent.decay
+        )
+        found.append(Copy(network, optimizer, rows))
+    return found
+
+
+@torch.no_grad()
+def average(copies: list[Copy], weights: np.ndarray) -> None:
+    for alike in zip(*(each.network.parameters() for each in copies), strict=True):
+        parts = [weight * one for weight, one in zip(weights, alike, strict=True)]
+        mean = torch.stack(parts).sum(0)
+        for one in alike:
+            one.copy_(mean)
+
+
 def by_hand(rounds: Rounds, rate: float, descent: engine.Descent) -> list[torch.Tensor]:
     """Copies trained by torch's own layers and optimizer, and averaged."""
-    data = in_double(3)
-    networks = []
-    optimizers = []
-    for _ in rounds.local_steps:
-        networks.append(engine.perceptron((made.FEATURES, 4, made.CLASSES), 3).double())
-        optimizers.append(
-            torch.optim.SGD(
-                networks[-1].parameters(),
-                lr=rate,
-                momentum=descent.momentum,
-                weight_decay=descent.decay,
-            )
-        )
-    factors = engine.schedule(STEPS)
-    weights = rounds.weights()
-    for step in range(STEPS):
-        place = step % rounds.local_steps[0]
-        for rank, rows in enumerate(rows_of(len(networks))):
-            if place >= rounds.local_steps[rank]:
-                continue
-            optimizers[rank].param_groups[0]["lr"] = rate * factors[step]
-            optimizers[rank].zero_grad()
-            values = networks[rank](data.inputs[rows[step]])
-            F.cross_entropy(values, torch.from_numpy(data.labels[rows[step]])).backward()
-            optimizers[rank].step()
-        if place == rounds.local_steps[0] - 1 or step == STEPS - 1:
-            with torch.no_grad():
-                for alike in zip(*(net.parameters() for net in networks), strict=True):
-                    mean = sum(w * each for w, each in zip(weights, alike, strict=True))
-                    for each in alike:
-                        each.copy_(mean)
-    return [each.detach() for each in networks[0].parameters()]
+    copies = copies_of(rounds, descent)
+    longest = rounds.local_steps[0]
+    for step, factor in enumerate(engine.schedule(STEPS)):
+        place = step % longest
+        for each, own_steps in zip(copies, rounds.local_steps, strict=True):
+            if place < own_steps:
+                each.step(step, rate * factor)
+        if place == longest - 1 or step == STEPS - 1:
+            average(copies, rounds.weights())
+    return [each.detach() for each in copies[0].network.parameters()]
 
 
-@pytest.mark.parametrize("average", ["mean", "samples"])
+@pytest.mark.parametrize("kind", ["mean", "samples"])
 @pytest.mark.parametrize("local_steps", [(3, 1), (4, 2, 1), (2, 2)])
-def test_copies_are_trained_as_by_hand(local_steps: tuple[int, ...], average: str) -> None:
+def test_copies_are_trained_as_by_hand(local_steps: tuple[int, ...], kind: str) -> None:
     """Ten steps are no whole number of rounds of three and four: the last one is shorter."""
     descent = engine.Descent(momentum=0.8, decay=0.01)
-    rounds = Rounds(local_steps=local_steps, batch=BATCH, average=average)
+    rounds = Rounds(local_steps=local_steps, batch=BATCH, average=kind)
     copies = len(local_steps)
     layers = stacked(copies)
     drawn = cells.batches([in_double(3)] * copies, rows_of(copies))
@@ -88,8 +104,8 @@ def test_copies_are_trained_as_by_hand(local_steps: tuple[int, ...], average: st
 
 
 def test_averages_count_alike_or_by_samples() -> None:
-    for average, weights in (("mean", [0.5, 0.5]), ("samples", [0.9, 0.1])):
-        rounds = Rounds(local_steps=(9, 1), batch=BATCH, average=average)
+    for kind, weights in (("mean", [0.5, 0.5]), ("samples", [0.9, 0.1])):
+        rounds = Rounds(local_steps=(9, 1), batch=BATCH, average=kind)
         assert rounds.weights().tolist() == pytest.approx(weights)
 
 
@@ -113,8 +129,8 @@ def test_step_times_by_hand() -> None:
     assert times["uneven-plain"] == times["balanced"]
     # 6 parts of 16 samples by the fast one and 2 by the slow one, which are done at once
     assert times["deadline accumulation"] == pytest.approx(0.096 + 0.005)
-    for average in rival_times.AVERAGES:
-        name = rival_times.local_name(average)
+    for kind in rival_times.AVERAGES:
+        name = rival_times.local_name(kind)
         assert times[name] == pytest.approx(0.128 + 2 * 0.005 / 3)
 
 
@@ -187,9 +203,28 @@ def test_weights_of_each_step_are_those_of_the_step() -> None:
 def test_the_table_of_speeds_is_paired() -> None:
     table = speeds.speed_table("made", 4, [0, 1], [100])
     assert len(table) == 2 * len(speeds.CASES)
-    assert table.difference.tolist() == pytest.approx((table["by speed"] - table["by samples"]))
+    assert table.difference.tolist() == pytest.approx(table["by speed"] - table["by samples"])
     n_eff = table.groupby("case", sort=False).n_eff.first().tolist()
     assert n_eff[1] == pytest.approx(64 / (0.8**2 + 0.2**2))
     assert n_eff[0] == pytest.approx(1 / (0.64 / 107 + 0.04 / 21))
     means = speeds.over_seeds(table)
     assert means.seeds.tolist() == [2, 2, 2]
+
+
+def test_the_control_of_local_sgd_is_as_small_a_batch() -> None:
+    """Twice as fast as its control in steps, and each round costs an exchange beside them."""
+    scores = (69.0, 75.0, 80.0)
+    runs = runs_of(
+        {
+            (rival_times.EXACT, 0.0): (59.0, 70.0, 80.0),
+            (rival_times.HALF, 0.0): (59.0, 69.0, 80.0),
+            (rival_times.local_name("mean"), 4.0): scores,
+            (rival_times.local_name("samples"), 4.0): (59.0, 69.0, 80.0),
+        }
+    )
+    table = rival_times.control_table(runs).set_index("strategy")
+    found = table.steps.tolist()
+    assert found == pytest.approx([0.5, 1.0])
+    times = rival_times.step_times(rival_times.fleet(4.0), 4.0)
+    cost = times[rival_times.local_name("mean")] / times[rival_times.HALF]
+    assert table.time.tolist() == pytest.approx([0.5 * cost, cost])

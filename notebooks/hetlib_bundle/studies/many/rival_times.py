@@ -120,7 +120,7 @@ def rivals_table(runs: pd.DataFrame) -> pd.DataFrame:
     The target of a seed is what one process reaches in the middle of the lengths, less `BELOW`.
 
     Args:
-        runs: From `curves`.
+        runs: From `.rivals.curves`.
 
     Returns:
         A row a ratio and strategy: ``shares``, ``step (ms)``, ``steps`` (as multiples of those of
@@ -129,9 +129,7 @@ def rivals_table(runs: pd.DataFrame) -> pd.DataFrame:
         ``reached``, ``seeds``, and ``edge``.
     """
     exact = runs[runs.strategy == EXACT]
-    lengths = sorted(exact.steps.unique())
-    middle = exact[exact.steps == lengths[len(lengths) // 2]]
-    targets = middle.set_index("seed").oa - BELOW
+    targets = targets_of(runs)
     alone = needed(exact, targets)
     rows = []
     for ratio in sorted(set(runs.ratio) - {0.0}):
@@ -152,6 +150,45 @@ def rivals_table(runs: pd.DataFrame) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def control_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the modelled time of local SGD to the target over that of its control.
+
+    What local steps gain over steps of the global batch may be due to their smaller batch alone:
+    the control is the fast device alone with that batch.
+
+    Args:
+        runs: From `.rivals.curves`.
+
+    Returns:
+        A row a ratio and average: ``ratio``, ``strategy``, and as in `rivals_table` ``steps``,
+        ``time``, ``low``, ``high``, ``reached`` and ``seeds``, as multiples of the control's.
+    """
+    targets = targets_of(runs)
+    control = needed(runs[runs.strategy == HALF], targets)
+    rows = []
+    for ratio in sorted(set(runs.ratio) - {0.0}):
+        times = step_times(fleet(ratio), ratio)
+        for average in AVERAGES:
+            name = local_name(average)
+            own = runs[(runs.strategy == name) & (runs.ratio == ratio)]
+            steps = needed(own, targets) / control
+            found = _over_seeds(steps, times[name] / times[HALF])
+            rows.append({"ratio": ratio, "strategy": name, **found})
+    return pd.DataFrame(rows)
+
+
+def targets_of(runs: pd.DataFrame) -> pd.Series:
+    """Return the target of each seed: one process's OA in the middle of the lengths, less `BELOW`.
+
+    Args:
+        runs: From `.rivals.curves`.
+    """
+    exact = runs[runs.strategy == EXACT]
+    lengths = sorted(exact.steps.unique())
+    middle = exact[exact.steps == lengths[len(lengths) // 2]]
+    return middle.set_index("seed").oa - BELOW
 
 
 def needed(runs: pd.DataFrame, targets: pd.Series) -> pd.Series:

@@ -141,12 +141,12 @@ RIVALRIES = {
         recipe="brandenburg-pixels",
         ratios=(4.0, 10.0, 30.0),
         lengths=(25, 50, 100, 200),
-        seeds=(0, 1, 2, 3, 4),
-        search_seeds=(100, 101),
+        seeds=tuple(range(8)),
+        search_seeds=(100, 101, 102, 103),
         weighed_seeds=tuple(range(10)),
     ),
 }
-RIVALRIES["full"] = replace(RIVALRIES["standard"], seeds=tuple(range(10)))
+RIVALRIES["full"] = replace(RIVALRIES["standard"], seeds=tuple(range(20)))
 
 
 def rivalry(profile: str) -> Rivalry:
