@@ -21,6 +21,9 @@ from hetlib_bundle.studies.many.target import steps_to
 
 GLOBAL_BATCH = 128
 
+# Step models of the clone, wherever a run's own records lie.
+RECORD = paths.RECORDED / "standard" / "01_speeds.jsonl"
+
 # Samples of a local step, and so twice as many of them as steps of the global batch.
 LOCAL_BATCH = 64
 
@@ -56,14 +59,13 @@ class Fleet(NamedTuple):
         return partition([self.fast, self.slow], GLOBAL_BATCH, active=(2, 2)).shares
 
 
-def fleet(ratio: float, profile: str = "standard") -> Fleet:
+def fleet(ratio: float) -> Fleet:
     """Return the recorded fast replica beside one that is slower.
 
     Args:
         ratio: Of their speeds.
-        profile: Of the records.
     """
-    models, plan, *_ = read(paths.RECORDED / profile / "01_speeds.jsonl").value
+    models, plan, *_ = read(RECORD).value
     return Fleet(models[0], models[0].slowed(ratio), plan.communication)
 
 
