@@ -84,7 +84,11 @@ def by_dataset(found: pd.DataFrame) -> Floors:
     Args:
         found: From `table`.
     """
-    return {row["dataset"]: row for row in found.to_dict("records")}
+    floors = {}
+    for row in found.to_dict("records"):
+        named = {str(name): value for name, value in row.items()}
+        floors[named["dataset"]] = named
+    return floors
 
 
 def mark(record: RunRecord, floors: Floors | None = None) -> str:
