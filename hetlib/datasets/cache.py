@@ -245,8 +245,8 @@ def make(cache: Path, name: str, content: Mapping[str, Any], build: Build) -> En
         CacheError: The folder has no space for it.
     """
     target = cache / name
-    remove_damaged(target)
     with writing(cache):
+        remove_damaged(target)
         cache.mkdir(parents=True, exist_ok=True)
         remove_abandoned(cache)
         temporary = tempfile.TemporaryDirectory(prefix=WRITING, dir=cache)

@@ -18,8 +18,12 @@ PIECE = 1 << 20
 # set of many GB is not read whole each time that a process opens it.
 CHECKED = 1 << 28
 
-# What the system says where a folder takes no more, or nothing at all.
-NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+# What the system says where a folder takes no more, or nothing at all, or is none: a file has its
+# name, or it lies where no folder can be made.
+NO_PLACE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG),
+    *(errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG),
+)
 
 # What the system says where it cannot reserve space in advance; it is then taken while writing.
 _NOT_KNOWN = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)

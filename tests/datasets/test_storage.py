@@ -83,6 +83,19 @@ def test_a_cache_that_takes_nothing_is_replaced_for_this_process(
     assert store.fetch(cache, {"x": 1}, refuse).folder == entry.folder
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "circle", "circle/below", 300 * "n"])
+def test_a_cache_where_no_folder_can_be_is_replaced_for_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(store, "_instead", [])
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.warns(UserWarning, match=r"cache cannot be written: .*HETLIB_CACHE.* used instead"):
+        entry = store.fetch(tmp_path / place, {"x": 1}, build)
+    assert entry.arrays["images"].sum() == 15
+    assert (tmp_path / "file").read_text() == "no folder"
+
+
 def test_gaps_are_a_file_only_where_there_are_some(tmp_path: Path) -> None:
     gaps = storage.Gaps(tmp_path / "gaps.npy", (3, 2, 2, 1))
     gaps.put(0, None)
