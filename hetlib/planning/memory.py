@@ -93,7 +93,9 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
     def note(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         kept[storage.data_ptr()] = storage
-        return tensor
+        # Without its graph: a node that kept its own output would keep itself, and the network, for
+        # good. Torch puts the graph back where the pass is derived once more.
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         forward()

@@ -1,6 +1,9 @@
 """What fits into the free memory, from what a forward pass keeps."""
 
+import functools
+import gc
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,36 @@ def test_saved_bytes_counts_each_tensor_once():
     # The input, the ReLU's output (which the second layer has too) and the output, which the loss
     # squares.
     assert (four - two) / 2 == 4 * (10 + 20 + 5)
+
+
+def test_a_pass_that_is_counted_is_freed():
+    """A sigmoid keeps its own output, and a softmax does."""
+    network = nn.Sequential(nn.Linear(10, 20), nn.Sigmoid(), nn.Linear(20, 5), nn.Softmax(1))
+    weight = weakref.ref(network[0].weight)
+    passed = functools.partial(workers.loss_of, network, 3)
+    assert memory.saved_bytes(passed) > 0
+    del network, passed
+    gc.collect()
+    assert weight() is None
+
+
+def test_what_a_gradient_in_the_loss_keeps_is_counted():
+    network = nn.Sequential(nn.Linear(10, 20), nn.Tanh(), nn.Linear(20, 1))
+
+    def penalty() -> torch.Tensor:
+        x = torch.ones(6, 10, requires_grad=True)
+        (slope,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
+        return slope.square().sum()
+
+    without = memory.saved_bytes(lambda: network(torch.ones(6, 10)).sum())
+    assert memory.saved_bytes(penalty) > without
+    # and it is the penalty still, whose own gradient reaches the first layer
+    with torch.autograd.graph.saved_tensors_hooks(torch.Tensor.detach, lambda kept: kept):
+        penalty().backward()
+    seen = network[0].weight.grad.clone()
+    network.zero_grad()
+    penalty().backward()
+    assert torch.allclose(seen, network[0].weight.grad)
 
 
 @pytest.mark.parametrize(("free", "sharing"), [(10**6, 1), (10**6, 2), (10**3, 1)])

@@ -3,6 +3,7 @@
 import gc
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -12,11 +13,20 @@ from torch.nn.parallel import DistributedDataParallel
 import hetlib
 
 
-def twenty_plans(rank: int) -> tuple[float, int, int]:
-    """Plan again and again; return bytes that stay a plan, groups and DDP objects that stay."""
+class Stay(NamedTuple):
+    """What stays of plans: bytes and tensors of each, groups and DDP objects of all."""
+
+    resident: float
+    tensors: float
+    groups: int
+    wrapped: int
+
+
+def twenty_plans(rank: int) -> Stay:
+    """Plan again and again; return what stays."""
     known_groups = len(dist.distributed_c10d._world.pg_map)
     known_wrapped = count_wrapped()
-    network = nn.Sequential(nn.Linear(1000, 1000), nn.Linear(1000, 2))
+    network = nn.Sequential(nn.Linear(1000, 1000), nn.Sigmoid(), nn.Linear(1000, 2))
     batch = torch.ones(4, 1000)
 
     def once() -> None:
@@ -25,12 +35,21 @@ def twenty_plans(rank: int) -> tuple[float, int, int]:
     for _ in range(5):  # the allocator keeps what it had at its height
         once()
     before = resident()
+    known_tensors = count_tensors()
     for _ in range(15):
         once()
-    grown = (resident() - before) / 15
-    wrapped = count_wrapped() - known_wrapped
-    groups = len(dist.distributed_c10d._world.pg_map) - known_groups
-    return grown, groups, wrapped
+    return Stay(
+        resident=(resident() - before) / 15,
+        tensors=(count_tensors() - known_tensors) / 15,
+        groups=len(dist.distributed_c10d._world.pg_map) - known_groups,
+        wrapped=count_wrapped() - known_wrapped,
+    )
+
+
+def count_tensors() -> int:
+    """Return the tensors of this process that Python knows."""
+    gc.collect()
+    return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
 
 def count_wrapped() -> int:
