@@ -8,6 +8,7 @@ import functools
 import inspect
 import os
 import platform
+import time
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
@@ -101,6 +102,7 @@ def plan(
         >>> plan = hetlib.plan(model, batch, global_batch=128, loss=loss)  # doctest: +SKIP
         >>> loader = hetlib.BalancedLoader(data, plan)  # doctest: +SKIP
     """
+    begin = time.perf_counter()
     global_batch = whole("global_batch", global_batch, low=1, high=MOST_SAMPLES)
     seconds = number("seconds", seconds, above=0)
     accumulate = flag("accumulate", accumulate)
@@ -129,7 +131,13 @@ def plan(
         leads = not dist.is_initialized() or dist.get_rank() == 0
         with spending("planning", seconds, progress if leads else False):
             bounded = _bounded(task, loss)
-            found = decide(bounded, global_batch, seconds, accumulate=accumulate)
+            found = decide(
+                bounded,
+                global_batch,
+                seconds,
+                accumulate=accumulate,
+                spent=time.perf_counter() - begin,
+            )
     if leads:
         file.write(found, again.link)
     return found

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hetlib.balanced.accumulation import micro_batches
+from hetlib.planning import budget
 from hetlib.planning.candidates import (
     STEPS,
     affordable,
@@ -34,9 +35,6 @@ _FOR_CURVES = 0.4  # of the seconds; the rest is for real steps
 _AGREE = 0.1
 
 _LEAST_SECONDS = 3.0  # that planning may take, however small the budget: no plan is by one step
-
-# Relative. Longer than planned, and the plan says so.
-_LATE = 0.2
 
 
 class _Round(NamedTuple):
@@ -75,6 +73,7 @@ def decide(
     seconds: float,
     keep_all: bool = False,
     accumulate: bool = False,
+    spent: float = 0.0,
 ) -> Partition:
     """Return one plan for all ranks: candidates from curves, the choice from the clock.
 
@@ -87,6 +86,7 @@ def decide(
             the plan's note says so.
         keep_all: Whether every replica takes part, worth it or not.
         accumulate: Whether a share may exceed what its replica takes at once.
+        spent: Seconds of the budget that went into what came before, such as what fits.
 
     Returns:
         The plan, the same on all ranks.
@@ -94,9 +94,11 @@ def decide(
     Raises:
         ValueError: No choice of replicas takes exactly ``batch`` samples.
     """
+    before = max(gather(spent))
     begin = time.perf_counter()
-    until = max(seconds, _LEAST_SECONDS)
-    own = (curve(task, batch, _FOR_CURVES * seconds), task.replica, task.least)
+    left = budget.left_after(before, seconds)
+    until = max(left, _LEAST_SECONDS)
+    own = (curve(task, batch, _FOR_CURVES * left), task.replica, task.least)
     curves, replicas, floors = zip(*gather(own), strict=True)
     search = Search(
         curves,
@@ -109,9 +111,9 @@ def decide(
     if len(replicas) == 1:
         found = search.without_a_choice()
     else:
-        found = _by_the_clock(task, search, seconds, begin + until)
-    spent = max(gather(time.perf_counter() - begin))
-    return replace(found, note=_note(spent, seconds, found.step))
+        found = _by_the_clock(task, search, left, begin + until)
+    timing = max(gather(time.perf_counter() - begin))
+    return replace(found, note=budget.note(before, timing, seconds, found.step))
 
 
 def _by_the_clock(task: Task, search: "Search", seconds: float, end: float) -> Partition:
@@ -130,16 +132,6 @@ def _least_left(end: float) -> float:
     """Return the seconds to an end, the same number on all ranks: that of the slowest."""
     left: float = min(gather(end - time.perf_counter()))
     return left
-
-
-def _note(spent: float, seconds: float, step: float) -> str:
-    """Return why planning took longer than it was given; "" where it did not."""
-    if spent <= (1 + _LATE) * seconds:
-        return ""
-    return (
-        f"planning took {spent:.1f} s where {seconds:g} s were given: curves and plans take some "
-        f"steps in any case, and one of the best plan takes {1e3 * step:.1f} ms"
-    )
 
 
 class Search:

@@ -73,7 +73,7 @@ class Seen:
     spent: float
 
 
-def planned(monkeypatch, machine, seconds=10.0):
+def planned(monkeypatch, machine, seconds=10.0, spent=0.0):
     """Plan for a machine by a clock of its own."""
     clock = Clock()
     clock.replace(monkeypatch, search)
@@ -105,8 +105,8 @@ def planned(monkeypatch, machine, seconds=10.0):
     monkeypatch.setattr(search, "curve", curve)
     monkeypatch.setattr(search, "race", race)
     task = Task(hetlib.Replica(), workers.small_cnn(), workers.mean_of_images, workers.plain)
-    plan = decide(task, BATCH, seconds)
-    return Seen(plan, raced, clock.now - 100)
+    plan = decide(task, BATCH, seconds, spent=spent)
+    return Seen(plan, raced, spent + clock.now - 100)
 
 
 MACHINES = [
@@ -224,3 +224,13 @@ def test_planning_keeps_to_its_seconds_or_says_why_not(monkeypatch, slow):
         assert f"planning took {seen.spent:.1f} s where 10 s were given" in seen.plan.note
         assert step in seen.plan.note
         assert seen.plan.note in str(seen.plan)
+
+
+@pytest.mark.parametrize(("spent", "late"), [(0.5, False), (4.0, False), (9.0, True), (40.0, True)])
+def test_what_came_before_the_clock_is_of_the_seconds_too(monkeypatch, spent, late):
+    seen = planned(monkeypatch, Machine((300.0, 100.0), exchange=0.01), spent=spent)
+    assert bool(seen.plan.note) == late
+    assert (seen.spent > 12) == late
+    if late:
+        assert f"planning took {seen.spent:.1f} s where 10 s were given" in seen.plan.note
+        assert f"{spent:.1f} s went by before anything was timed" in seen.plan.note
