@@ -10,6 +10,7 @@ import nbformat
 from hetlib.files import write_text
 from hetlib_bundle import claims, paths
 from hetlib_bundle.profiles import get_profile
+from hetlib_bundle.studies.many.book import FOLDER
 
 # Bytes of all records of a profile: a clone carries them.
 LIMIT = 5_000_000
@@ -58,7 +59,23 @@ def publish(profile: str) -> list[Path]:
     for pattern in (f"{profile}/*.jsonl", f"{profile}-*/*.jsonl"):
         for old in paths.RECORDED.glob(pattern):
             old.unlink()
-    return [write_text(file.copy, file.made.read_text(encoding="utf-8")) for file in files]
+    copies = [write_text(file.copy, file.made.read_text(encoding="utf-8")) for file in files]
+    return copies + _publish_books(profile)
+
+
+def _publish_books(profile: str) -> list[Path]:
+    """Copy the books of `.studies.many` that have grown beyond those of the clone.
+
+    They grow over sittings, also in the clone itself, so none is replaced by a shorter one.
+    """
+    copies = []
+    for made in sorted((paths.RESULTS / profile / FOLDER).glob("*.jsonl")):
+        text = made.read_text(encoding="utf-8")
+        copy = paths.RECORDED / profile / FOLDER / made.name
+        known = copy.read_text(encoding="utf-8") if copy.exists() else ""
+        if text.count("\n") > known.count("\n"):
+            copies.append(write_text(copy, text))
+    return copies
 
 
 def _expected(notebooks: Path) -> list[str]:
@@ -67,7 +84,7 @@ def _expected(notebooks: Path) -> list[str]:
     for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        for name in re.findall(r'\bkeep\("(\w+)"', source):
+        for name in re.findall(r'\bkeep(?:\.more)?\("(\w+)"', source):
             names.append(f"{path.stem[:2]}_{name}.jsonl")
     return names
 

@@ -51,3 +51,24 @@ def test_publishing_wants_everything_and_not_too_much(
     message = r"the records take \d+ bytes, {'quick/01_one.jsonl': \d+, .*allowed are 500"
     with pytest.raises(ValueError, match=message):
         publish.publish("quick")
+
+
+def test_books_that_grew_are_copied_and_longer_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(paths, "RECORDED", tmp_path / "recorded")
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    made = tmp_path / "results" / "quick" / "many"
+    clone = tmp_path / "recorded" / "quick" / "many"
+    for folder in (made, clone):
+        folder.mkdir(parents=True)
+    (made / "new.jsonl").write_text("head\none\n")
+    (made / "grown.jsonl").write_text("head\none\ntwo\n")
+    (clone / "grown.jsonl").write_text("head\none\n")
+    (made / "shorter.jsonl").write_text("head\n")
+    (clone / "shorter.jsonl").write_text("head\nother\n")
+    copies = publish.publish("quick")
+    assert [path.name for path in copies] == ["grown.jsonl", "new.jsonl"]
+    assert (clone / "grown.jsonl").read_text() == "head\none\ntwo\n"
+    assert (clone / "shorter.jsonl").read_text() == "head\nother\n"
