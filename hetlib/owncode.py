@@ -112,18 +112,28 @@ def check_options(
     called = getattr(function, "__name__", repr(function))
     named = [one for one in parameters if one.kind in _NAMED and one.name not in given]
     allowed = [one.name for one in named]
-    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
-    refused = set(given) if takes_any else set(options) - set(allowed)
+
+    refused = set(options) - set(allowed)
+    if _takes_any(parameters):
+        refused = set(given)
     for key in options:
         if key in refused:
             raise ValueError(
                 f"`{field}`: {called} got an unexpected keyword argument {key!r}"
                 f"{_meant(key, allowed)}; allowed are {allowed}."
             )
-    needed = {one.name for one in named if one.default is one.empty}
-    missing = sorted(needed - {*options, *supplied})
+    missing = sorted(_needed(named) - {*options, *supplied})
     if missing:
         raise ValueError(f"`{field}` lacks {missing}, which {called} needs; it takes {allowed}.")
+
+
+def _takes_any(parameters: Iterable[inspect.Parameter]) -> bool:
+    return any(one.kind is one.VAR_KEYWORD for one in parameters)
+
+
+def _needed(parameters: Iterable[inspect.Parameter]) -> set[str]:
+    """Return the names of parameters without a default."""
+    return {one.name for one in parameters if one.default is one.empty}
 
 
 def takes(function: Callable[..., Any], argument: str) -> bool:
