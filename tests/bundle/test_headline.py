@@ -32,6 +32,7 @@ def made(steps: int = 200) -> pd.DataFrame:
                     "high": effect + more + 1,
                     "theory": theory,
                     "planned": planned,
+                    "at chance": 0,
                 }
             )
     return pd.DataFrame(rows)
@@ -56,6 +57,16 @@ def test_the_longest_training_of_each_speaks_for_shards() -> None:
     *_, shards, missing = headline.sentences(known)
     assert "class shards -2.0 points on average" in shards
     assert missing.startswith("3 cells of the design are not recorded yet")
+
+
+def test_a_cell_with_a_run_at_chance_is_left_out_and_said() -> None:
+    table = made()
+    collapsed = (table.sampling == "iid") & table.planned
+    table.loc[collapsed, ["effect", "at chance"]] = [-50.0, 1]
+    more = pd.concat([table, made(50)], ignore_index=True)
+    told = headline.sentences(headline.Headline(more, "made", "about", missing=0))
+    assert "-50" not in " ".join(told)
+    assert told[-1].startswith("1 of 12 cells have a run that is at chance")
 
 
 def test_without_records_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,8 +68,15 @@ def sentences(known: Headline | None) -> list[str]:
     """
     if known is None:
         return [MISSING]
-    own = known.table[known.table.role == "own"]
+    every = known.table[known.table.role == "own"]
+    own = every[every["at chance"] == 0]
     told = [_lost(own), _explained(own), _with_shards(own)]
+    if len(own) < len(every):
+        told.append(
+            f"{len(every) - len(own)} of {len(every)} cells have a run that is at chance at the "
+            "rate that was best on validation data. They are left out of these sentences, and "
+            "marked in the map."
+        )
     if known.missing:
         told.append(
             f"{known.missing} cells of the design are not recorded yet: the longest trainings come "
