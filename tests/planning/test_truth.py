@@ -121,6 +121,21 @@ MACHINES = [
 ]
 
 
+def drawn_machine(seed):
+    """Return replicas of any speeds, overheads and flattery, over any link."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 6))
+    return Machine(
+        speeds=tuple(np.exp(rng.uniform(3, 7, count)).tolist()),
+        overheads=tuple(rng.choice([0.0, 0.01, 0.2], count).tolist()),
+        exchange=float(rng.choice([0.0, 0.01, 0.3])),
+        flattered=tuple(rng.uniform(1.0, 3.0, count).tolist()),
+    )
+
+
+MACHINES += [drawn_machine(seed) for seed in range(30)]
+
+
 def milliseconds(sentence):
     """Return the two times of a sentence about a replica that is left out."""
     found = re.search(r"takes ([0-9.]+) ms, without it ([0-9.]+) ms, (\w+)", sentence)
