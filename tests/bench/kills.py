@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -322,21 +322,24 @@ def goes_on(store: Path, temporary: Path, trial: Try) -> bool:
     return status == 0 and not left and len(records) >= trial.runs and None not in records
 
 
+# What must not come of a try, and how it is seen; ``named`` is None where no worker was missed.
+WRONG: dict[str, Callable[[Outcome], int]] = {
+    "hangs beyond the time-out": lambda outcome: outcome.hangs,
+    "tries with processes left after 5 s": lambda outcome: outcome.orphans > 0,
+    "tries with folders left": lambda outcome: outcome.folders > 0,
+    "records lost": lambda outcome: outcome.lost,
+    "records damaged": lambda outcome: outcome.damaged,
+    "errors that do not name the replica": lambda outcome: outcome.named is False,
+    "next runs that fail": lambda outcome: not outcome.again,
+}
+
+
 def count(outcomes: Sequence[tuple[Try, Outcome]]) -> list[Row]:
     """Return the figures of some tries."""
     hit = [(trial, outcome) for trial, outcome in outcomes if outcome.hit]
-    workers = [outcome for _, outcome in hit if outcome.named is not None]
-    figures = {
-        "hangs beyond the time-out": sum(outcome.hangs for _, outcome in hit),
-        "tries with processes left after 5 s": sum(outcome.orphans > 0 for _, outcome in hit),
-        "tries with folders left": sum(outcome.folders > 0 for _, outcome in hit),
-        "records lost": sum(outcome.lost for _, outcome in hit),
-        "records damaged": sum(outcome.damaged for _, outcome in hit),
-        "errors that do not name the replica": sum(not outcome.named for outcome in workers),
-        "next runs that fail": sum(not outcome.again for _, outcome in hit),
-    }
     rows = []
-    for name, value in figures.items():
+    for name, is_wrong in WRONG.items():
+        value = sum(is_wrong(outcome) for _, outcome in hit)
         rows.append(Row(name, value, value, value, len(hit), goal="0", holds=value == 0))
     for (victim, phase), tries in sorted(Counter((t.victim, t.phase) for t, _ in hit).items()):
         rows.append(Row(f"{victim} hit at {phase}", tries, tries, tries, tries))
