@@ -42,7 +42,7 @@ def test_computed_and_recorded_are_the_same(folders: Path) -> None:
     (folders / "results" / "quick").rename(folders / "recorded" / "quick")
     read = study.evidence("quick", "recorded")
     assert read.runs.equals(made.runs)
-    assert read.note.startswith(" Recorded from 20")
+    assert read.note.startswith(" Recorded 20")
     assert f"torch {torch.__version__.split('+')[0]}" in read.note
 
 

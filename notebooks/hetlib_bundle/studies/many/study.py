@@ -86,4 +86,4 @@ def _note(books: Books, source: str) -> str:
     heads = [book.head for book in books.values() if book.head]
     dates = sorted({head["date"][:10] for head in heads})
     found = heads[0]["environment"]
-    return f" Recorded from {dates[0]} on, {found['processor']}, torch {found['torch']}."
+    return f" Recorded {dates[0]}, {found['processor']}, torch {found['torch']}."
