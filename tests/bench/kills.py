@@ -229,6 +229,11 @@ class Disturber:
             self._threads.append(threading.Thread(target=self._strike, daemon=True))
             self._threads[0].start()
 
+    def wait(self) -> None:
+        """Wait until the moment is over, so that it does not come in the next run."""
+        for thread in self._threads:
+            thread.join()
+
     def _strike(self) -> None:
         time.sleep(self.trial.delay)
         end = time.monotonic() + TO_START
@@ -249,6 +254,7 @@ def attempt_worker(trial: Try, store: Path) -> Outcome:
     disturber = Disturber(trial, replicas)
     try:
         go_through(replicas, store, disturber.begin, trial.runs)
+        disturber.wait()
         replicas.run(answer)  # where the moment was the end of the last job
     except ReplicaError as error:
         outcome.words = str(error)
