@@ -1,10 +1,12 @@
 """Runs that are interrupted, damaged or doubled keep what is finished."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,11 +23,24 @@ from tests.bundle.running.test_runner import WAIT
 START = 90
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", REPRODUCE, str(folder), str(folder / "r")]
-    return subprocess.Popen(
+# Shells start what runs behind them with SIGINT ignored, and so would be these tests' children.
+LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
+@contextlib.contextmanager
+def start(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a reproduction as from a terminal; it does not outlive its test."""
+    code = f"{LISTENING}\n{REPRODUCE}"
+    command = [sys.executable, "-c", code, str(folder), str(folder / "r")]
+    process = subprocess.Popen(
         command, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def wait_for(flag: Path) -> None:
