@@ -1,6 +1,7 @@
 """Set before hetlib reads them: a cache of this run's own, one thread a process."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,12 @@ def team() -> Iterator[Team]:
     yield of
     for replicas in started.values():
         replicas.close()
+
+
+@pytest.fixture(autouse=True)
+def outside_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what looks like a notebook: widgets import it, and bars would be shown."""
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
 
 
 @pytest.fixture(scope="session")

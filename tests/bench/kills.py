@@ -247,9 +247,15 @@ class Disturber:
             time.sleep(0.01)
 
 
+def _team_folders() -> set[Path]:
+    """Return the folders of the workers of this process; other replicas may be at work, too."""
+    return set(own_folder().glob("team-*"))
+
+
 def attempt_worker(trial: Try, store: Path) -> Outcome:
     """Disturb a worker of this process, and look at what this process is told."""
     outcome = Outcome()
+    before = _team_folders()
     replicas = Replicas(Platform.emulated([1, 1]), timeout=TIMEOUT)
     disturber = Disturber(trial, replicas)
     try:
@@ -270,7 +276,7 @@ def attempt_worker(trial: Try, store: Path) -> Outcome:
     if outcome.named is not None:
         outcome.orphans = sum(map(psutil.pid_exists, disturber.pids))
         # the process goes on, and its folder with it; that of its workers does not
-        outcome.folders = len(list(own_folder().glob("team-*")))
+        outcome.folders = len(_team_folders() - before)
     look_at_records(outcome, store, disturber.saved)
     try:
         with replicas:

@@ -123,7 +123,7 @@ def test_a_fingerprint_that_is_a_path_is_not_written(tmp_path, name):
 )
 def test_a_record_with_other_settings_than_its_name_says_is_another_runs(change):
     record = dataclasses.replace(RECORD, dataset={"checksum": "a"})
-    experiment = SimpleNamespace(to_dict=lambda: {"seed": 0})
+    experiment = SimpleNamespace(to_dict=lambda: {"seed": 0}, code=lambda: RECORD.code)
     replicas = SimpleNamespace(
         platform=SimpleNamespace(to_list=lambda: [{"slowdown": 1.0}]), timed=True
     )
