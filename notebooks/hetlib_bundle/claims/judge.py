@@ -197,7 +197,10 @@ def speaking(claim: Claim, cells: pd.DataFrame) -> pd.Series:
     words = CHECK_WORDS if claim.role == CHECK else WORDS
     rank = cells.word.map(words.index)
     slack = _slack(claim, cells)
-    ordered = cells.assign(rank=rank, slack=slack).sort_values(["rank", "slack"])
+    # a single sitting has no interval, so that all have the same slack
+    gain = _slack(claim, cells.assign(low=cells.effect, high=cells.effect))
+    order = ["rank", "slack", "gain"]
+    ordered = cells.assign(rank=rank, slack=slack, gain=gain).sort_values(order)
     return ordered.iloc[-1 if claim.over == register.ANY else 0]
 
 

@@ -118,3 +118,11 @@ def test_the_union_of_tests_is_corrected_for_the_number_of_cells() -> None:
     settings = [str(number) for number in range(20) for _ in range(3)]
     judged = claims.judge(claim(), cells(value=values, setting=settings))
     assert word_of_claim(claim(), judged) == "underpowered"
+
+
+def test_of_cells_without_an_interval_the_largest_effect_speaks() -> None:
+    one = claim(over="any", direction="above", margin=1.1, repeats="sitting")
+    found = cells(value=[1.2, 1.5, 1.0], setting=["a", "b", "c"])
+    assert claims.speaking(one, claims.judge(one, found)).setting == "b"
+    every = claim(direction="above", margin=1.1, repeats="sitting")
+    assert claims.speaking(every, claims.judge(every, found)).setting == "c"
