@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hetlib.balanced.accumulation import micro_batches
     from hetlib.balanced.batches import collate
-    from hetlib.balanced.batchnorm import convert_batchnorm, pool_batchnorm
+    from hetlib.balanced.batchnorm import convert_batchnorm
     from hetlib.balanced.checks import check_weights
     from hetlib.balanced.counting import announce
     from hetlib.balanced.gradient import check_gradient
     from hetlib.balanced.joining import JoinedCounts
     from hetlib.balanced.loader import BalancedLoader
     from hetlib.balanced.loss import balance
+    from hetlib.balanced.pooling import pool_batchnorm
     from hetlib.balanced.sampler import BalancedSampler
     from hetlib.balanced.weights import effective_batch, noise_scale
     from hetlib.errors import ReplicaError
@@ -65,7 +66,7 @@ _MODULES = {
     "partition": "hetlib.planning.partition",
     "plan": "hetlib.planning.planner",
     "plan_experiment": "hetlib.training.planning",
-    "pool_batchnorm": "hetlib.balanced.batchnorm",
+    "pool_batchnorm": "hetlib.balanced.pooling",
     "predict_map": "hetlib.mapping.predict",
     "train": "hetlib.training.run",
 }

@@ -11,20 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from hetlib.balanced.accelerated import Accelerated
-from hetlib.balanced.batches import Collate, collate
+from hetlib.balanced.batches import collate
 from hetlib.balanced.dealing import Deal, Position
 from hetlib.balanced.forking import rest_before_fork
 from hetlib.balanced.passes import Begun, Dealer, Marks, TrainingPass
 from hetlib.balanced.progress import HandedOut, Progress
+from hetlib.balanced.refusals import require_all_rows, require_options, size_of
 from hetlib.balanced.sampler import BalancedSampler, HasShares
 from hetlib.balanced.weights import replica_weights
 from hetlib.inputs import optional, whole
-
-# Options of DataLoader that say which samples come together, as `plan` does.
-_DEALT = ("batch_size", "batch_sampler")
 
 
 class BalancedLoader(DataLoader[Any]):
@@ -74,8 +72,8 @@ class BalancedLoader(DataLoader[Any]):
         collate_fn: Callable[[list[Any]], Any] | None = None,
         **options: Any,
     ) -> None:
-        _require_options(options)
-        samples = _size_of(dataset) if sampler is None else sampler
+        require_options(options)
+        samples = size_of(dataset) if sampler is None else sampler
         dealer = Dealer(
             samples,
             plan,
@@ -227,7 +225,7 @@ class BalancedLoader(DataLoader[Any]):
         batch = self._progress.newest()
         own = batch.counts[self._dealer.rank]
         if samples is None:
-            _require_all_rows(batch, own, self.collate_fn)
+            require_all_rows(batch, own, self.collate_fn)
             samples = own
         if own == 0 and batch.fills:
             # one sample may be there, and has no weight
@@ -287,40 +285,3 @@ def _largest(number: int) -> int:
     largest = torch.tensor(number, device=device)
     dist.all_reduce(largest, dist.ReduceOp.MAX)
     return int(largest)
-
-
-def _size_of(dataset: Any) -> int:
-    is_one_value = getattr(dataset, "shape", None) == ()
-    if isinstance(dataset, IterableDataset) or is_one_value or not hasattr(dataset, "__len__"):
-        raise ValueError(
-            f"`dataset` is a {type(dataset).__name__} without a length, which cannot be dealt; "
-            "give one that is read by numbers, or a `sampler` of queries."
-        )
-    return len(dataset)
-
-
-def _require_options(options: Mapping[str, Any]) -> None:
-    given = sorted(set(options) & set(_DEALT))
-    if given:
-        raise ValueError(f"`{given[0]}` is given, but `plan` says which samples come together.")
-    if not options.get("in_order", True):
-        raise ValueError(
-            "`in_order` is False, but the counts of a batch belong to its step; leave it out."
-        )
-
-
-def _require_all_rows(batch: HandedOut, own: int, merge: Any) -> None:
-    """Refuse a batch from which the caller's ``collate_fn`` left samples out."""
-    if batch.rows is None:
-        return
-    rows, sizes = batch.rows
-    if rows >= own or own in sizes:
-        return
-    assert isinstance(merge, Collate)
-    if not merge.rows_grow(rows, own):
-        return
-    raise RuntimeError(
-        f"the batch has {rows} rows, but {own} samples were dealt to this replica: does "
-        "`collate_fn` leave some out? Count what the loss is the mean over: "
-        "balance(loss, loader, count=len(targets))."
-    )

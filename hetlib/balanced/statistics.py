@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 
+# Of a layer, in the order of `Running`.
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
 
 class Running(NamedTuple):
     """Running statistics of P replicas, which training updates in place.

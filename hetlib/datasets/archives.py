@@ -22,12 +22,13 @@ MOST_LINKS = 40
 # How a zip begins, also one whose end, where its list of files is, is missing.
 ZIP = b"PK\x03\x04"
 
-# What is raised by an archive that is none, or a part of one.
+# What readers raise of an archive that is none, or a part of one; RuntimeError where one wrong byte
+# names a packing that zipfile does not know.
 DAMAGED = (
     OSError,
     EOFError,
+    RuntimeError,
     ValueError,
-    NotImplementedError,
     lzma.LZMAError,
     tarfile.TarError,
     zipfile.BadZipFile,

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -21,6 +20,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from hetlib.datasets.cache_folder import default_folder
+from hetlib.datasets.seals import SEAL, check_file, check_meta, seal, state_of
 from hetlib.datasets.storage import CacheError, describe, save_array, sync, writing
 from hetlib.files import fingerprint, write_text
 
@@ -39,12 +40,6 @@ ABANDONED = 86_400
 # Ending of the files that hold arrays.
 ARRAY = ".npy"
 
-# Where ``meta.json`` holds the checksum of the rest of it.
-SEAL = "seal"
-
-# Files whose content this process has checked: path, size, times and place on the disk.
-_checked: set[tuple[Any, ...]] = set()
-
 # The temporary folder of entries for which the cache has no space, once there is one.
 _instead: list[Path] = []
 
@@ -53,39 +48,7 @@ Content: TypeAlias = tuple[dict[str, Any], dict[str, np.ndarray]]
 Build: TypeAlias = Callable[[Path], Content]
 
 
-def default_folder() -> Path:
-    """Return the folder of all entries: ``HETLIB_CACHE``, else ``hetlib`` in the user's cache.
-
-    Where there is no home, or no file can be made there, it is one of the user's among the
-    temporary files.
-    """
-    ours = os.getenv("HETLIB_CACHE")
-    everybodys = os.getenv("XDG_CACHE_HOME") or "~/.cache"
-    try:
-        folder = Path(ours or Path(everybodys, "hetlib")).expanduser().resolve()
-    except RuntimeError:  # no home: a user that no file of the system knows
-        return _temporary_folder()
-    if ours or _is_writable(folder):
-        return folder
-    return _temporary_folder()
-
-
-def _is_writable(folder: Path) -> bool:
-    """Say whether files can be made in a folder, or the folder itself."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return os.access(folder, os.W_OK)
-
-
-def _temporary_folder() -> Path:
-    """Return this user's folder among the temporary files, not one that another user made."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir(), f"hetlib-cache-of-{user}")
-    if folder.exists() and hasattr(os, "getuid") and folder.lstat().st_uid != user:
-        return Path(tempfile.gettempdir(), f"hetlib-cache-of-{user}-{os.getpid()}")
-    return folder
-
-
+# The folder of all entries, unless a data set is told another.
 CACHE = default_folder()
 
 
@@ -132,61 +95,6 @@ def load(folder: Path, name: str | None = None) -> Entry:
             f"The cache entry {folder} is missing or damaged ({error}); {remedy}."
         ) from error
     return Entry(arrays, meta, folder)
-
-
-def check_meta(meta: Mapping[str, Any], name: str) -> None:
-    """Refuse what is known about an entry where it is another's, or not as it was written.
-
-    Args:
-        meta: As read.
-        name: Of the entry.
-
-    Raises:
-        ValueError: It is not what was written for this entry.
-    """
-    rest = {key: value for key, value in meta.items() if key != SEAL}
-    if meta[SEAL] != seal(rest, name):
-        raise ValueError("meta.json is not as it was written")
-
-
-def seal(meta: Mapping[str, Any], name: str) -> str:
-    """Return a checksum of what is known about an entry.
-
-    Args:
-        meta: What is known, as JSON gives it back.
-        name: Of the entry.
-    """
-    return fingerprint([name, meta])
-
-
-def check_file(path: Path, written: Mapping[str, Any]) -> None:
-    """Refuse a file of an entry that is not as it was written; it is read once a process.
-
-    Args:
-        path: The file.
-        written: What `describe` said of it.
-
-    Raises:
-        ValueError: It is another.
-    """
-    state = (str(path), *state_of(path))
-    if state in _checked:
-        return
-    if describe(path) != written:
-        raise ValueError(f"{path.name} is not as it was written")
-    _checked.add(state)
-
-
-def state_of(path: Path) -> tuple[int, ...]:
-    """Return what differs when a file has changed: size, times, and where it lies on the disk.
-
-    The time of change is kept by copies (``cp -p``, ``rsync -t``); the other time is the system's.
-
-    Args:
-        path: The file.
-    """
-    status = path.stat()
-    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 def fetch(cache: Path, content: Mapping[str, Any], build: Build) -> Entry:

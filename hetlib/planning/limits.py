@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from hetlib.errors import wrong
 from hetlib.inputs import MOST_SAMPLES, items, keep, optional, whole
+from hetlib.replicas.platform import Replica
 
 Number = TypeVar("Number", int, int | None)
 
@@ -134,3 +135,22 @@ def _capped(batch: int, cap: int | None) -> int:
     if cap is None:
         return batch
     return min(cap, batch)
+
+
+def limits_of(replicas: Sequence[Replica], floors: Sequence[int] | None = None) -> dict[str, Any]:
+    """Return the limits of replicas as arguments of `partition`.
+
+    Args:
+        replicas: In the order of their ranks.
+        floors: Fewest samples of each that takes part; 1 by default.
+
+    Returns:
+        ``caps``, ``floors``, ``multiples`` and ``names``.
+    """
+    names = [f"replica {rank} ({replica.name})" for rank, replica in enumerate(replicas)]
+    return {
+        "caps": [replica.max_batch for replica in replicas],
+        "floors": list(floors or [1] * len(replicas)),
+        "multiples": [replica.multiple for replica in replicas],
+        "names": names,
+    }

@@ -27,12 +27,12 @@ from hetlib.environment import environment
 from hetlib.errors import wrong
 from hetlib.inputs import MOST_SAMPLES, flag, mapping, number, optional, whole
 from hetlib.planning.copies import left_as_it_was
+from hetlib.planning.decision import decide
 from hetlib.planning.example import Example, Loss, mean_square, tensors
 from hetlib.planning.memory import LossOf
 from hetlib.planning.partition import Partition
 from hetlib.planning.progress import spending
 from hetlib.planning.reuse import stored_plan
-from hetlib.planning.search import decide
 from hetlib.planning.store import PlanFile
 from hetlib.planning.timing import Task, capped, gather
 from hetlib.replicas.platform import Replica

@@ -1,16 +1,14 @@
-"""From curves to one plan: candidates by the model, the choice by the clock."""
+"""The search for the fastest shares: candidates by models, which real steps correct."""
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from hetlib.balanced.accumulation import micro_batches
-from hetlib.planning import budget
 from hetlib.planning.candidates import (
     STEPS,
     affordable,
@@ -19,119 +17,19 @@ from hetlib.planning.candidates import (
     numbers_to_try,
 )
 from hetlib.planning.choices import left_out
+from hetlib.planning.limits import limits_of
 from hetlib.planning.partition import Partition, partition
-from hetlib.planning.race import Shares, race
+from hetlib.planning.race import Shares
 from hetlib.planning.speed import SpeedModel
-from hetlib.planning.timing import Task, curve, gather
 from hetlib.planning.trials import Trial, fastest, smallest_of_the_fastest
 from hetlib.replicas.platform import Replica
 
-_HOPE = 1.25  # a plan whose modelled step is so many times that of the best is not tried
-
-_FOR_CURVES = 0.4  # of the seconds; the rest is for real steps
+# A plan whose modelled step is so many times that of the best is not tried.
+_HOPE = 1.25
 
 # A model and a clock that differ by more, relatively, ask for another round: where a processor
 # comes in bursts, what one round showed is right for its own shares alone.
 _AGREE = 0.1
-
-_LEAST_SECONDS = 3.0  # that planning may take, however small the budget: no plan is by one step
-
-
-class _Round(NamedTuple):
-    """A round of real steps: its part of the seconds, and the most steps of a plan."""
-
-    part: float
-    most: int
-
-
-# Each starts from what those before have shown. The last one is for models that do not agree yet.
-_ROUNDS = (_Round(0.15, 3), _Round(0.2, 7), _Round(0.2, 7))
-
-
-def limits_of(replicas: Sequence[Replica], floors: Sequence[int] | None = None) -> dict[str, Any]:
-    """Return the limits of replicas as arguments of `partition`.
-
-    Args:
-        replicas: In the order of their ranks.
-        floors: Fewest samples of each that takes part; 1 by default.
-
-    Returns:
-        ``caps``, ``floors``, ``multiples`` and ``names``.
-    """
-    names = [f"replica {rank} ({replica.name})" for rank, replica in enumerate(replicas)]
-    return {
-        "caps": [replica.max_batch for replica in replicas],
-        "floors": list(floors or [1] * len(replicas)),
-        "multiples": [replica.multiple for replica in replicas],
-        "names": names,
-    }
-
-
-def decide(
-    task: Task,
-    batch: int,
-    seconds: float,
-    keep_all: bool = False,
-    accumulate: bool = False,
-    spent: float = 0.0,
-) -> Partition:
-    """Return one plan for all ranks: candidates from curves, the choice from the clock.
-
-    Every rank has to call it.
-
-    Args:
-        task: What this rank times.
-        batch: Samples a step over all replicas.
-        seconds: Budget. Each plan that may win takes two steps at least; where that takes longer,
-            the plan's note says so.
-        keep_all: Whether every replica takes part, worth it or not.
-        accumulate: Whether a share may exceed what its replica takes at once.
-        spent: Seconds of the budget that went into what came before, such as what fits.
-
-    Returns:
-        The plan, the same on all ranks.
-
-    Raises:
-        ValueError: No choice of replicas takes exactly ``batch`` samples.
-    """
-    before = max(gather(spent))
-    begin = time.perf_counter()
-    left = budget.left_after(before, seconds)
-    until = max(left, _LEAST_SECONDS)
-    own = (curve(task, batch, _FOR_CURVES * left), task.replica, task.least)
-    curves, replicas, floors = zip(*gather(own), strict=True)
-    search = Search(
-        curves,
-        replicas,
-        batch,
-        floors=floors,
-        keep_all=keep_all,
-        accumulate=accumulate,
-    )
-    if len(replicas) == 1:
-        found = search.without_a_choice()
-    else:
-        found = _by_the_clock(task, search, left, begin + until)
-    timing = max(gather(time.perf_counter() - begin))
-    return replace(found, note=budget.note(before, timing, seconds, found.step))
-
-
-def _by_the_clock(task: Task, search: "Search", seconds: float, end: float) -> Partition:
-    """Return the plan that real steps choose, for a budget of ``seconds`` that has an end."""
-    for number, (part, most) in enumerate(_ROUNDS):
-        left = _least_left(end) / (len(_ROUNDS) - number)
-        candidates = search.candidates(left)
-        times = race(task, candidates, part * seconds, most, limit=left)
-        search.learn([Trial.of(plan, times[shares]) for shares, plan in candidates.items()])
-        if search.is_done(_least_left(end)):
-            break
-    return search.choose()
-
-
-def _least_left(end: float) -> float:
-    """Return the seconds to an end, the same number on all ranks: that of the slowest."""
-    left: float = min(gather(end - time.perf_counter()))
-    return left
 
 
 class Search:

@@ -1,7 +1,6 @@
 """What one run is: its settings, and the strategies that it can follow."""
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ from hetlib.datasets.objects import FUNCTIONS
 from hetlib.inputs import flag, items, mapping, number, one_of, optional, whole
 from hetlib.models.others import is_readers
 from hetlib.models.registry import check_model
-from hetlib.owncode import check_options, load_own, source_checksum
+from hetlib.owncode import load_own, source_checksum
 from hetlib.plain import plain
+from hetlib.training.optimizers import OPTIMIZER_OPTIONS, check_optimizer, optimizers
 from hetlib.training.strategies import STRATEGIES, learning_rate
 
 # part of every run's fingerprint; raised when a change of the code changes what a run gives
@@ -26,23 +26,8 @@ SCHEDULES = ("onecycle", "cosine", "constant")
 DTYPES = ("float32", "float64")
 EVALUATE_SPLITS = ("test", "validation")
 
-# Where `optimizer_options` is None; for other optimizers torch's own defaults.
-OPTIMIZER_OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "SGD": {"momentum": 0.9, "weight_decay": 5e-4},
-}
-
-# In torch.optim, and not for this loop: why not.
-NO_OPTIMIZERS = {
-    "Optimizer": "the base of all",
-    "SparseAdam": "takes sparse gradients alone",
-    "Muon": "takes matrices alone, and CNNs have other weights, too",
-}
-
 # Fields that are whole numbers, and the least that each may be.
 LEAST = {"global_batch": 1, "epochs": 1, "evaluate_every": 0, "seed": 0}
-
-# What an optimizer gets besides its options.
-_OF_OPTIMIZER = ("params", "lr")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +135,7 @@ class Experiment:
         if self.optimizer_options is not None:
             options = _plain(mapping("optimizer_options", self.optimizer_options))
             self._set("optimizer_options", options)
-            _check_optimizer(self.optimizer, options)
+            check_optimizer(self.optimizer, options)
 
     def _check_shares(self) -> None:
         if (self.rebalance or self.plans) and not STRATEGIES[self.strategy].planned:
@@ -245,32 +230,6 @@ class Experiment:
         if self.augment is None:
             del fields["augment"]  # records from before there was the field keep their names
         return json.loads(json.dumps(fields, default=str))
-
-
-def optimizers() -> list[str]:
-    """Return the names of those of torch's optimizers that one pass a step is enough for."""
-    names = []
-    for name in dir(torch.optim):
-        if name[0].isupper() and name not in NO_OPTIMIZERS:
-            step = inspect.signature(getattr(torch.optim, name).step)
-            closure = step.parameters.get("closure")
-            if closure is None or closure.default is None:
-                names.append(name)
-    return names
-
-
-def _check_optimizer(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that an optimizer does not take, or values that it refuses."""
-    kind = getattr(torch.optim, name)
-    check_options("optimizer_options", options, kind, given=_OF_OPTIMIZER)
-    weight = torch.zeros(1, requires_grad=True)
-    weight.grad = torch.zeros(1)
-    try:
-        kind([weight], lr=0.0, **options).step()
-    except Exception as error:
-        raise ValueError(
-            f"`optimizer_options` is {dict(options)}, and {name} refuses it: {error}."
-        ) from error
 
 
 def _as_given(_: str, value: object) -> Any:

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from hetlib.balanced.accumulation import micro_batches
-from hetlib.balanced.batchnorm import pool_batchnorm, pool_segments
 from hetlib.balanced.loss import weigh
+from hetlib.balanced.pooling import pool_batchnorm
+from hetlib.balanced.segmented import pool_segments
 from hetlib.replicas.emulation import Stopwatch
 from hetlib.replicas.worker import report
 from hetlib.training.evaluation import evaluate, scores

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from hetlib.inputs import number
+from hetlib.planning.decision import decide
+from hetlib.planning.limits import limits_of
 from hetlib.planning.partition import Partition, partition
 from hetlib.planning.progress import spending
-from hetlib.planning.search import decide, limits_of
 from hetlib.planning.speed import SpeedModel
 from hetlib.planning.timing import Task, capped, curve
 from hetlib.replicas.platform import Platform

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from hetlib.balanced.batchnorm import segment_batchnorm
 from hetlib.balanced.sampler import BalancedSampler
+from hetlib.balanced.segmented import segment_batchnorm
 from hetlib.planning.rebalance import Rebalancer
 from hetlib.planning.speed import SpeedModel
 from hetlib.replicas.platform import Platform

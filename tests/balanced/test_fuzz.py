@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import hetlib
-from hetlib.balanced.batchnorm import segment_batchnorm
+from hetlib.balanced.segmented import segment_batchnorm
 from hetlib.balanced.weights import replica_weights
 from tests.balanced import workers
 from tests.balanced.situations import Net, Situation, gradient, loss_of, make, options

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch._subclasses import FakeTensorMode
 
-from hetlib.balanced.batchnorm import pool_segments, segment_batchnorm
+from hetlib.balanced.segmented import pool_segments, segment_batchnorm
 from hetlib.balanced.segments import segments_of
 from hetlib.models.registry import build_model
 from hetlib.planning.memory import saved_bytes

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hetlib.balanced.batchnorm import segment_batchnorm
+from hetlib.balanced.segmented import segment_batchnorm
 from hetlib.models.registry import build_model
 from hetlib.replicas.worker import keep_freed_memory
 from tests.bench import Row

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from hetlib.datasets import cache
+from hetlib.datasets.cache_folder import default_folder
 
 NAMES = ("HOME", "HETLIB_CACHE", "XDG_CACHE_HOME")
 UNKNOWN = """
@@ -49,5 +50,5 @@ def test_with_a_home_that_takes_no_files_it_lies_among_the_temporary_ones(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", home)
     monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith("/proc"))
-    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
-    assert cache.default_folder().parent == tmp_path
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert default_folder().parent == tmp_path

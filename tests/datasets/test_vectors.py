@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hetlib.datasets.vectors import geometry_at, read_polygons
+from hetlib.datasets.geopackage import geometry_at
+from hetlib.datasets.vectors import read_polygons
 from hetlib.errors import DatasetNotFoundError
 
 from .fields import Ring, feature, polygon_blob, scattered, write_geopackage

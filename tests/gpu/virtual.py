@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import hetlib
-from hetlib.balanced.batchnorm import segment_batchnorm
+from hetlib.balanced.segmented import segment_batchnorm
 from hetlib.models.registry import build_model
 from tests.bench._measure import row
 from tests.bench.virtual import SEGMENTS

@@ -8,7 +8,7 @@ import pytest
 
 import hetlib
 from hetlib.planning import search
-from hetlib.planning.search import decide
+from hetlib.planning.decision import decide
 from hetlib.planning.timing import Task
 from tests.planning import workers
 from tests.planning.clocks import Clock

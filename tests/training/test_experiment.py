@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from hetlib.datasets.catalog import DATASETS, OWN_FILES
-from hetlib.training.experiment import Experiment, optimizers
+from hetlib.training.experiment import Experiment
+from hetlib.training.optimizers import optimizers
 
 SGD = {"momentum": 0.9, "weight_decay": 5e-4}
 
