@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import hetlib
-from hetlib.planning import search
+from hetlib.planning import decision
 from hetlib.planning.decision import decide
 from hetlib.planning.timing import Task
 from tests.planning import workers
@@ -76,7 +76,7 @@ class Seen:
 def planned(monkeypatch, machine, seconds=10.0, spent=0.0):
     """Plan for a machine by a clock of its own."""
     clock = Clock()
-    clock.replace(monkeypatch, search)
+    clock.replace(monkeypatch, decision)
     replicas = [hetlib.Replica()] * len(machine.speeds)
     floors = machine.floors or (1,) * len(replicas)
     raced = {}
@@ -101,9 +101,9 @@ def planned(monkeypatch, machine, seconds=10.0, spent=0.0):
         clock.now += turns * turn
         return found
 
-    monkeypatch.setattr(search, "gather", gather)
-    monkeypatch.setattr(search, "curve", curve)
-    monkeypatch.setattr(search, "race", race)
+    monkeypatch.setattr(decision, "gather", gather)
+    monkeypatch.setattr(decision, "curve", curve)
+    monkeypatch.setattr(decision, "race", race)
     task = Task(hetlib.Replica(), workers.small_cnn(), workers.mean_of_images, workers.plain)
     plan = decide(task, BATCH, seconds, spent=spent)
     return Seen(plan, raced, spent + clock.now - 100)
