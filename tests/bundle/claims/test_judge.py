@@ -109,6 +109,18 @@ def test_over_every_cell_or_over_any(
     assert claims.speaking(one, judged).setting == speaks
 
 
+def test_that_one_of_many_cells_holds_is_corrected_for_their_number() -> None:
+    """By itself the cell holds at p = 0.01; one in twenty does so by chance."""
+    right_once = [-1.0 - value for value in (0.30, 0.37, 0.45)]
+    assert claims.judge(claim(), cells(value=right_once)).word.tolist() == ["supported"]
+    near = [-1.0, -1.3, -0.7]
+    values = right_once + 19 * near
+    settings = [str(number) for number in range(20) for _ in range(3)]
+    one = claim(over="any")
+    judged = claims.judge(one, cells(value=values, setting=settings))
+    assert word_of_claim(one, judged) == "underpowered"
+
+
 def test_the_union_of_tests_is_corrected_for_the_number_of_cells() -> None:
     """One cell in twenty is on the wrong side at p = 0.01: by chance, as likely as not."""
     wrong_once = [-1.0 + value for value in (0.30, 0.37, 0.45)]
