@@ -127,6 +127,16 @@ def colour_bands(bands: Sequence[str]) -> list[int]:
     return [0, 1, 2]
 
 
+def three_bands(bands: Sequence[str]) -> list[int]:
+    """Return which bands are shown as red, green and blue: `colour_bands`, or one for all three.
+
+    Args:
+        bands: The bands' names.
+    """
+    chosen = colour_bands(bands)
+    return chosen if len(chosen) == 3 else 3 * chosen
+
+
 def place_of(word: str, bands: Sequence[str]) -> int | None:
     """Return the position of a colour among bands, None where there is none.
 

@@ -6,12 +6,12 @@ from tests.bundle.claims.made import run
 
 
 def test_the_difference_is_that_of_the_same_seed_and_split() -> None:
-    found = {
-        "1:2, GroupNorm: processes": [run("balanced", seed, 0.5 + seed / 100) for seed in (0, 1)],
-        "1:2, GroupNorm: single": [run("single", seed, 0.5) for seed in (0, 1)],
-        "1:2, GroupNorm: single, float64": [run("single", seed, 0.52) for seed in (0, 1)],
+    by_kind = {
+        processes.PROCESSES: [run("balanced", seed, 0.5 + seed / 100) for seed in (0, 1)],
+        processes.SINGLE: [run("single", seed, 0.5) for seed in (0, 1)],
+        processes.DOUBLE: [run("single", seed, 0.52) for seed in (0, 1)],
     }
-    table = processes.differences(found)
+    table = processes.differences({"1:2, GroupNorm": by_kind})
     assert table["OA - single"].round(9).tolist() == [0.0, 1.0]
     assert table["OA of float64 - single"].round(9).tolist() == [2.0, 2.0]
     assert table.setting.unique().tolist() == ["1:2, GroupNorm"]
@@ -19,10 +19,9 @@ def test_the_difference_is_that_of_the_same_seed_and_split() -> None:
 
 
 def test_a_run_at_chance_is_not_trained() -> None:
-    """One class of one: chance is 1, which nothing is twice above."""
-    group = [run("balanced", 0, 0.99)]
-    found = {f"1:2, GroupNorm: {kind}": group for kind in processes.KINDS}
-    assert processes.differences(found).trained.tolist() == [False]
+    """There is one class, so that a guess is always right."""
+    by_kind = {kind: [run("balanced", 0, 0.99)] for kind in processes.KINDS}
+    assert processes.differences({"1:2, GroupNorm": by_kind}).trained.tolist() == [False]
 
 
 def test_processes_train_what_one_process_trains() -> None:
@@ -41,5 +40,5 @@ def test_processes_train_what_one_process_trains() -> None:
     shares = table.shares[0].split("/")
     assert sum(map(int, shares)) == base.global_batch
     assert "0" not in shares
-    options = found["1:2, BatchNorm: processes"][0].experiment["dataset_options"]
+    options = found["1:2, BatchNorm"][processes.PROCESSES][0].experiment["dataset_options"]
     assert options["seed"] == 3

@@ -63,8 +63,7 @@ def tables() -> dict[str, pd.DataFrame]:
                 processes.SINGLE: alone,
                 processes.DOUBLE: alone,
             }
-            runs = {f"1:2, none: {kind}": records for kind, records in kinds.items()}
-            found[name] = processes.differences(runs)
+            found[name] = processes.differences({"1:2, none": kinds})
     return found
 
 

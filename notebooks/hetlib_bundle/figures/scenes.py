@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.landcover import LandCoverScene
+from hetlib.datasets.plotting import three_bands
 from hetlib_bundle.figures.pieces import hide_frame, legend_above, panels_in_a_row
 from hetlib_bundle.figures.style import (
     BLUE,
@@ -24,7 +25,7 @@ from hetlib_bundle.figures.style import (
     ieee_style,
     new_figure,
 )
-from hetlib_bundle.studies.maps import COLOURS, Scene, colour_bands
+from hetlib_bundle.studies.maps import COLOURS, Scene
 
 SPLIT_COLOURS = {"train": BLUE, "validation": ORANGE, "test": VERMILION}
 
@@ -86,7 +87,7 @@ def _spread(indices: np.ndarray, count: int) -> np.ndarray:
 def _natural_colour(data: ImageDataset, indices: np.ndarray) -> np.ndarray:
     """Return images in natural colour, (n, height, width, 3) in 0..1."""
     images, _ = data.gather(indices, standardise=False)
-    values = images[:, colour_bands(data.bands)].numpy()
+    values = images[:, three_bands(data.bands)].numpy()
     values = values.transpose(0, 2, 3, 1)
     low, high = np.percentile(values, STRETCH, axis=(0, 1, 2))
     span = np.maximum(high - low, 1e-6)

@@ -1,8 +1,6 @@
 """A scene as a map: the split of each pixel, its reference and colours, written as a GeoTIFF."""
 
 import inspect
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from hetlib.datasets import LandCoverScene
 from hetlib.datasets.catalog import DATASETS, OWN_FILES, find, is_scene
 from hetlib.datasets.labels import read_labels
 from hetlib.datasets.naming import data_name
+from hetlib.datasets.plotting import three_bands
 from hetlib.datasets.rasters import read_scene
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import zones
@@ -20,7 +19,7 @@ from hetlib.datasets.windows import STRATIFIED, WindowOptions
 from hetlib.mapping.colours import COLOURS, class_colours
 from hetlib.mapping.geotiff import grid_of, open_map
 
-__all__ = ["COLOURS", "Scene", "class_colours", "colour_bands", "open_scene", "write_map"]
+__all__ = ["COLOURS", "Scene", "class_colours", "open_scene", "write_map"]
 
 SHOWN = (2, 98)  # percentiles of a band that natural colour is stretched between
 
@@ -57,7 +56,7 @@ class Scene:
         Returns:
             (height, width, 3) in 0..1; white where a band has no data.
         """
-        chosen = colour_bands(self.bands)
+        chosen = three_bands(self.bands)
         image = self.pixels[..., chosen].astype(np.float32)
         seen = np.logical_and.reduce(self.valid[..., chosen], axis=2)
         low, high = np.percentile(image[seen], SHOWN, axis=0)
@@ -171,16 +170,3 @@ def write_map(
     with open_map(path, scene.grid, scene.classes, description, tags) as raster:
         raster.write(predicted, 1)
     return path
-
-
-def colour_bands(names: Sequence[str]) -> list[int]:
-    """Return the positions of red, green and blue (or B04, B03, B02), or three times the first."""
-    found = []
-    for pattern in ("red|b04", "green|b03", "blue|b02"):
-        for position, name in enumerate(names):
-            if re.search(pattern, name.lower()):
-                found.append(position)
-                break
-        else:
-            return [0, 0, 0]
-    return found

@@ -7,7 +7,7 @@ precision end apart, too. That distance is the noise floor, and stands beside th
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
@@ -15,6 +15,8 @@ import hetlib
 from hetlib.planning.partition import Partition
 from hetlib.training.experiment import Experiment
 from hetlib.training.records import RunRecord
+from hetlib_bundle.studies.floors import mark
+from hetlib_bundle.studies.many.tables import AT_CHANCE
 
 # Norms by the words of the tables: statistics of a sample, or of the global batch.
 NORMS = {"GroupNorm": "group", "BatchNorm": "balanced"}
@@ -24,6 +26,10 @@ PROCESSES = "processes"
 SINGLE = "single"
 DOUBLE = "single, float64"
 KINDS = (PROCESSES, SINGLE, DOUBLE)
+
+
+# Records of one setting, by kind: one a seed.
+ByKind: TypeAlias = dict[str, list[RunRecord]]
 
 
 class Setting(NamedTuple):
@@ -78,7 +84,7 @@ def trained(
     *,
     seconds: float,
     store: Any = None,
-) -> dict[str, list[RunRecord]]:
+) -> dict[str, ByKind]:
     """Train each setting in processes, in one process, and in one process in float64.
 
     Args:
@@ -89,9 +95,9 @@ def trained(
         store: Folder of single records, in which finished runs are looked up.
 
     Returns:
-        By "setting: kind", one record a seed.
+        By setting and kind, one record a seed.
     """
-    found: dict[str, list[RunRecord]] = {}
+    found: dict[str, ByKind] = {}
     for setting, replicas, plan in plans_of(base, settings, seconds):
         case = replace(with_norm(base, setting.norm), strategy="balanced", shares=plan.shares)
         virtual = hetlib.VirtualReplicas(replicas.platform)
@@ -102,10 +108,11 @@ def trained(
             SINGLE: (alone, virtual),
             DOUBLE: (exact, virtual),
         }
+        by_kind: ByKind = {}
         for kind, (run, team) in teams.items():
             each = [_seeded(run, seed) for seed in seeds]
-            records = [hetlib.train(one, team, store=store) for one in each]
-            found[f"{setting.name}: {kind}"] = records
+            by_kind[kind] = [hetlib.train(one, team, store=store) for one in each]
+        found[setting.name] = by_kind
     return found
 
 
@@ -115,7 +122,7 @@ def _seeded(run: Experiment, seed: int) -> Experiment:
     return replace(run, seed=seed, dataset_options=options)
 
 
-def differences(found: Mapping[str, Sequence[RunRecord]]) -> pd.DataFrame:
+def differences(found: Mapping[str, ByKind]) -> pd.DataFrame:
     """Return the differences of test OA to one process, one row a setting and seed.
 
     Args:
@@ -123,19 +130,12 @@ def differences(found: Mapping[str, Sequence[RunRecord]]) -> pd.DataFrame:
 
     Returns:
         dataset, model, setting, seed, strategy ("balanced"), shares, OA (%), "OA - single" and
-        "OA of float64 - single" in points, trained (whether one process scores above twice the
-        chance of its classes).
+        "OA of float64 - single" in points, trained (one process is better than a guess).
     """
     rows = []
-    for name in found:
-        setting, kind = name.split(": ")
-        if kind != PROCESSES:
-            continue
-        doubles = found[f"{setting}: {DOUBLE}"]
-        singles = found[f"{setting}: {SINGLE}"]
-        for own, one, exact in zip(found[name], singles, doubles, strict=True):
+    for setting, by_kind in found.items():
+        for own, one, exact in zip(*[by_kind[kind] for kind in KINDS], strict=True):
             run = own.experiment
-            chance = 1 / len(one.confusion)
             rows.append(
                 {
                     "dataset": run["dataset"],
@@ -147,7 +147,7 @@ def differences(found: Mapping[str, Sequence[RunRecord]]) -> pd.DataFrame:
                     "OA": 100 * own.scores["oa"],
                     "OA - single": 100 * (own.scores["oa"] - one.scores["oa"]),
                     "OA of float64 - single": 100 * (exact.scores["oa"] - one.scores["oa"]),
-                    "trained": one.scores["oa"] > 2 * chance,
+                    "trained": mark(one) != AT_CHANCE,
                 }
             )
     return pd.DataFrame(rows)

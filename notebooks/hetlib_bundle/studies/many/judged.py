@@ -9,14 +9,12 @@ import math
 import numpy as np
 import pandas as pd
 
-from hetlib_bundle.studies.many.tables import MARKS, chosen, differences
+from hetlib_bundle.studies.many.tables import AT_CHANCE, chosen, differences
 from hetlib_bundle.studies.many.target import steps_to
 
 # Shares that a planner makes for a replica four times slower, and those of no planner.
 PLANNED = "107/21"
 WORST = "90/26/9/3"
-
-AT_CHANCE = MARKS[0]
 
 # Of every table here, beside its value.
 COLUMNS = ["dataset", "setting", "seed", "strategy", "n_eff", "edge", "trained"]

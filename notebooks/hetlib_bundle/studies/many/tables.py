@@ -20,7 +20,9 @@ MARGIN = 1.0
 ABOVE_CHANCE = 2.0
 
 # What may be wrong with a run.
-MARKS = ("at chance", "below the floor")
+AT_CHANCE = "at chance"
+BELOW_THE_FLOOR = "below the floor"
+MARKS = (AT_CHANCE, BELOW_THE_FLOOR)
 
 # What a difference is taken between: the run of one seed in one cell.
 CELL = ["recipe", "steps", "seed"]
@@ -111,11 +113,10 @@ def mark_of(oa: float, floor: float, chance: float, tested: int) -> str:
     """
     share = chance / POINTS
     error = POINTS * np.sqrt(share * (1 - share) / tested)
-    at_chance, below_the_floor = MARKS
     if oa <= chance + ABOVE_CHANCE * error:
-        return at_chance
+        return AT_CHANCE
     if oa < floor:
-        return below_the_floor
+        return BELOW_THE_FLOOR
     return ""
 
 
@@ -141,9 +142,7 @@ def marks_table(runs: pd.DataFrame) -> pd.DataFrame:
     group = ["recipe", "kind", "sampling", "shares", "steps", "role"]
     rows = []
     for names, found in runs.groupby(group, sort=False):
-        counts = {
-            mark: int((found.mark == mark).sum()) for mark in ("at chance", "below the floor")
-        }
+        counts = marks_of(found)
         means = {name: found[name].mean() for name in ("oa", "forest", "logistic", "chance")}
         rows.append({**dict(zip(group, names, strict=True)), **means, **counts, "runs": len(found)})
     return pd.DataFrame(rows)
