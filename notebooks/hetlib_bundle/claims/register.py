@@ -33,11 +33,13 @@ FEWEST = 2
 
 # What a statement is for. A check is true by construction: where it fails, the code is wrong. A
 # primary claim could have come out otherwise, and shares one level of error with the other primary
-# ones. A descriptive one is judged by itself.
+# ones. The runs of a pilot were used to plan those of a primary claim. A descriptive statement is
+# judged by itself.
 CHECK = "check"
 PRIMARY = "primary"
+PILOT = "pilot"
 DESCRIPTIVE = "descriptive"
-ROLES = (CHECK, PRIMARY, DESCRIPTIVE)
+ROLES = (CHECK, PRIMARY, PILOT, DESCRIPTIVE)
 
 # What is drawn anew from value to value: weights, order and split of a run, or the hour at which
 # the machine was measured. Values of one sitting are averaged before anything is judged.
@@ -118,8 +120,8 @@ class Claim:
         one_of("role", self.role, ROLES)
         one_of("repeats", self.repeats, REPEATS)
         one_of("over", self.over, OVER)
-        if self.role == PRIMARY:
-            text("why", self.why, words="the reason of the margin, for a primary claim")
+        if self.role in (PRIMARY, PILOT):
+            text("why", self.why, words="the reason of the margin, for a primary claim or a pilot")
         elif not isinstance(self.why, str):
             raise wrong("why", self.why, "text")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hetlib_bundle.claims.register import CHECK, DESCRIPTIVE, PRIMARY
+from hetlib_bundle.claims.register import CHECK, DESCRIPTIVE, PILOT, PRIMARY
 
 # Of the file with the letter's values.
 COLUMNS = ["item", "dataset", "model", "platform", "strategy", "metric", "value", "unit", "page"]
@@ -19,6 +19,7 @@ CHECKED = ("identical", "holds", "broken", "not run")
 # Headings of the parts of the report, by role, in the order of interest.
 PARTS = {
     PRIMARY: "Primary claims",
+    PILOT: "Pilot",
     DESCRIPTIVE: "Descriptive statements",
     CHECK: "Checks",
 }

@@ -64,7 +64,7 @@ def evidence(profile: str = "", source: str = "") -> Evidence:
         runs,
         optima_table(size, books),
         tables.missing(size, books),
-        _note(books, source),
+        made(books, source),
     )
 
 
@@ -79,8 +79,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _note(books: Books, source: str) -> str:
-    """Return when and on what records were made."""
+def made(books: Books, source: str) -> str:
+    """Return when and on what records were made, as a sentence for captions.
+
+    Args:
+        books: One a recipe.
+        source: "recorded", or "computed", of which nothing is said.
+    """
     if source != "recorded":
         return ""
     heads = [book.head for book in books.values() if book.head]
