@@ -96,21 +96,21 @@ def _read_head(path: Path) -> Head:
 def _claims(text: str) -> tuple[str, ...]:
     """Return the claims in a text.
 
-    "C1 to C5" names those between, too; what begins with "none" names none. Primary ones (P) come
-    first.
+    "C1 to C5" names those between, too; what begins with "none" names none. Primary ones and their
+    pilots (Q, P) come first.
     """
     if text.strip().startswith("none"):
         return ()
-    named = set(re.findall(r"\b[PC]\d\b", text))
-    for kind, first, last in re.findall(r"\b([PC])(\d) to \1(\d)\b", text):
+    named = set(re.findall(r"\b[QPC]\d\b", text))
+    for kind, first, last in re.findall(r"\b([QPC])(\d) to \1(\d)\b", text):
         between = range(int(first), int(last) + 1)
         named.update(f"{kind}{number}" for number in between)
     return tuple(sorted(named, key=_primary_first))
 
 
-def _primary_first(claim: str) -> tuple[bool, str]:
+def _primary_first(claim: str) -> tuple[int, str]:
     """Return what claims are sorted by."""
-    return not claim.startswith("P"), claim
+    return "QPC".index(claim[0]), claim
 
 
 def claims_table(heads: Sequence[Head]) -> str:

@@ -109,6 +109,29 @@ def _rows(found: Trained, record: Mapping[str, Any], *, edge: bool) -> Iterator[
         yield {**about, "seed": seed, **scores, "mark": mark}
 
 
+def rates_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rates, one row a recipe, condition and length.
+
+    Args:
+        runs: From `fresh_runs`.
+
+    Returns:
+        recipe, kind, sampling, shares, steps, role, rate, edge, runs, OA (mean, percent), and how
+        many runs are at chance.
+    """
+    by = ["recipe", "kind", "sampling", "shares", "steps", "role"]
+    lost = runs.assign(lost=runs.mark == AT_CHANCE)
+    grouped = lost.groupby(by, sort=False)
+    columns = {
+        "rate": ("rate", "first"),
+        "edge": ("edge", "first"),
+        "runs": ("seed", "size"),
+        "OA": ("oa", "mean"),
+        AT_CHANCE: ("lost", "sum"),
+    }
+    return grouped.agg(**columns).reset_index()
+
+
 def effective_batch(runs: pd.DataFrame) -> pd.DataFrame:
     """Return Q2: the plain mean minus one process with a batch of n_eff, at that one's rate.
 
