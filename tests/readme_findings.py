@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from hetlib_bundle.claims import register, summary
-from hetlib_bundle.claims.register import CHECK, PRIMARY
+from hetlib_bundle.claims.register import CHECK, PILOT, PRIMARY
 from hetlib_bundle.claims.report import COLUMNS
 from hetlib_bundle.paths import RECORDED
 from hetlib_bundle.studies import headline
@@ -60,7 +60,9 @@ def findings_text() -> list[str]:
         "are judged together: p is corrected by Holm over those that could be judged, and by "
         "Bonferroni over cells where one of several is enough to be wrong, or right. The effect is "
         "that of the cell nearest to failing (P6: of the best cell); n counts seeds, of P6 "
-        "sittings.",
+        "sittings. Q1 to Q5 are judged on fresh seeds (`17_processes`, `19_fresh`). A pilot with "
+        "ten seeds, P1 to P5, asked nearly the same: "
+        f"{words('standard', PILOT, summary.WORDS)}.",
         table(head, rows),
         "![Test OA of the plain mean minus that of one process, by steps and effective batch]"
         "(data/recorded/standard/00_regime.png)",
