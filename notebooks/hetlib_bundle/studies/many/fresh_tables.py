@@ -14,10 +14,11 @@ from hetlib_bundle.kept.source import resolve
 from hetlib_bundle.studies.many import judged
 from hetlib_bundle.studies.many.book import open_book
 from hetlib_bundle.studies.many.cells import OWN
-from hetlib_bundle.studies.many.fresh import Trained, do_fresh, fresh_design, rate_of, run_of
+from hetlib_bundle.studies.many.fresh import Fresh, Trained, do_fresh, fresh_design, rate_of, run_of
 from hetlib_bundle.studies.many.samples import SCORES
 from hetlib_bundle.studies.many.study import made, one_thread
 from hetlib_bundle.studies.many.tables import AT_CHANCE, POINTS, mark_of, slashed
+from hetlib_bundle.studies.many.work import Books
 
 # Of the names of the books, beside those of the first runs.
 ENDING = "-fresh"
@@ -66,6 +67,22 @@ def fresh_runs(profile: str = "", source: str = "") -> Found:
     if source == "computed":
         with one_thread():
             do_fresh(design, books)
+    runs, missing = table_of(design, books)
+    if runs.empty:
+        folder = next(iter(books.values())).path.parent
+        raise FileNotFoundError(
+            f'no record in {folder}; take another profile, or source="computed" to compute it here.'
+        )
+    return Found(runs, missing, made(books, source))
+
+
+def table_of(design: Fresh, books: Books) -> tuple[pd.DataFrame, int]:
+    """Return the runs of a design, computed where the books compute, and how many blocks lack.
+
+    Args:
+        design: What is trained.
+        books: One a recipe.
+    """
     rows: list[dict[str, Any]] = []
     missing = 0
     for name, book in books.items():
@@ -78,12 +95,7 @@ def fresh_runs(profile: str = "", source: str = "") -> Found:
                 searched = rate_of(design, name, found, book)
                 assert searched is not None  # its runs are there
                 rows += _rows(found, record, edge=searched["edge"])
-    if not rows:
-        folder = next(iter(books.values())).path.parent
-        raise FileNotFoundError(
-            f'no record in {folder}; take another profile, or source="computed" to compute it here.'
-        )
-    return Found(pd.DataFrame(rows), missing, made(books, source))
+    return pd.DataFrame(rows), missing
 
 
 def _rows(found: Trained, record: Mapping[str, Any], *, edge: bool) -> Iterator[dict[str, Any]]:
