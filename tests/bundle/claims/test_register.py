@@ -44,7 +44,7 @@ def test_every_claim_of_the_letter_is_taken_apart() -> None:
             "claim C9.1: `direction` is 'up'; allowed are \\['above', 'below', 'within'\\]",
         ),
         ({"quantity": "speed"}, "`quantity` is 'speed'"),
-        ({"role": "main"}, "`role` is 'main'; allowed are \\['check', 'primary', 'desc"),
+        ({"role": "main"}, "`role` is 'main'; allowed are \\['check', 'primary', 'pilot', 'desc"),
         ({"role": "primary"}, "`why` is ''; it must be the reason of the margin"),
         ({"repeats": "point"}, "`repeats` is 'point'; allowed are \\['seed', 'sitting'"),
         ({"margin": True}, "`margin` is True; it must be a finite number"),
