@@ -1,10 +1,13 @@
 """The main result, from the records that come with the bundle: the map of regimes and its words."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
 from hetlib_bundle import paths
+from hetlib_bundle.studies import fresh_words
+from hetlib_bundle.studies.many.fresh_tables import fresh_runs
 from hetlib_bundle.studies.many.regime import regime_table
 from hetlib_bundle.studies.many.study import evidence
 
@@ -26,12 +29,14 @@ class Headline(NamedTuple):
         recipe: The one to draw.
         about: Seeds, replicas and profile, for captions.
         missing: Cells of the design that are not recorded yet.
+        fresh: What the runs on fresh seeds show, a sentence an entry.
     """
 
     table: pd.DataFrame
     recipe: str
     about: str
     missing: int
+    fresh: Sequence[str] = ()
 
 
 def trained() -> pd.DataFrame | None:
@@ -57,6 +62,7 @@ def recorded() -> Headline | None:
         recipe=found.runs.recipe.iloc[0],
         about=about,
         missing=found.missing,
+        fresh=fresh_words.sentences(fresh_runs(PROFILE, "recorded").runs),
     )
 
 
@@ -70,7 +76,7 @@ def sentences(known: Headline | None) -> list[str]:
         return [MISSING]
     every = known.table[known.table.role == "own"]
     own = every[every["at chance"] == 0]
-    told = [_lost(own), _explained(own), _with_shards(own)]
+    told = [*known.fresh, _lost(own), _with_shards(own)]
     if len(own) < len(every):
         told.append(
             f"{len(every) - len(own)} of {len(every)} cells have a run that is at chance at the "
@@ -96,10 +102,10 @@ def _lost(own: pd.DataFrame) -> str:
     planned = drawn[drawn.planned]
     refused = drawn[~drawn.planned]
     return (
-        "**Shares.** The plain mean over independent draws, at a rate of its own, is within "
-        f"{NEAR:g} point of one process in {_near(planned)} with shares that a planner makes, and "
-        f"in {_near(refused)} with shares that no planner makes. The most that it loses is "
-        f"{_most(planned)} and {_most(refused)}."
+        "**Over the map** (`15_regime`), the plain mean over independent draws, at a rate of its "
+        f"own, is within {NEAR:g} point of one process in {_near(planned)} with shares that a "
+        f"planner makes, and in {_near(refused)} with shares that no planner makes. The most that "
+        f"it loses is {_most(planned)} and {_most(refused)}."
     )
 
 
@@ -114,18 +120,6 @@ def _most(part: pd.DataFrame) -> str:
     return (
         f"{worst.effect:+.1f} points ({worst.recipe}, {worst.shares}, {worst.steps} steps; "
         f"{worst.low:+.1f} to {worst.high:+.1f})"
-    )
-
-
-def _explained(own: pd.DataFrame) -> str:
-    """Say how near one process with the batch n_eff comes to that."""
-    known = _drawn(own).dropna(subset=["theory"])
-    apart = (known.effect - known.theory).abs()
-    near = int((apart <= NEAR).sum())
-    return (
-        "**Noise.** One process whose batch is n_eff, the samples that the plain mean is worth, "
-        f"loses as much to within {NEAR:g} point in {near} of {len(known)} cells; the two are "
-        f"{apart.mean():.1f} points apart on average and {apart.max():.1f} at most."
     )
 
 
@@ -144,6 +138,7 @@ def _with_shards(own: pd.DataFrame) -> str:
             f"at most ({worst.recipe}, {worst.shares})"
         )
     return (
-        "**Shards.** Where each replica keeps a part of the data, the OA of the longest trainings "
-        f"with the plain mean changes further, beside independent draws: {' and '.join(parts)}."
+        "**Kinds of shards.** Where each replica keeps a part of the data, the OA of the longest "
+        "trainings with the plain mean changes further, beside independent draws: "
+        f"{' and '.join(parts)}."
     )
