@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from hetlib.balanced.weights import effective_batch
 from hetlib.training.records import RunRecord
+from hetlib.training.strategies import STRATEGIES
 from hetlib_bundle.claims.quantities import QUANTITIES
 from hetlib_bundle.claims.register import CELL, Claim
 
@@ -13,11 +15,13 @@ from hetlib_bundle.claims.register import CELL, Claim
 COLUMNS = [*CELL, "seed", "value"]
 
 # What a table may say beside a value: the sitting that it was measured in; whether its rate was the
-# best one at the edge of those tried; whether its run learnt anything, more than the floor.
+# best one at the edge of those tried; whether its run learnt anything, more than a guess; the part
+# of the global batch that the gradient of the judged strategy is worth.
 SITTING = "sitting"
 EDGE = "edge"
 TRAINED = "trained"
-BESIDE = (SITTING, EDGE, TRAINED)
+WORTH = "n_eff/B"
+BESIDE = (SITTING, EDGE, TRAINED, WORTH)
 
 
 class _Pair(NamedTuple):
@@ -36,7 +40,8 @@ def values(claim: Claim, records: Iterable[RunRecord]) -> pd.DataFrame:
         records: Runs, among them those of the claim's strategies and data.
 
     Returns:
-        One row a value: `CELL`, seed, value. A seed without all of the strategies has none.
+        One row a value: `CELL`, seed, value, `WORTH`. A seed without all of the strategies has
+        none.
 
     Raises:
         ValueError: Two records of one strategy and seed, so that the pair is not clear.
@@ -46,8 +51,18 @@ def values(claim: Claim, records: Iterable[RunRecord]) -> pd.DataFrame:
     for pair, runs in _paired(claim, records).items():
         if len(runs) == len(claim.strategies):
             value = compute(*(runs[name] for name in claim.strategies))
-            rows.append((pair.dataset, pair.model, "", pair.seed, value))
-    return pd.DataFrame(rows, columns=COLUMNS)
+            worth = _part_worth(runs[claim.strategies[0]])
+            rows.append((pair.dataset, pair.model, "", pair.seed, value, worth))
+    return pd.DataFrame(rows, columns=[*COLUMNS, WORTH])
+
+
+def _part_worth(record: RunRecord) -> float:
+    """Return the part of the global batch that a run's gradient is worth, by formula."""
+    strategy = STRATEGIES[record.experiment["strategy"]]
+    pairs = zip(record.shares, record.speeds, strict=True)
+    shares, speeds = zip(*[pair for pair in pairs if pair[0]], strict=True)
+    worth = effective_batch(shares, strategy.weights(shares, speeds))
+    return worth / sum(shares)
 
 
 def _paired(claim: Claim, records: Iterable[RunRecord]) -> dict[_Pair, dict[str, RunRecord]]:

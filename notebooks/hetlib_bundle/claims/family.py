@@ -8,18 +8,20 @@ Procedure", Scandinavian Journal of Statistics 6 (1979).
 from collections.abc import Mapping
 
 
-def holm(found: Mapping[str, float]) -> dict[str, float]:
+def holm(found: Mapping[str, float], size: int) -> dict[str, float]:
     """Return the p-values, corrected so that each may be compared with the level itself.
 
     Args:
-        found: p-value of each claim of the family, by name.
+        found: p-value of each claim of the family that could be judged, by name.
+        size: How many claims the family has. It is fixed beforehand: a claim that cannot be judged
+            counts as one with a p of 1, or the others would gain by its failure.
 
     Returns:
         By name, in the order given; never below what was given, never above 1.
     """
     corrected: dict[str, float] = {}
     largest = 0.0
-    left = len(found)
+    left = size
     for name in sorted(found, key=lambda name: found[name]):
         largest = max(largest, min(1.0, left * found[name]))
         corrected[name] = largest

@@ -1,8 +1,8 @@
 """Claims judged from their values: one row a claim and cell, each with one of a few words.
 
-A check is no statistic. Its words are "identical" (no bit differs), "holds" (every value is where
-it must be) and "broken"; its numbers are the value nearest to failing, the smallest and the
-largest.
+A check is no statistic. Its words are "identical" (no bit of any value differs), "holds" (every
+value is where it must be) and "broken"; its numbers are the value nearest to failing, the smallest
+and the largest.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ import pandas as pd
 
 from hetlib.training.records import RunRecord
 from hetlib_bundle.claims import register
-from hetlib_bundle.claims.extract import EDGE, SITTING, TRAINED, values
+from hetlib_bundle.claims.extract import EDGE, SITTING, TRAINED, WORTH, values
 from hetlib_bundle.claims.register import CELL, CHECK, Claim
 from hetlib_bundle.claims.verdict import (
     NOT_SUPPORTED,
@@ -35,8 +35,9 @@ CHECK_WORDS = (BROKEN, HOLDS, IDENTICAL)
 # What a table of verdicts says of each cell.
 JUDGED = ["n", "effect", "low", "high", "verdict", "unit"]
 
-# What `judge` returns beside the cell: the verdict, the evidence, and why it is weak.
-COLUMNS = [*CELL, "n", *Verdict._fields, *Evidence._fields, "note"]
+# What `judge` returns beside the cell: what the gradient is worth (nan where nobody says), the
+# verdict, the evidence, and why it is weak.
+COLUMNS = [*CELL, WORTH, "n", *Verdict._fields, *Evidence._fields, "note"]
 
 
 def judge(claim: Claim, found: pd.DataFrame) -> pd.DataFrame:
@@ -54,10 +55,11 @@ def judge(claim: Claim, found: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for cell, group in found.groupby(CELL, sort=False):
+        worth = float(group[WORTH].iloc[0]) if WORTH in group else float("nan")
         if claim.role == CHECK:
-            rows.append((*cell, *_checked(claim, group)))
+            rows.append((*cell, worth, *_checked(claim, group)))
         else:
-            rows.append((*cell, *_tested(claim, group)))
+            rows.append((*cell, worth, *_tested(claim, group)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -91,7 +93,9 @@ def _weakness(claim: Claim, group: pd.DataFrame) -> str:
         return "the best rate is at the edge of those tried"
     if TRAINED in group and not group[TRAINED].all():
         untrained = int((~group[TRAINED].astype(bool)).sum())
-        return f"{untrained} of {len(group)} runs learnt no more than the floor"
+        if untrained == len(group):
+            return "too many runs learnt no more than a guess"
+        return f"{untrained} of {len(group)} runs learnt no more than a guess"
     return ""
 
 
@@ -149,7 +153,7 @@ def judge_values(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         cells["is"] = claim.direction
         cells["margin"] = claim.margin
         if len(cells):
-            parts.append(cells[["claim", *CELL, "strategy", "is", "margin", *JUDGED]])
+            parts.append(cells[["claim", *CELL, "strategy", WORTH, "is", "margin", *JUDGED]])
     return pd.concat(parts, ignore_index=True)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from hetlib.training.records import RunRecord
 from hetlib_bundle import paths
 from hetlib_bundle.claims import register
-from hetlib_bundle.claims.extract import column_values, values
+from hetlib_bundle.claims.extract import WORTH, column_values, values
 from hetlib_bundle.claims.family import holm
 from hetlib_bundle.claims.judge import JUDGED, combined, judge, speaking, word_of_claim
 from hetlib_bundle.claims.register import CELL, CHECK, COLUMN, PRIMARY, Claim
@@ -28,6 +28,7 @@ COLUMNS = [
     "is",
     "margin",
     "n",
+    WORTH,
     "cells",
     "p",
     "verdict",
@@ -51,8 +52,8 @@ def report(profile: str) -> Report:
 
     A claim over a grid takes the numbers of the cell that speaks for it, and the word that its
     cells say together (`judge.combined`). A smaller grid than asked cannot be supported. The
-    primary claims that could be judged are a family: their p-values are corrected for its size
-    (`family.holm`).
+    primary claims of the register are a family: their p-values are corrected for its size
+    (`family.holm`), also where some of them could not be judged.
 
     Args:
         profile: Name of a folder of results.
@@ -79,7 +80,7 @@ def report(profile: str) -> Report:
 
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
     table = _corrected(table, family)
-    shown = ["claim", *CELL, *JUDGED]
+    shown = ["claim", *CELL, WORTH, *JUDGED]
     if not parts:
         return Report(table, pd.DataFrame(columns=shown))
     return Report(table, pd.concat(parts, ignore_index=True)[shown])
@@ -87,8 +88,9 @@ def report(profile: str) -> Report:
 
 def _corrected(table: pd.DataFrame, family: dict[str, Evidence]) -> pd.DataFrame:
     """Return the table with words and p-values of the primary claims corrected for their number."""
-    wrong = holm({name: found.against_wrong for name, found in family.items()})
-    right = holm({name: found.against_right for name, found in family.items()})
+    size = sum(claim.role == PRIMARY for claim in register.load().values())
+    wrong = holm({name: found.against_wrong for name, found in family.items()}, size)
+    right = holm({name: found.against_right for name, found in family.items()}, size)
     table = table.copy()
     for name in family:
         row = table.claim == name
@@ -124,6 +126,7 @@ def _judged(claim: Claim, cells: pd.DataFrame) -> dict[str, Any]:
     judged = {
         "verdict": word,
         "n": told.n,
+        WORTH: told[WORTH],
         "cells": len(cells),
         "note": note,
         "effect": told.effect,

@@ -1,11 +1,13 @@
 """The report in words: verdicts as rows of text, and the letter's printed values beside ours."""
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hetlib_bundle.claims.extract import WORTH
 from hetlib_bundle.claims.register import CHECK, DESCRIPTIVE, PILOT, PRIMARY
 
 # Of the file with the letter's values.
@@ -48,11 +50,28 @@ def _as_text(values: dict[Any, Any]) -> dict[str, Any]:
     effect = ""
     number = ""
     if row["verdict"] != "not run":
-        effect = f"{row['effect']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
+        effect = f"{row['effect']:.3g} ({_between(row)})"
         number = f"{row['n']:.0f}"
+    unit = row.get("unit", "")
+    worth = row.get(WORTH, "")
+    if worth != "" and worth < 1:
+        unit += f"; n_eff/B {worth:.2f}"
     probability = "" if row["p"] == "" else f"{row['p']:.2g}"
-    shown = {"effect": effect, "test": f"{row['is']} {margin}", "n": number, "p": probability}
+    shown = {
+        "effect": effect,
+        "unit": unit,
+        "test": f"{row['is']} {margin}",
+        "n": number,
+        "p": probability,
+    }
     return row | shown
+
+
+def _between(row: dict[str, Any]) -> str:
+    """Return an interval as text, or why there is none."""
+    if math.isinf(row["high"]):
+        return "a single value has no interval"
+    return f"{row['low']:.3g} to {row['high']:.3g}"
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -61,8 +80,11 @@ def markdown(table: pd.DataFrame) -> str:
     Args:
         table: Of `claims.report`, one row a claim.
     """
+    effect = "effect (95 % interval)"
+    if len(table) and (table.role == CHECK).all():
+        effect = "value nearest to failing (lowest to highest)"
     lines = [
-        "| claim | statement | effect (95 % interval) | is | n | p | verdict | notebook |",
+        f"| claim | statement | {effect} | is | n | p | verdict | notebook |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows(table):

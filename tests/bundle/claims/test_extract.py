@@ -21,6 +21,9 @@ def test_values_are_paired_by_seed_and_limited_to_the_data() -> None:
     found = claims.values(claim(), records)
     assert found.seed.tolist() == [0, 1]  # seed 2 has no partner
     assert found.value.tolist() == pytest.approx([-10, -5])
+    assert found["n_eff/B"].tolist() == pytest.approx([0.75, 0.75])  # 4 / (1/96 + 1/32) of 128
+    judged = claims.judge_values({"C3.3": found})
+    assert judged["n_eff/B"].tolist() == pytest.approx([0.75])
     with pytest.raises(ValueError, match="two records of single"):
         claims.values(claim(), [*records, run("single", 0)])
 

@@ -38,7 +38,7 @@ GOOD_VALUES = [-5.0, -6.0, -5.5]
     ("beside", "note"),
     [
         ({"edge": [False, True, False]}, "the best rate is at the edge of those tried"),
-        ({"trained": [True, False, False]}, "2 of 3 runs learnt no more than the floor"),
+        ({"trained": [True, False, False]}, "2 of 3 runs learnt no more than a guess"),
     ],
 )
 def test_a_weak_run_makes_a_clear_effect_underpowered(

@@ -203,3 +203,21 @@ def test_the_primary_claims_share_one_level_of_error(
         "P3": "underpowered",
         "C1": "supported",
     }
+
+
+def test_a_primary_claim_that_is_not_run_still_counts(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"dataset": "wake", "model": "smallcnn", "strategy": "uneven-plain", "setting": "base"}
+    effects = pd.DataFrame({**values, "seed": range(3), "OA - single": [-2.2, -3.2, -2.8]})
+    (results / "quick" / "tables").mkdir(parents=True)
+    effects.to_csv(results / "quick" / "tables" / "14_differences.csv", index=False)
+
+    source = {"notebook": "14_settings", "table": "14_differences", "column": "OA - single"}
+    alone = claim(quantity="column", data={}, source=source)
+    primary = dataclasses.replace(alone, role="primary", why="A reason.")
+    missing = dataclasses.replace(primary, source={**source, "table": "14_own_rate"})
+    registered(monkeypatch, P1=primary, P2=missing, C1=alone)
+    table = table_of("quick")
+    assert table.verdict["P2"] == "not run"
+    assert table.p["P1"] == pytest.approx(2 * table.p["C1"])

@@ -1,5 +1,6 @@
 """The report's rows as text, and verdicts outside the register."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,21 @@ def test_numbers_have_three_digits_whatever_their_size() -> None:
         "below 1e-12",
         "within ±1",
     ]
+
+
+def test_a_value_alone_has_no_interval_and_a_plain_mean_says_what_it_is_worth() -> None:
+    infinite = TABLE.assign(low=-math.inf, high=math.inf)
+    row = summary.rows(infinite.assign(**{"n_eff/B": [0.25, 1.0, math.nan]}))[0]
+    assert row["effect"] == "0.712 (a single value has no interval)"
+    assert row["unit"].endswith("; n_eff/B 0.25")
+    whole = summary.rows(infinite.assign(**{"n_eff/B": 1.0}))[0]
+    assert "n_eff" not in whole["unit"]
+
+
+def test_the_numbers_of_checks_are_no_interval() -> None:
+    checks = TABLE.assign(role="check")
+    assert "(lowest to highest)" in summary.markdown(checks).splitlines()[0]
+    assert "(95 % interval)" in summary.markdown(TABLE).splitlines()[0]
 
 
 def test_the_table_links_notebooks_and_says_what_is_missing() -> None:
