@@ -74,7 +74,7 @@ def test_time_to_a_target_is_steps_times_the_clock() -> None:
     (needed,) = to_accuracy.steps_needed(trained(), (90, 26, 9, 3))
     assert needed.never == 0
     assert needed.plain == pytest.approx(2 * needed.single)
-    clock = {"equal": 40.0, "uneven-plain": 20.0, "balanced": 20.0, "fastest-only": 16.0}
+    clock = seen({"equal": 40.0, "uneven-plain": 20.0, "balanced": 20.0, "fastest-only": 16.0})
     shares = dict.fromkeys(clock, "some")
     table = to_accuracy.time_table([needed], clock, shares).set_index("strategy")
     over = table["over equal (computed)"]
@@ -83,7 +83,42 @@ def test_time_to_a_target_is_steps_times_the_clock() -> None:
     assert over["balanced"] == pytest.approx(0.5)
     assert over["fastest-only"] == pytest.approx(0.4)
     told = to_accuracy.told(table.reset_index(), [needed])
-    assert "balanced 0.50, plain mean 1.00, fast device alone 0.40" in told
+    assert "balanced 0.50 (0.50 to 0.50), plain mean 1.00 (1.00 to 1.00), fast device" in told
+
+
+def seen(milliseconds: dict[str, float], half: float = 0.0) -> dict[str, to_accuracy.Clock]:
+    return {name: to_accuracy.Clock(each, half) for name, each in milliseconds.items()}
+
+
+def test_the_interval_of_a_time_is_that_of_its_steps_and_of_its_clock() -> None:
+    (needed,) = to_accuracy.steps_needed(trained(), (90, 26, 9, 3))
+    needed = needed._replace(half=0.3)
+    clock = seen(dict.fromkeys(("equal", "uneven-plain", "balanced"), 20.0), half=0.4)
+    table = to_accuracy.time_table([needed], clock, dict.fromkeys(clock, "some"))
+    rows = table.set_index("strategy")
+    assert rows.high["uneven-plain"] == pytest.approx(2 * math.exp(0.5))
+    assert rows.low["uneven-plain"] == pytest.approx(2 * math.exp(-0.5))
+    assert rows.high["balanced"] == pytest.approx(math.exp(0.4))
+
+
+def test_the_clock_pairs_steps_by_repeat() -> None:
+    names = ["strategy", "seed"]
+    pairs = [("equal", 0), ("equal", 1), ("balanced", 0), ("balanced", 1)]
+    steps = pd.Series([0.04, 0.08, 0.02, 0.04], pd.MultiIndex.from_tuples(pairs, names=names))
+    found = to_accuracy.clocks(steps)
+    assert found["balanced"].milliseconds == pytest.approx(30)
+    assert found["balanced"].half == pytest.approx(0)  # twice as fast in both
+    assert found["equal"].half == 0
+
+
+def test_the_interval_over_seeds_is_of_the_paired_ratio() -> None:
+    runs = trained()
+    (same,) = to_accuracy.steps_needed(runs, (90, 26, 9, 3))
+    assert same.half == pytest.approx(0)
+    worse = (runs.kind == "plain") & (runs.seed == 1)
+    runs.loc[worse, "oa"] -= 5.0
+    (apart,) = to_accuracy.steps_needed(runs, (90, 26, 9, 3))
+    assert apart.half > 0.2
 
 
 def test_a_target_never_reached_is_a_lower_bound() -> None:
@@ -93,7 +128,7 @@ def test_a_target_never_reached_is_a_lower_bound() -> None:
     (needed,) = to_accuracy.steps_needed(runs, (90, 26, 9, 3))
     assert needed.never == needed.seeds == 2
     assert math.isclose(needed.plain, 200)
-    clock = dict.fromkeys(("equal", "uneven-plain", "balanced", "fastest-only"), 1.0)
+    clock = seen(dict.fromkeys(("equal", "uneven-plain", "balanced", "fastest-only"), 1.0))
     table = to_accuracy.time_table([needed], clock, dict.fromkeys(clock, "some"))
     assert "2 of 2 seeds never: a lower bound" in to_accuracy.told(table, [needed])
 

@@ -45,5 +45,5 @@ def test_the_words_have_the_numbers_of_the_runs(runs: pd.DataFrame) -> None:
     assert "B / n_eff is 1.82" in time
     assert "ends 4.5 to 4.5 points below" in shards
     assert "after 800 steps" in shards
-    assert "1 of 1 data sets with 107/21 (-1.0 to -1.0)" in long
-    assert "0 of 1 data sets with 90/26/9/3 (-3.0 to -3.0)" in long
+    assert "1 of 1 data sets with 107/21 (means -1.0 to -1.0)" in long
+    assert "0 of 1 data sets with 90/26/9/3 (means -3.0 to -3.0)" in long

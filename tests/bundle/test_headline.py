@@ -15,7 +15,7 @@ DRAWN = (("107/21", 0.55, True, -0.4, -0.5), ("90/26/9/3", 0.25, False, -4.2, -2
 MORE = {"iid": 0.0, "random": -0.5, "class": -2.0}
 
 
-def made(steps: int = 200) -> pd.DataFrame:
+def made(steps: int = 200, spread: float = 0.5) -> pd.DataFrame:
     rows = []
     for sampling, more in MORE.items():
         for shares, ratio, planned, effect, theory in DRAWN:
@@ -28,8 +28,8 @@ def made(steps: int = 200) -> pd.DataFrame:
                     "ratio": ratio,
                     "steps": steps,
                     "effect": effect + more,
-                    "low": effect + more - 1,
-                    "high": effect + more + 1,
+                    "low": effect + more - spread,
+                    "high": effect + more + spread,
                     "theory": theory,
                     "planned": planned,
                     "at chance": 0,
@@ -38,14 +38,23 @@ def made(steps: int = 200) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def told(table: pd.DataFrame) -> list[str]:
+    return headline.sentences(headline.Headline(table, "made", "about", missing=0))
+
+
 def test_the_words_have_the_numbers_of_the_table() -> None:
-    known = headline.Headline(made(), "made", "about", missing=0)
-    shares, shards = headline.sentences(known)
-    assert "in 1 of 1 cells with shares that a planner makes" in shares
-    assert "in 0 of 1 cells with shares that no planner makes" in shares
-    assert "-4.2 points (made, 90/26/9/3, 200 steps; -5.2 to -3.2)" in shares
+    shares, shards = told(made())
+    near, apart = shares.split("; with shares that no planner makes")
+    assert "in 1 of 1 cells, further apart in 0, and the interval does not tell in 0" in near
+    assert "in 0 of 1 cells, further apart in 1, and the interval does not tell in 0" in apart
+    assert "-4.2 points (made, 90/26/9/3, 200 steps; -4.7 to -3.7)" in shares
     assert "random shards -0.5 points on average" in shards
     assert "class shards -2.0 points on average" in shards
+
+
+def test_a_mean_that_is_near_is_no_interval_that_is() -> None:
+    shares, _ = told(made(spread=5.0))
+    assert shares.count("the interval does not tell in 1") == 2
 
 
 def test_the_longest_training_of_each_speaks_for_shards() -> None:
@@ -62,9 +71,9 @@ def test_a_cell_with_a_run_at_chance_is_left_out_and_said() -> None:
     collapsed = (table.sampling == "iid") & table.planned
     table.loc[collapsed, ["effect", "at chance"]] = [-50.0, 1]
     more = pd.concat([table, made(50)], ignore_index=True)
-    told = headline.sentences(headline.Headline(more, "made", "about", missing=0))
-    assert "-50" not in " ".join(told)
-    assert told[-1].startswith("1 of 12 cells have a run that is at chance")
+    sentences = told(more)
+    assert "-50" not in " ".join(sentences)
+    assert sentences[-1].startswith("1 of 12 cells have a run that is at chance")
 
 
 def test_without_records_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,12 @@ from hetlib_bundle.figures.drift import drift_figure
 from hetlib_bundle.figures.gradient import effective_batch_figure, weight_figure
 from hetlib_bundle.figures.maps import land_cover_figure
 from hetlib_bundle.figures.plans import designer_figure, shares_figure
-from hetlib_bundle.figures.regime import lasting_figure, regime_figure, small_batch_figure
+from hetlib_bundle.figures.regime import (
+    lasting_figure,
+    recipes_figure,
+    regime_figure,
+    small_batch_figure,
+)
 from hetlib_bundle.figures.scaling import efficiency_figure, pays_figure, scaling_figure
 from hetlib_bundle.figures.scenes import samples_figure, spectra_figure, splits_figure
 from hetlib_bundle.figures.settings import settings_figure
@@ -18,6 +23,7 @@ from hetlib_bundle.figures.style import (
     new_figure,
 )
 from hetlib_bundle.figures.time import step_time_figure, timeline_figure
+from hetlib_bundle.figures.to_accuracy import to_accuracy_figure
 
 __all__ = [
     "STYLES",
@@ -35,6 +41,7 @@ __all__ = [
     "lasting_figure",
     "new_figure",
     "pays_figure",
+    "recipes_figure",
     "regime_figure",
     "samples_figure",
     "scaling_figure",
@@ -47,5 +54,6 @@ __all__ = [
     "statistics_figure",
     "step_time_figure",
     "timeline_figure",
+    "to_accuracy_figure",
     "weight_figure",
 ]

@@ -1,6 +1,7 @@
 """The map of regimes: what the plain mean loses, over the length of the training and n_eff / B."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,6 @@ from matplotlib.patches import Rectangle
 from hetlib_bundle.figures.pieces import plain_numbers
 from hetlib_bundle.figures.style import (
     BLACK,
-    BLUE,
     GREY,
     STYLES,
     VERMILION,
@@ -20,6 +20,7 @@ from hetlib_bundle.figures.style import (
     ieee_style,
     new_figure,
 )
+from hetlib_bundle.studies.many.tables import AT_CHANCE, chosen, differences, summary
 
 # Panels, from left to right and from top to bottom.
 COLUMNS = {"iid": "i.i.d. draws", "random": "random shards", "class": "class shards"}
@@ -36,19 +37,19 @@ LEVELS = {-3.0: "-", -1.0: ":"}
 HATCHED: Look = {"fill": False, "hatch": "////", "edgecolor": GREY, "linewidth": 0}
 
 # Behind the number of a cell where a run is not better than a guess.
-AT_CHANCE = "†"
+DAGGER = "†"
 
 # Points from which on a number in a cell is written in white.
 DARK = 6.0
 
 
 def regime_figure(table: pd.DataFrame, recipe: str) -> Figure:
-    """Draw the map of one recipe.
+    """Draw the map of one recipe, at each one's own rate and at that of one process.
 
     A cell is the mean over seeds, with its number where the 95 % interval does not hold 0, and a
     dagger where a run of it is not better than a guess. Hatched are shares that no planner would
-    make; white is not recorded. Above a line one process whose batch is n_eff loses less than so
-    many points: the theory.
+    make; white is not recorded. The lines are the theory: below them, towards fewer steps and a
+    smaller n_eff, one process whose batch is n_eff loses more than so many points.
 
     Args:
         table: From `.studies.many.regime.regime_table`.
@@ -60,17 +61,39 @@ def regime_figure(table: pd.DataFrame, recipe: str) -> Figure:
     found = table[table.recipe == recipe]
     if found.empty:
         raise ValueError(f"`recipe` is {recipe!r}; the table has {sorted(set(table.recipe))}.")
-    steps = sorted(found.steps.unique())
-    ratios = sorted(found.ratio.unique())
-    columns = [sampling for sampling in COLUMNS if (found.sampling == sampling).any()]
+    lines = {label: found[found.role == role] for role, label in ROWS.items()}
+    return _maps(lines, height=3.6)
+
+
+def recipes_figure(table: pd.DataFrame) -> Figure:
+    """Draw the maps of all recipes, each condition at its own rate, as `regime_figure` does.
+
+    Args:
+        table: From `.studies.many.regime.regime_table`.
+    """
+    own = table[table.role == "own"]
+    lines = {str(recipe): part for recipe, part in own.groupby("recipe", sort=False)}
+    return _maps(lines, height=0.6 + 1.3 * len(lines))
+
+
+def _maps(lines: Mapping[str, pd.DataFrame], height: float) -> Figure:
+    """Draw a line of maps for each part of a table, one map a kind of sampling.
+
+    Args:
+        lines: By what stands before the line.
+        height: Of the figure, in inches.
+    """
+    every = pd.concat(lines.values())
+    steps = sorted(every.steps.unique())
+    ratios = sorted(every.ratio.unique())
+    columns = [sampling for sampling in COLUMNS if (every.sampling == sampling).any()]
     with ieee_style(2):
-        figure = new_figure(3.6)
-        panels = figure.subplots(len(ROWS), len(columns), squeeze=False, sharex=True, sharey=True)
-        for line, role in zip(panels, ROWS, strict=True):
+        figure = new_figure(height)
+        panels = figure.subplots(len(lines), len(columns), squeeze=False, sharex=True, sharey=True)
+        for line, found in zip(panels, lines.values(), strict=True):
             for axes, sampling in zip(line, columns, strict=True):
-                part = found[(found.role == role) & (found.sampling == sampling)]
-                _draw_panel(axes, part, steps, ratios)
-        _name_panels(panels, columns, steps, ratios)
+                _draw_panel(axes, found[found.sampling == sampling], steps, ratios)
+        _name_panels(panels, list(lines), columns, steps, ratios)
         label = "OA of the plain mean minus that of one process (points)"
         mesh = panels[0, 0].collections[0]  # all have the same colours
         figure.colorbar(mesh, ax=panels, label=label, extend="both", pad=0.01)
@@ -94,14 +117,24 @@ def _draw_panel(
     for row in part.to_dict("records"):
         x = steps.index(row["steps"])
         y = ratios.index(row["ratio"])
-        if not row["low"] <= 0 <= row["high"]:
+        text = _text_of(row)
+        if text:
             color = "white" if abs(row["effect"]) > DARK else BLACK
-            text = _rounded(row["effect"]) + AT_CHANCE * bool(row["at chance"])
             axes.text(x, y, text, ha="center", va="center", color=color, size=7)
         if not row["planned"]:
             corner = (x - 0.5, y - 0.5)
             axes.add_patch(Rectangle(corner, 1, 1, alpha=0.55, **HATCHED))
     _draw_theory(axes, _grid(part, "theory", steps, ratios))
+
+
+def _text_of(row: Mapping[Hashable, Any]) -> str:
+    """Return what a cell says: its number where that is none by chance, and its mark."""
+    text = ""
+    if not row["low"] <= 0 <= row["high"]:
+        text = _rounded(row["effect"])
+    if row[AT_CHANCE]:
+        text += DAGGER
+    return text
 
 
 def _rounded(effect: float) -> str:
@@ -120,16 +153,52 @@ def _grid(
 
 
 def _draw_theory(axes: Axes, theory: np.ndarray) -> None:
-    """Draw where one process with the batch n_eff loses so many points."""
-    if min(theory.shape) < 2 or np.isnan(theory).all():
-        return
+    """Draw where one process with the batch n_eff begins to lose so many points.
+
+    The lines run between cells: cells are trainings, and nothing was trained between them.
+    """
     for level, line in LEVELS.items():
-        if np.nanmin(theory) < level < np.nanmax(theory):
-            axes.contour(theory, levels=[level], colors=BLACK, linestyles=line, linewidths=1.2)
+        x, y = _borders(theory, theory < level)
+        if x:
+            axes.plot(x, y, color=BLACK, linestyle=line, linewidth=1.2, solid_capstyle="butt")
+
+
+def _borders(known: np.ndarray, inside: np.ndarray) -> tuple[list[float], list[float]]:
+    """Return the edges between cells inside and outside as one broken line, x and y.
+
+    Args:
+        known: A grid; cells that are nan have no border.
+        inside: Which cells of it are inside, (rows, columns).
+    """
+    rows, columns = known.shape
+    x: list[float] = []
+    y: list[float] = []
+    for row in range(rows):
+        for column in range(columns):
+            here = (row, column)
+            right = (row, column + 1)
+            above = (row + 1, column)
+            if column + 1 < columns and _differ(known, inside, here, right):
+                x += [column + 0.5, column + 0.5, np.nan]
+                y += [row - 0.5, row + 0.5, np.nan]
+            if row + 1 < rows and _differ(known, inside, here, above):
+                x += [column - 0.5, column + 0.5, np.nan]
+                y += [row + 0.5, row + 0.5, np.nan]
+    return x, y
+
+
+def _differ(
+    known: np.ndarray, inside: np.ndarray, one: tuple[int, int], other: tuple[int, int]
+) -> bool:
+    """Say whether a border runs between two cells."""
+    if np.isnan(known[one]) or np.isnan(known[other]):
+        return False
+    return bool(inside[one] != inside[other])
 
 
 def _name_panels(
     panels: np.ndarray,
+    lines: Sequence[str],
     columns: Sequence[str],
     steps: Sequence[int],
     ratios: Sequence[float],
@@ -140,59 +209,63 @@ def _name_panels(
     for axes in panels[-1]:
         axes.set_xlabel("Steps")
         axes.set_xticks(range(len(steps)), [str(step) for step in steps])
-    for axes, role in zip(panels[:, 0], ROWS.values(), strict=True):
-        axes.set_ylabel(f"{role}\n$n_{{\\mathrm{{eff}}}}/B$")
+    for axes, line in zip(panels[:, 0], lines, strict=True):
+        axes.set_ylabel(f"{line}\n$n_{{\\mathrm{{eff}}}}/B$")
         axes.set_yticks(range(len(ratios)), [f"{ratio:.2f}" for ratio in ratios])
 
 
-# How conditions are drawn beside the strategies' own looks.
+# How conditions are drawn beside the strategies' own looks, and what they are called.
 LOOKS: dict[str, Look] = {
-    "single": STYLES["single"],
     "plain": STYLES["uneven-plain"],
-    "small": {"color": BLUE, "marker": "s", "linestyle": ":"},
+    "small": {"color": GREY, "marker": "s", "linestyle": ":"},
 }
 NAMES = {
-    "single": "one process, B",
     "plain": "plain mean, i.i.d.",
-    "small": r"one process, $n_{\mathrm{eff}}$",
+    "small": r"one process, batch $n_{\mathrm{eff}}$",
 }
 
 
 def small_batch_figure(runs: pd.DataFrame, shares: Sequence[str]) -> Figure:
-    """Draw test OA over the length of the training: one process, the plain mean, and n_eff.
+    """Draw OA minus that of one process with the whole batch: the plain mean, and a batch of n_eff.
+
+    Differences are paired by seed; marks are means with the 95 % t-interval, and a dagger where one
+    of the runs is not better than a guess.
 
     Args:
         runs: From `.studies.many.tables.runs_table`.
         shares: Those to draw, a row of panels each, such as "107/21".
     """
-    own = runs[(runs.role == "own") & (runs.sampling == "iid")]
-    recipes = list(dict.fromkeys(own.recipe))
+    single = chosen(runs, "single")
+    recipes = list(dict.fromkeys(single.recipe))
     with ieee_style(2):
         figure = new_figure(0.5 + 1.5 * len(shares))
         panels = figure.subplots(len(shares), len(recipes), squeeze=False, sharex=True)
         for line, share in zip(panels, shares, strict=True):
             for axes, recipe in zip(line, recipes, strict=True):
-                of_recipe = own[own.recipe == recipe]
-                used = of_recipe[(of_recipe.shares == share) | (of_recipe.kind == "single")]
-                _draw_curves(axes, used)
-                axes.set_title(f"{recipe}, {share}")
+                used = runs[(runs.recipe == recipe) & (runs.shares == share)]
+                _draw_curves(axes, used, single[single.recipe == recipe])
+            line[0].set_ylabel(f"{share}\nOA (points)")
+        for axes, recipe in zip(panels[0], recipes, strict=True):
+            axes.set_title(recipe)
         for axes in panels[-1]:
             axes.set_xlabel("Steps")
-        for axes in panels[:, 0]:
-            axes.set_ylabel("Test OA (%)")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(NAMES))
         return figure
 
 
-def _draw_curves(axes: Axes, runs: pd.DataFrame) -> None:
-    """Draw means over seeds with their standard deviations."""
+def _draw_curves(axes: Axes, runs: pd.DataFrame, single: pd.DataFrame) -> None:
+    """Draw differences to one process over the length of the training."""
+    axes.axhline(0, color=GREY, linewidth=0.6)
     for kind, name in NAMES.items():
-        group = runs[runs.kind == kind].groupby("steps").oa
-        mean = group.mean()
-        axes.errorbar(mean.index, mean, yerr=group.std(), label=name, capsize=2, **LOOKS[kind])
+        means = summary(differences(chosen(runs, kind), single), ["steps"]).sort_values("steps")
+        bars = [means.effect - means.low, means.high - means.effect]
+        axes.errorbar(means.steps, means.effect, yerr=bars, label=name, capsize=2, **LOOKS[kind])
+        for steps, effect, lost in zip(means.steps, means.effect, means[AT_CHANCE], strict=True):
+            if lost:
+                axes.annotate(DAGGER, (steps, effect), (3, 3), textcoords="offset points")
     axes.set_xscale("log", base=2)
-    axes.set_xticks(sorted(runs.steps.unique()))
+    axes.set_xticks(sorted(single.steps.unique()))
     plain_numbers(axes.xaxis)
     axes.grid(axis="y")
 
@@ -203,6 +276,8 @@ BESIDE = {"balanced": (-0.15, VERMILION), "random": (0.15, GREY)}
 
 def lasting_figure(table: pd.DataFrame, steps: int, shares: str) -> Figure:
     """Draw what the plain mean loses with shards, and what remains of it beside random ones.
+
+    A dagger stands where one of the runs is not better than a guess.
 
     Args:
         table: From `.studies.many.tables.shards_table`.
@@ -216,19 +291,9 @@ def lasting_figure(table: pd.DataFrame, steps: int, shares: str) -> Figure:
         figure = new_figure(0.7 + 0.24 * len(kinds))
         panels = figure.subplots(1, len(recipes), squeeze=False, sharey=True)[0]
         for axes, recipe in zip(panels, recipes, strict=True):
-            for beside, (offset, color) in BESIDE.items():
+            for beside in BESIDE:
                 part = found[(found.recipe == recipe) & (found.beside == beside)]
-                places = [kinds.index(kind) + offset for kind in part.sampling]
-                bars = [part.effect - part.low, part.high - part.effect]
-                axes.errorbar(
-                    part.effect,
-                    places,
-                    xerr=bars,
-                    fmt="o",
-                    color=color,
-                    capsize=2,
-                    label=f"minus {beside}",
-                )
+                _draw_lasting(axes, part, kinds, beside)
             axes.axvline(0, color=GREY, linewidth=0.6)
             axes.set_title(recipe)
             axes.set_xlabel("OA (points)")
@@ -238,3 +303,15 @@ def lasting_figure(table: pd.DataFrame, steps: int, shares: str) -> Figure:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(BESIDE))
         return figure
+
+
+def _draw_lasting(axes: Axes, part: pd.DataFrame, kinds: Sequence[str], beside: str) -> None:
+    """Draw the effects beside one kind of runs, and mark those with a lost one."""
+    offset, color = BESIDE[beside]
+    places = [kinds.index(kind) + offset for kind in part.sampling]
+    bars = [part.effect - part.low, part.high - part.effect]
+    look: Look = {"fmt": "o", "color": color, "capsize": 2, "label": f"minus {beside}"}
+    axes.errorbar(part.effect, places, xerr=bars, **look)
+    for end, place, lost in zip(part.high, places, part[AT_CHANCE], strict=True):
+        if lost:
+            axes.annotate(DAGGER, (end, place), va="center")

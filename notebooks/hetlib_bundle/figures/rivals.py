@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hetlib_bundle.figures.pieces import entries_of, legend_above
-from hetlib_bundle.figures.style import BLACK, ieee_style, new_figure
+from hetlib_bundle.figures.style import BLACK, ieee_style, new_figure, shades
 
 # Height of a row and of the rest, in inches.
 ROW = 0.24
@@ -31,6 +31,7 @@ def rivals_figure(table: pd.DataFrame) -> Figure:
     ratios = sorted(table.ratio.unique())
     strategies = list(dict.fromkeys(table.strategy))
     offsets = np.linspace(-APART / 2, APART / 2, len(ratios))
+    colours = shades(len(ratios))
     with ieee_style():
         figure = new_figure(REST + ROW * len(strategies))
         axes = figure.add_subplot(xscale="log")
@@ -42,6 +43,7 @@ def rivals_figure(table: pd.DataFrame) -> Figure:
                 part.strategy.map(strategies.index) + offsets[number],
                 xerr=_sides(part),
                 linestyle="",
+                color=colours[number],
                 marker=MARKERS[number % len(MARKERS)],
                 markersize=3,
                 linewidth=0.8,
@@ -49,7 +51,7 @@ def rivals_figure(table: pd.DataFrame) -> Figure:
             )
         axes.set_yticks(range(len(strategies)), strategies)
         axes.invert_yaxis()
-        axes.set_xlabel("modelled time over that of the fast device alone")
+        axes.set_xlabel("Modelled time over that of the fast device alone")
         legend_above(figure, len(ratios), entries_of(axes))
     return figure
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,18 @@ def by_dataset(found: pd.DataFrame) -> Floors:
         named = {str(name): value for name, value in row.items()}
         floors[named["dataset"]] = named
     return floors
+
+
+def stored(results: Path) -> Floors:
+    """Return the floors that `07_accuracy` left, by data set; none where it has not run.
+
+    Args:
+        results: Folder of results.
+    """
+    path = results / "tables" / "07_floors.csv"
+    if not path.exists():
+        return {}
+    return by_dataset(pd.read_csv(path))
 
 
 def mark(record: RunRecord, floors: Floors | None = None) -> str:

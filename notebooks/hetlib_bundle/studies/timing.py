@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+import hetlib
+from hetlib.balanced.weights import replica_weights
 from hetlib.training.records import RunRecord
 from hetlib_bundle import claims
 from hetlib_bundle.claims.verdict import interval
@@ -67,12 +69,20 @@ def time_row(
         "model": model,
         "strategy": strategy,
         "shares": own.shares.iloc[0],
+        "n_eff/B": _part_worth(strategy, own.shares.iloc[0]),
     }
     row["step (ms)"], row["step ±"] = interval(1e3 * own.step)
     row["epoch (s)"], row["epoch ±"] = interval(own.epoch)
     row["fastest replica idle (%)"] = 100 * own.idle.mean()
     row["speedup"] = (equal.step / own.step).mean()
     return row
+
+
+def _part_worth(strategy: str, shares: str) -> float:
+    """Return the part of the global batch that a strategy's gradient is worth, by formula."""
+    taking_part = [int(share) for share in shares.split("/") if share != "0"]
+    weights = replica_weights(taking_part, hetlib.STRATEGIES[strategy].weighting)
+    return float(hetlib.effective_batch(taking_part, weights)) / sum(taking_part)
 
 
 def sample_microseconds(records: Sequence[RunRecord], rank: int) -> float:

@@ -1,5 +1,6 @@
 """Time to an accuracy: steps of the recorded map of regimes, times the steps that a clock saw."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 import hetlib
+from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.studies.many.judged import BELOW
 from hetlib_bundle.studies.many.tables import chosen
 from hetlib_bundle.studies.many.target import steps_to
@@ -22,6 +24,8 @@ COLUMNS = [
     "step (ms, measured)",
     "seconds to the target (computed)",
     "over equal (computed)",
+    "low",
+    "high",
 ]
 
 SECONDS = 1e-3  # of a millisecond
@@ -37,6 +41,7 @@ class Needed(NamedTuple):
         single: Steps of one process, geometric mean over the seeds.
         plain: Steps of the plain mean over independent draws, at a rate of its own; a seed that
             never reaches the target counts as if it did at the longest training.
+        half: Half the width of the 95 % interval over seeds, of the logarithm of plain over single.
         never: How many seeds those are.
         seeds: Of all.
     """
@@ -46,6 +51,7 @@ class Needed(NamedTuple):
     ratio: float
     single: float
     plain: float
+    half: float
     never: int
     seeds: int
 
@@ -89,12 +95,14 @@ def _needed(recipe: str, single: pd.DataFrame, plain: pd.DataFrame, middle: int)
     never = int(np.isinf(uneven).sum())
     longest = float(single.steps.max())
     counted = np.minimum(uneven, longest)
+    _, half = interval(np.log(counted / np.array(alone)))
     return Needed(
         recipe=recipe,
         shares=plain.shares.iloc[0],
         ratio=float(plain.ratio.iloc[0]),
         single=_geometric_mean(alone),
         plain=_geometric_mean(counted),
+        half=half,
         never=never,
         seeds=len(alone),
     )
@@ -104,9 +112,36 @@ def _geometric_mean(values: Sequence[float] | np.ndarray) -> float:
     return float(np.exp(np.log(values).mean()))
 
 
+class Clock(NamedTuple):
+    """What a clock saw of a strategy's steps.
+
+    Attributes:
+        milliseconds: Of a step, the mean over repeats.
+        half: Half the width of the 95 % interval over repeats, of the logarithm of its step over
+            that of equal shares in the same repeat.
+    """
+
+    milliseconds: float
+    half: float
+
+
+def clocks(steps: pd.Series) -> dict[str, Clock]:
+    """Return what the clock saw of each strategy.
+
+    Args:
+        steps: Seconds of a step by strategy and repeat; "equal" among them.
+    """
+    found = {}
+    for name, own in steps.groupby(level="strategy", sort=False):
+        ratios = own.droplevel("strategy") / steps["equal"]
+        _, half = interval(np.log(ratios))
+        found[str(name)] = Clock(1e3 * float(own.mean()), half)
+    return found
+
+
 def time_table(
     needed: Sequence[Needed],
-    milliseconds: Mapping[str, float],
+    clock: Mapping[str, Clock],
     shares: Mapping[str, str],
 ) -> pd.DataFrame:
     """Return the time that each strategy needs to a target, one row a recipe and strategy.
@@ -115,18 +150,21 @@ def time_table(
 
     Args:
         needed: From `steps_needed`.
-        milliseconds: Measured step of "equal", "uneven-plain", "balanced" and "fastest-only".
+        clock: From `clocks`, of "equal", "uneven-plain", "balanced" and "fastest-only".
         shares: Of each, as text.
 
     Returns:
-        `COLUMNS`; without recipes, no rows.
+        `COLUMNS`; without recipes, no rows. The 95 % interval, "low" to "high", is of the time over
+        that of equal shares: those of steps and of step times, which are independent, put together.
     """
     rows: list[dict[str, Any]] = []
     for each in needed:
-        equal = each.single * milliseconds["equal"]
-        for strategy, taken in milliseconds.items():
+        equal = each.single * clock["equal"].milliseconds
+        for strategy, seen in clock.items():
             plain = strategy == "uneven-plain"
             steps = each.plain if plain else each.single
+            half = math.hypot(each.half, seen.half) if plain else seen.half
+            over = steps * seen.milliseconds / equal
             row = {
                 "recipe": each.recipe,
                 "strategy": strategy,
@@ -134,9 +172,11 @@ def time_table(
                 "n_eff/B": each.ratio if plain else 1.0,
                 COLUMNS[4]: steps,
                 COLUMNS[5]: each.never if plain else 0,
-                COLUMNS[6]: taken,
-                COLUMNS[7]: SECONDS * steps * taken,
-                COLUMNS[8]: steps * taken / equal,
+                COLUMNS[6]: seen.milliseconds,
+                COLUMNS[7]: SECONDS * steps * seen.milliseconds,
+                COLUMNS[8]: over,
+                "low": over * math.exp(-half),
+                "high": over * math.exp(half),
             }
             rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -153,10 +193,16 @@ def told(table: pd.DataFrame, needed: Sequence[Needed]) -> str:
         return "No recorded training of `15_regime` reaches a target yet: no time to accuracy."
     parts = []
     for each in needed:
-        over = table[table.recipe == each.recipe].set_index("strategy")[COLUMNS[8]]
+        rows = table[table.recipe == each.recipe].set_index("strategy")
         bound = f" ({each.never} of {each.seeds} seeds never: a lower bound)" if each.never else ""
         parts.append(
-            f"{each.recipe}: balanced {over['balanced']:.2f}, plain mean "
-            f"{over['uneven-plain']:.2f}{bound}, fast device alone {over['fastest-only']:.2f}"
+            f"{each.recipe}: balanced {_over(rows, 'balanced')}, plain mean "
+            f"{_over(rows, 'uneven-plain')}{bound}, fast device alone {_over(rows, 'fastest-only')}"
         )
     return f"Time to the target over that of equal shares (computed). {'; '.join(parts)}."
+
+
+def _over(rows: pd.DataFrame, strategy: str) -> str:
+    """Return a time over that of equal shares with its interval, as text."""
+    row = rows.loc[strategy]
+    return f"{row[COLUMNS[8]]:.2f} ({row['low']:.2f} to {row['high']:.2f})"

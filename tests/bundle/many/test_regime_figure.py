@@ -8,7 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hetlib_bundle import paths
-from hetlib_bundle.figures.regime import lasting_figure, regime_figure, small_batch_figure
+from hetlib_bundle.figures.regime import (
+    lasting_figure,
+    recipes_figure,
+    regime_figure,
+    small_batch_figure,
+)
 from hetlib_bundle.kept import products
 from hetlib_bundle.kept.keeper import keeper
 
@@ -82,10 +87,32 @@ def test_the_map(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.Monkey
     assert once == again
 
 
-def test_a_difference_that_may_be_none_has_no_number(table: pd.DataFrame) -> None:
+def test_a_difference_that_may_be_none_has_no_number_but_its_mark(table: pd.DataFrame) -> None:
     unsure = table.assign(low=-30.0, high=30.0)
-    figure = regime_figure(unsure, "made")
-    assert not any(axes.texts for axes in figure.axes)
+    own, reference = regime_figure(unsure, "made").axes[0:4:3]
+    assert not own.texts
+    assert [text.get_text() for text in reference.texts] == ["†"] * len(RATIOS)
+
+
+def test_the_lines_run_between_cells(table: pd.DataFrame) -> None:
+    """The theory is -100 / steps / ratio: at 50 steps -3.6 and below, at 200 -0.9, -1.7, -2."""
+    panel = regime_figure(table, "made").axes[0]
+    dotted, solid = panel.lines[-1], panel.lines[0]
+    assert (solid.get_linestyle(), dotted.get_linestyle()) == ("-", ":")
+    x, y = solid.get_data()
+    assert {float(value) for value in x if value == value} == {0.5}
+    assert len(x) == 3 * len(RATIOS)  # all of the first column, and none beside it
+    x, y = dotted.get_data()
+    edges = {(a, b) for a, b in zip(x, y, strict=True) if a == a}
+    assert (0.5, 2.5) in edges  # above, the border lies behind 50 steps
+    assert (1.5, -0.5) in edges  # below, behind 200
+
+
+def test_the_maps_of_all_recipes(table: pd.DataFrame) -> None:
+    both = pd.concat([table, table.assign(recipe="other")])
+    *panels, _ = recipes_figure(both).axes
+    assert len(panels) == 6
+    assert panels[3].get_ylabel().startswith("other")
 
 
 def test_a_map_of_one_length_and_without_theory(table: pd.DataFrame) -> None:
@@ -96,9 +123,10 @@ def test_a_map_of_one_length_and_without_theory(table: pd.DataFrame) -> None:
         regime_figure(table, "other")
 
 
-def test_curves_and_what_lasts() -> None:
+def curves(losses: dict[str, float]) -> pd.DataFrame:
+    """Runs of one process, and of others that lose so many points at every length."""
     rows = []
-    for kind in ("single", "small", "plain"):
+    for kind, loss in losses.items():
         for steps in STEPS:
             for seed in range(3):
                 rows.append(
@@ -109,14 +137,28 @@ def test_curves_and_what_lasts() -> None:
                         "kind": kind,
                         "shares": "128" if kind == "single" else "107/21",
                         "steps": steps,
-                        "oa": 60 + seed + steps / 100,
+                        "oa": 60 + 5 * seed + steps / 100 - loss * (1 + seed / 10),
+                        "n_eff": 70.0,
+                        "edge": False,
+                        "mark": "at chance" if (kind, steps) == ("small", 800) else "",
+                        "seed": seed,
                     }
                 )
-    figure = small_batch_figure(pd.DataFrame(rows), ["107/21"])
-    means = figure.axes[0].containers[0].lines[0].get_ydata()
-    assert list(means) == pytest.approx([61.5, 63.0, 69.0])
-    assert len(figure.legends[0].get_texts()) == 3
+    return pd.DataFrame(rows)
 
+
+def test_curves_are_of_differences_paired_by_seed() -> None:
+    runs = curves({"single": 0.0, "plain": 1.0, "small": 2.0})
+    figure = small_batch_figure(runs, ["107/21"])
+    plain, small = figure.axes[0].containers
+    assert list(plain.lines[0].get_ydata()) == pytest.approx([-1.1] * 3)
+    assert list(small.lines[0].get_ydata()) == pytest.approx([-2.2] * 3)
+    (mark,) = figure.axes[0].texts
+    assert mark.xy == (800, pytest.approx(-2.2))
+    assert len(figure.legends[0].get_texts()) == 2
+
+
+def test_what_lasts() -> None:
     found = pd.DataFrame(
         {
             "recipe": "made",
@@ -127,8 +169,11 @@ def test_curves_and_what_lasts() -> None:
             "effect": [-1.0, -4.0, -3.0],
             "low": [-2.0, -5.0, -4.0],
             "high": [0.0, -3.0, -2.0],
+            "at chance": [0, 1, 0],
         }
     )
     figure = lasting_figure(found, 200, "107/21")
     drawn = [bar.lines[0].get_xdata().tolist() for bar in figure.axes[0].containers]
     assert drawn == [[-1.0, -4.0], [-3.0]]
+    (mark,) = figure.axes[0].texts
+    assert mark.xy[0] == -3.0

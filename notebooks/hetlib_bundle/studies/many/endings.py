@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hetlib_bundle.claims.verdict import interval
+from hetlib_bundle.studies.many.conditions import n_eff_ratio
 from hetlib_bundle.studies.many.designs import Design
 from hetlib_bundle.studies.many.tables import POINTS, slashed
 from hetlib_bundle.studies.many.work import Books, optima_of
@@ -20,10 +21,11 @@ def optima_table(design: Design, books: Books) -> pd.DataFrame:
         books: One a recipe.
 
     Returns:
-        A row a recipe, shares, sampling, ``score`` ("oa", "aa", "worst") and ``beside``, as in
-        `.tables.shards_table`: the paired ``difference`` with ``low`` and ``high`` in points, the
-        ``spread`` (standard deviation over seeds, that is over which classes or regions the slow
-        replicas have), the ``balanced`` score, and ``fit``, the balanced training OA.
+        A row a recipe, shares, sampling, ``n_eff/B`` (of the plain mean), ``score`` ("oa", "aa",
+        "worst") and ``beside``, as in `.tables.shards_table`: the paired ``difference`` with
+        ``low`` and ``high`` in points, the ``spread`` (standard deviation over seeds, that is over
+        which classes or regions the slow replicas have), the ``balanced`` score, and ``fit``, the
+        balanced training OA.
     """
     rows = []
     for name in design.recipes:
@@ -32,6 +34,7 @@ def optima_table(design: Design, books: Books) -> pd.DataFrame:
         for record in records:
             shares = slashed(record["shares"])
             about = {"recipe": name, "shares": shares, "sampling": record["sampling"]}
+            about["n_eff/B"] = n_eff_ratio(record["shares"])
             beside = {"balanced": record["balanced"]}
             if record["sampling"] != "random" and shares in controls:
                 beside["random"] = controls[shares]["plain"]

@@ -17,7 +17,7 @@ PLANNED = "107/21"
 WORST = "90/26/9/3"
 
 # Of every table here, beside its value.
-COLUMNS = ["dataset", "setting", "seed", "strategy", "n_eff", "edge", "trained"]
+COLUMNS = ["dataset", "setting", "seed", "strategy", "n_eff", "n_eff/B", "edge", "trained"]
 
 # Points below what one process reaches at the target's length, so that longer runs surely reach it.
 BELOW = 1.0
@@ -115,6 +115,8 @@ def to_target(runs: pd.DataFrame) -> pd.DataFrame:
                 "setting": PLANNED,
                 "seed": seed,
                 "strategy": "uneven-plain",
+                "n_eff": own.n_eff.iloc[0],
+                "n_eff/B": own.n_eff.iloc[0] / _global_batch(PLANNED),
                 "log ratio": float(np.log(ratio)),
                 "reached": reached,
                 "edge": bool(own.edge.any() or alone.edge.any()),
@@ -127,6 +129,11 @@ def to_target(runs: pd.DataFrame) -> pd.DataFrame:
 def _curve(runs: pd.DataFrame) -> pd.Series:
     """Return a seed's OA by the length of its training."""
     return runs.set_index("steps").oa.sort_index()
+
+
+def _global_batch(shares: str) -> int:
+    """Return the samples of a step over all replicas."""
+    return sum(map(int, shares.split("/")))
 
 
 def _short_and_long(runs: pd.DataFrame) -> list[int]:
@@ -144,9 +151,9 @@ def _rows(found: pd.DataFrame, setting: pd.Series, column: str) -> pd.DataFrame:
         column: Name of the value.
 
     Returns:
-        dataset (the recipe), setting, seed, strategy, n_eff, the value, edge (a rate at the end of
-        its grid), trained (the reference is better than a guess; that the plain mean may not be is
-        what is asked).
+        dataset (the recipe), setting, seed, strategy, n_eff, n_eff/B, the value, edge (a rate at
+        the end of its grid), trained (the reference is better than a guess; that the plain mean may
+        not be is what is asked).
     """
     return pd.DataFrame(
         {
@@ -155,6 +162,7 @@ def _rows(found: pd.DataFrame, setting: pd.Series, column: str) -> pd.DataFrame:
             "seed": found.seed,
             "strategy": "uneven-plain",
             "n_eff": found.n_eff,
+            "n_eff/B": found.n_eff / found.shares.map(_global_batch),
             column: found.difference,
             "edge": found.edges,
             "trained": found["mark beside"] != AT_CHANCE,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hetlib import SpeedModel, partition
+from hetlib import SpeedModel, effective_batch, partition
 from hetlib_bundle import paths
 from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.kept.lines import read
@@ -125,10 +125,10 @@ def rivals_table(runs: pd.DataFrame) -> pd.DataFrame:
         runs: From `.rivals.curves`.
 
     Returns:
-        A row a ratio and strategy: ``shares``, ``step (ms)``, ``steps`` (as multiples of those of
-        one process), ``time`` (as a multiple of that of the fast device alone) with ``low`` and
-        ``high`` (95 %), all three geometric means over the seeds that reach the target;
-        ``reached``, ``seeds``, and ``edge``.
+        A row a ratio and strategy: ``shares``, ``n_eff/B`` (of its gradient; local SGD has none),
+        ``step (ms)``, ``steps`` (as multiples of those of one process), ``time`` (as a multiple of
+        that of the fast device alone) with ``low`` and ``high`` (95 %), all three geometric means
+        over the seeds that reach the target; ``reached``, ``seeds``, and ``edge``.
     """
     exact = runs[runs.strategy == EXACT]
     targets = targets_of(runs)
@@ -146,12 +146,24 @@ def rivals_table(runs: pd.DataFrame) -> pd.DataFrame:
                     "ratio": ratio,
                     "strategy": strategy,
                     "shares": "/".join(map(str, shares)),
+                    "n_eff/B": _part_worth(strategy, of),
                     "step (ms)": 1e3 * seconds,
                     **_over_seeds(steps, seconds / times["fastest-only"]),
                     "edge": bool(own.edge.any()),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _part_worth(strategy: str, of: Fleet) -> float:
+    """Return the part of the global batch that a strategy's gradient is worth."""
+    if strategy in map(local_name, AVERAGES):
+        return math.nan
+    worth = {
+        "uneven-plain": effective_batch(of.shares) / GLOBAL_BATCH,
+        HALF: LOCAL_BATCH / GLOBAL_BATCH,
+    }
+    return worth.get(strategy, 1.0)
 
 
 def control_table(runs: pd.DataFrame) -> pd.DataFrame:

@@ -199,9 +199,9 @@ def summary(found: pd.DataFrame, by: Sequence[str], direction: str = "") -> pd.D
         direction: Of a verdict with `MARGIN`; "" gives none.
 
     Returns:
-        ``by``, ``n_eff``, ``effect``, ``low``, ``high``, ``seeds``, ``edges``, ``at chance`` and
-        ``below the floor`` (numbers of runs), and ``verdict``: an optimum at the end of a grid
-        leaves it underpowered.
+        ``by``, ``n_eff``, ``effect``, ``low``, ``high``, ``seeds``, ``edges``, ``at chance`` (pairs
+        of runs of which one or both are), ``below the floor`` (runs of the first condition), and
+        ``verdict``: an optimum at the end of a grid leaves it underpowered.
     """
     rows = []
     for names, group in found.groupby(list(by), sort=False):
@@ -211,6 +211,8 @@ def summary(found: pd.DataFrame, by: Sequence[str], direction: str = "") -> pd.D
         row |= {"low": mean - half, "high": mean + half, "seeds": len(group)}
         row["edges"] = bool(group.edges.any())
         row |= marks_of(group)
+        lost = (group.mark == AT_CHANCE) | (group["mark beside"] == AT_CHANCE)
+        row[AT_CHANCE] = int(lost.sum())
         if direction:
             word = verdict(group.difference, MARGIN, direction).word
             row["verdict"] = "underpowered" if row["edges"] else word

@@ -97,3 +97,18 @@ def _geometric(ratios: pd.Series) -> dict[str, float]:
             "high": math.exp(mean + half) if math.isfinite(half) else math.inf,
         }
     return {**found, "reached": len(finite), "seeds": len(ratios)}
+
+
+def told(table: pd.DataFrame, shares: str) -> str:
+    """Return the ratios of the plain mean over independent draws in words.
+
+    Args:
+        table: From `target_table`.
+        shares: Of the plain mean.
+    """
+    plain = table[(table.kind == "plain") & (table.sampling == "iid") & (table.shares == shares)]
+    parts = [
+        f"{row.recipe} {row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})"
+        for row in plain.itertuples()
+    ]
+    return f"{', '.join(parts)}; B / n_eff is {plain.bound.iloc[0]:.2f}"
