@@ -19,6 +19,7 @@ from hetlib_bundle import paths
 from hetlib_bundle.figures import settings_figure
 from hetlib_bundle.kept import products
 from hetlib_bundle.kept.keeper import keeper
+from hetlib_bundle.kept.lines import read
 from hetlib_bundle.profiles import PROFILES
 from hetlib_bundle.studies import settings
 
@@ -76,6 +77,17 @@ def test_the_base_is_found_among_the_runs_of_07(
     for name in ("base", "eight-replicas", "fixed-shards"):
         one = settings.one_process(CASES[name], BASE)
         assert hetlib.train(one, virtual, store=tmp_path) == known
+
+
+def test_the_recorded_base_is_that_of_07() -> None:
+    recorded = paths.RECORDED / "standard"
+    known = {run.fingerprint: run for run in read(recorded / "07_runs.jsonl").runs}
+    shared = [run for run in read(recorded / "14_runs.jsonl").runs if run.fingerprint in known]
+    strategies = [run.experiment["strategy"] for run in shared]
+    for strategy in ("single", *settings.STRATEGIES):
+        assert strategies.count(strategy) == len(PROFILES["standard"].seeds)
+    for run in shared:
+        assert run == known[run.fingerprint]
 
 
 def again(*_: Any) -> None:
@@ -158,7 +170,7 @@ def test_the_figure_shows_means_and_seeds_and_repeats(
     assert saved[0] == saved[1]
     axes = figure.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["base", "fixed shards"]
+    assert labels == ["base (0.25)", "fixed shards (0.25)"]
     means = shown.groupby(["setting", "strategy"])[settings.DIFFERENCE].mean()
     drawn = [bar.lines[0].get_xdata()[0] for bar in axes.containers]
     assert sorted(drawn) == pytest.approx(sorted(means))

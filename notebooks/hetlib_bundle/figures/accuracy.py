@@ -16,19 +16,10 @@ from hetlib_bundle.figures.pieces import (
     list_rows,
     panels_in_a_row,
 )
-from hetlib_bundle.figures.style import (
-    STYLES,
-    Look,
-    ieee_style,
-    looks_of,
-    new_figure,
-)
+from hetlib_bundle.figures.style import GREY, Look, ieee_style, looks_of, new_figure
 
 TICKS_BELOW = 0.3  # of the seeds, under their mean, in rows
 ROOM = 0.6  # above the first mean and below the last one's ticks, in rows
-
-# Strategies that lend their looks to kinds of statistics, in this order.
-LENDERS = ("equal", "uneven-plain", "uneven-plain-retuned", "balanced", "fastest-only")
 
 # Column of the errors of running statistics: what it is called.
 ERRORS = {
@@ -37,12 +28,18 @@ ERRORS = {
 }
 
 
-def accuracy_figure(records: Sequence[RunRecord], score: str = "oa") -> Figure:
+def accuracy_figure(
+    records: Sequence[RunRecord],
+    score: str = "oa",
+    floors: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
     """Draw a score by strategy: a tick a seed, the mean and its 95 % t-interval.
 
     Args:
         records: One or more runs of each strategy; a panel a data set and model.
         score: A score of the records: ``"oa"``, ``"aa"`` or ``"kappa"``.
+        floors: OA in percent of ``forest``, ``logistic`` and a guess (``chance``) by data set; the
+            better of the first two is drawn as a dotted line, the guess as a dashed one.
     """
     frame = runs_frame(records)
     looks = looks_of(frame.strategy)
@@ -55,6 +52,10 @@ def accuracy_figure(records: Sequence[RunRecord], score: str = "oa") -> Figure:
             _draw_scores(axes, rows.set_index("strategy")[score], looks)
             axes.set_xlabel(_in_percent(score))
             axes.set_title(f"{dataset}, {model}")
+            if floors is not None and dataset in floors:
+                own = floors[str(dataset)]
+                axes.axvline(max(own["forest"], own["logistic"]), color=GREY, linestyle=":")
+                axes.axvline(own["chance"], color=GREY, linestyle="--")
         return figure
 
 
@@ -123,8 +124,8 @@ def statistics_figure(scores: pd.DataFrame, errors: pd.DataFrame, score: str = "
         score: A column of ``scores``.
     """
     kinds = list(dict.fromkeys(scores.statistics))
-    lent = [STYLES[strategy] for strategy in LENDERS]
-    looks = dict(zip(kinds, lent, strict=True))
+    known = looks_of(kinds)  # of balanced its own; the others are no strategies
+    looks = {kind: known[kind] for kind in kinds}
 
     with ieee_style(2):
         figure = new_figure(0.95 + 0.24 * len(kinds))

@@ -29,10 +29,11 @@ ROOM = 0.55  # above the first row and below the last, in rows
 def settings_figure(table: pd.DataFrame, margin: float = 1.0) -> Figure:
     """Draw the rows of `differences` by setting and strategy.
 
-    A tick is a seed, a mark the mean with its 95 % t-interval.
+    A tick is a seed, a mark the mean with its 95 % t-interval; beside a setting stands n_eff / B of
+    its plain mean.
 
     Args:
-        table: ``setting``, ``strategy`` and `DIFFERENCE`, in percentage points.
+        table: ``setting``, ``strategy``, ``n_eff/B`` and `DIFFERENCE`, in percentage points.
         margin: The band around one process reaches from -margin to margin.
     """
     order = list(dict.fromkeys(table.setting))
@@ -43,10 +44,18 @@ def settings_figure(table: pd.DataFrame, margin: float = 1.0) -> Figure:
         axes.axvline(0, color=GREY, linewidth=0.6)
         for strategy in OFFSETS:
             _draw_strategy(axes, strategy, table[table.strategy == strategy], order)
-        list_rows(axes, [name.replace("-", " ") for name in order], ROOM)
+        list_rows(axes, [_named(name, table) for name in order], ROOM)
+        axes.set_ylabel(r"Setting ($n_\mathrm{eff}/B$ of the plain mean)")
         axes.grid(axis="x")
         legend_above(figure, 2)
         return figure
+
+
+def _named(setting: str, table: pd.DataFrame) -> str:
+    """Return a setting with what its plain mean is worth."""
+    plain = table[(table.setting == setting) & (table.strategy == "uneven-plain")]
+    worth = plain["n_eff/B"].iloc[0]
+    return f"{setting.replace('-', ' ')} ({worth:.2f})"
 
 
 def _draw_strategy(axes: Axes, strategy: str, table: pd.DataFrame, order: Sequence[str]) -> None:
