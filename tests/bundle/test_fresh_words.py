@@ -41,6 +41,7 @@ def runs() -> pd.DataFrame:
 def test_the_words_have_the_numbers_of_the_runs(runs: pd.DataFrame) -> None:
     noise, time, shards, long = fresh_words.sentences(runs)
     assert "by +0.2 to +0.2 points in 4 cells" in noise
+    assert "below 0 in 0 cells and above it in 4" in noise
     assert "needs 2.00 to 2.00 times the steps" in time
     assert "B / n_eff is 1.82" in time
     assert "ends 4.5 to 4.5 points below" in shards

@@ -26,6 +26,9 @@ ROOM = 4
 # By the word on a cell.
 COLOURS = {"supported": GREEN, "not supported": VERMILION, "underpowered": GREY}
 
+# The same in shapes, for who sees no colours.
+MARKERS = {"supported": "o", "not supported": "X", "underpowered": "s"}
+
 # What the panels say of the effect.
 LABELS = {
     "Q2": r"Q2: OA − OA of a batch of $n_\mathrm{eff}$ (points)",
@@ -66,8 +69,9 @@ def _panel(axes: Axes, name: str, part: pd.DataFrame) -> None:
     _claimed(axes, part.iloc[0], reach)
     axes.axvline(0, color=BLACK, linewidth=0.6)
     for place, cell in zip(places, part.to_dict("records"), strict=True):
-        axes.plot([cell["low"], cell["high"]], [place, place], **_stroke(cell["verdict"]))
-        axes.plot([cell["effect"]], [place], marker="o", markersize=3, **_stroke(cell["verdict"]))
+        word = cell["verdict"]
+        axes.plot([cell["low"], cell["high"]], [place, place], **_stroke(word))
+        axes.plot([cell["effect"]], [place], marker=MARKERS[word], markersize=4, **_stroke(word))
     labels = part.dataset.str.cat(part.setting, sep=", ")
     list_rows(axes, list(labels))
     axes.tick_params(axis="y", length=0, labelsize=6.5)
@@ -91,5 +95,5 @@ def _stroke(word: str) -> dict[str, Any]:
 
 def _mark(axes: Axes, word: str) -> Any:
     """Return a line for the legend."""
-    [line] = axes.plot([], [], marker="o", markersize=3, label=word, **_stroke(word))
+    [line] = axes.plot([], [], marker=MARKERS[word], markersize=4, label=word, **_stroke(word))
     return line

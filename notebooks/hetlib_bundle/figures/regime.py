@@ -314,4 +314,4 @@ def _draw_lasting(axes: Axes, part: pd.DataFrame, kinds: Sequence[str], beside: 
     axes.errorbar(part.effect, places, xerr=bars, **look)
     for end, place, lost in zip(part.high, places, part[AT_CHANCE], strict=True):
         if lost:
-            axes.annotate(DAGGER, (end, place), va="center")
+            axes.annotate(DAGGER, (end, place), (3, 0), textcoords="offset points", va="center")
