@@ -39,13 +39,12 @@ def settings_figure(table: pd.DataFrame, margin: float = 1.0) -> Figure:
     order = list(dict.fromkeys(table.setting))
     with ieee_style():
         figure = new_figure(0.75 + 0.27 * len(order))
-        axes = figure.add_subplot(xlabel="Test OA minus that of one process (percentage points)")
+        axes = figure.add_subplot(xlabel="OA minus one process (points)")
         axes.axvspan(-margin, margin, color=PALE_GREY, linewidth=0)
         axes.axvline(0, color=GREY, linewidth=0.6)
         for strategy in OFFSETS:
             _draw_strategy(axes, strategy, table[table.strategy == strategy], order)
         list_rows(axes, [_named(name, table) for name in order], ROOM)
-        axes.set_ylabel(r"Setting ($n_\mathrm{eff}/B$ of the plain mean)")
         axes.grid(axis="x")
         legend_above(figure, 2)
         return figure
