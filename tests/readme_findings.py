@@ -94,7 +94,6 @@ def _to_accuracy_text() -> list[str]:
         return ["No recorded training reaches the target of the time to accuracy yet."]
     rows = []
     for row in found.to_dict("records"):
-        never = row["never reached (of the seeds)"]
         cells = [
             row["recipe"],
             row["strategy"],
@@ -102,8 +101,7 @@ def _to_accuracy_text() -> list[str]:
             f"{row['n_eff/B']:.2f}",
             f"{row['steps to the target (virtual replicas)']:.0f}",
             f"{row['step (ms, measured)']:.1f}",
-            f"{row['over equal (computed)']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-            + (f" or more ({never} never)" if never else ""),
+            _over_equal(row),
         ]
         rows.append(cells)
     head = [
@@ -125,6 +123,16 @@ def _to_accuracy_text() -> list[str]:
         "recipe."
     )
     return [text, table(head, rows)]
+
+
+def _over_equal(row: dict[Any, Any]) -> str:
+    """Return a time over that of equal shares, which has no interval itself, as text."""
+    over = f"{row['over equal (computed)']:.2f}"
+    if row["strategy"] == "equal":
+        return over
+    never = row["never reached (of the seeds)"]
+    bound = f" or more ({never} never)" if never else ""
+    return f"{over} ({row['low']:.2f} to {row['high']:.2f}){bound}"
 
 
 def checks_text() -> list[str]:
