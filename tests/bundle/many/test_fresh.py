@@ -38,19 +38,23 @@ DESIGN = Fresh(
     ("scores", "expected"),
     [
         # none is lost: the best mean
-        ([[0.7, 0.7], [0.8, 0.8], [0.79, 0.79]], 0.2),
+        ([[0.7, 0.7], [0.8, 0.8], [0.79, 0.79]], (0.2, False)),
         # the best rate loses a seed, and the one below it is too near
-        ([[0.7, 0.7], [0.8, 0.8], [0.82, 0.85], [0.99, 0.3]], 0.2),
-        # the best mean survives, and its neighbour does not
-        ([[0.7, 0.7], [0.8, 0.8], [0.9, 0.3]], 0.1),
-        # the best one is the highest that was tried: nobody knows what comes next
-        ([[0.7, 0.7], [0.8, 0.8]], 0.2),
-        # every rate loses a seed: the lowest
-        ([[0.9, 0.3], [0.9, 0.3]], 0.1),
+        ([[0.7, 0.7], [0.75, 0.75], [0.78, 0.77], [0.99, 0.3]], (0.1, True)),
+        ([[0.7, 0.7], [0.75, 0.75], [0.78, 0.77], [0.79, 0.3]], (0.2, False)),
+        # the best mean survives, and its neighbour does not: below it, others are worse
+        ([[0.82, 0.7], [0.83, 0.75], [0.9, 0.3]], (0.1, False)),
+        # a hard split is no lost one
+        ([[0.7, 0.4], [0.8, 0.5], [0.79, 0.48]], (0.2, False)),
+        # the best one is the highest, or the lowest, that was tried
+        ([[0.7, 0.7], [0.75, 0.75]], (0.2, True)),
+        ([[0.75, 0.75], [0.7, 0.7]], (0.1, True)),
+        # every rate loses a seed: the lowest, of which nothing is known
+        ([[0.9, 0.3], [0.3, 0.9]], (0.1, True)),
     ],
 )
 def test_a_rate_keeps_away_from_those_that_lose_a_seed(
-    scores: list[list[float]], expected: float
+    scores: list[list[float]], expected: tuple[float, bool]
 ) -> None:
     rates = [0.1, 0.2, 0.4, 0.8][: len(scores)]
     assert safe_rate(rates, np.array(scores)) == expected

@@ -8,7 +8,7 @@ those of the claims alone.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ FORMAT = 1
 PLANNED = (107, 21)
 WORST = (90, 26, 9, 3)
 
-# A rate at which a seed's validation OA is so far below the best mean has lost that seed.
+# A rate at which a seed's validation OA is so far below that seed's best has lost it.
 LOST = 0.1
 
 SINGLE = Condition("single", (GLOBAL_BATCH,))
@@ -157,8 +157,20 @@ def _cell(design: Fresh, name: str, condition: Condition, steps: int, seeds: Seq
     )
 
 
-def rate_of(design: Fresh, name: str, found: Trained, book: Book) -> dict[str, Any] | None:
-    """Return the record of a searched rate, None where it is missing and nothing is computed.
+class Rate(NamedTuple):
+    """A rate that was chosen.
+
+    Attributes:
+        rate: Peak learning rate.
+        edge: A better one may lie beyond those that were tried, or every one of them lost a seed.
+    """
+
+    rate: float
+    edge: bool
+
+
+def rate_of(design: Fresh, name: str, found: Trained, book: Book) -> Rate | None:
+    """Return the rate that a search chose, None where it is missing and nothing is computed.
 
     Args:
         design: With the seeds of the search.
@@ -172,22 +184,21 @@ def rate_of(design: Fresh, name: str, found: Trained, book: Book) -> dict[str, A
 
     def compute() -> dict[str, Any]:
         searched = search_rate(cell)
-        rate = safe_rate(searched.rates, searched.scores)
-        return {
-            "search": {"rates": list(searched.rates), "oa": searched.scores.tolist()},
-            "rate": rate,
-            "edge": searched.edge,
-        }
+        return {"search": {"rates": list(searched.rates), "oa": searched.scores.tolist()}}
 
-    return book.get(work, compute)
+    record = book.get(work, compute)
+    if record is None:
+        return None
+    return safe_rate(record["search"]["rates"], np.array(record["search"]["oa"]))
 
 
-def safe_rate(rates: Sequence[float], scores: np.ndarray) -> float:
+def safe_rate(rates: Sequence[float], scores: np.ndarray) -> Rate:
     """Return the best rate among those that lose no seed, one step of the search away from it.
 
-    A rate has lost a seed where its score is more than `LOST` below the best mean. The best mean of
-    few seeds may belong to a rate that loses one run in ten: such runs end at chance, and no claim
-    about two gradients can be judged on them.
+    A rate has lost a seed where its score is more than `LOST` below the best that this seed has at
+    any rate: splits differ in how hard they are. The best mean of few seeds may belong to a rate
+    that loses one run in ten: such runs end at chance, and no claim about two gradients can be
+    judged on them.
 
     Args:
         rates: That were tried, rising, (R,).
@@ -198,13 +209,15 @@ def safe_rate(rates: Sequence[float], scores: np.ndarray) -> float:
         (or was not tried); the lowest where there is none.
     """
     means = scores.mean(1)
-    sound = (scores > means.max() - LOST).all(1)
+    sound = (scores > scores.max(0) - LOST).all(1)
     next_sound = np.append(sound[1:], True)
     allowed = np.flatnonzero(sound & next_sound)
     if not len(allowed):
-        return float(rates[0])
-    best = allowed[means[allowed].argmax()]
-    return float(rates[best])
+        return Rate(float(rates[0]), edge=True)
+    chosen = int(allowed[means[allowed].argmax()])
+    highest = chosen == len(rates) - 1
+    lowest = chosen == 0 and means.argmax() == 0
+    return Rate(float(rates[chosen]), edge=highest or lowest)
 
 
 def run_of(
@@ -223,11 +236,11 @@ def run_of(
     if searched is None:
         return None
     cell = _cell(design, name, found.condition, found.steps, seeds)
-    work = {**cell.work, "what": "fresh runs", "rate": searched["rate"], "format": FORMAT}
+    work = {**cell.work, "what": "fresh runs", "rate": searched.rate, "format": FORMAT}
     del work["search_seeds"]
 
     def compute() -> dict[str, Any]:
-        [scored] = score_on_test(cell, [searched["rate"]])
+        [scored] = score_on_test(cell, [searched.rate])
         return {**scored, "chance": _chances(name, seeds), "tested": _tested(name, seeds)}
 
     return book.get(work, compute)

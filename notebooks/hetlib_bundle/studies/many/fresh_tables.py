@@ -94,7 +94,7 @@ def table_of(design: Fresh, books: Books) -> tuple[pd.DataFrame, int]:
                     continue
                 searched = rate_of(design, name, found, book)
                 assert searched is not None  # its runs are there
-                rows += _rows(found, record, edge=searched["edge"])
+                rows += _rows(found, record, edge=searched.edge)
     return pd.DataFrame(rows), missing
 
 
