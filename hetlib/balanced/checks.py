@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
+from hetlib.balanced.arguments import require_model
 from hetlib.balanced.batches import tensors_of
 from hetlib.balanced.counting import Group, world_of
 
@@ -37,9 +38,10 @@ def check_weights(model: nn.Module, group: Group = None) -> None:
         group: The replicas; ``None`` is all of the job.
 
     Raises:
-        ValueError: A weight has no value yet.
+        ValueError: A weight has no value yet, or an argument is not allowed.
         RuntimeError: A weight is not the same on all of them; raised on every replica.
     """
+    require_model(model)
     if world_of(group) < 2:
         return
     named = dict(model.named_parameters())

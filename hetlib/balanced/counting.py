@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.algorithms.join import Join
 
+from hetlib.balanced.arguments import require_group
 from hetlib.errors import wrong
 
 Group: TypeAlias = dist.ProcessGroup | None
@@ -139,7 +140,7 @@ def number_of(count: Any, device: torch.device, name: str) -> torch.Tensor:
     """
     try:
         given = torch.as_tensor(count).detach()
-        if given.is_meta:
+        if given.is_meta or given.dtype == torch.bool:
             raise ValueError
     except Exception:  # torch has an error of its own for each thing that is no number
         raise wrong(name, count, "one number: what the loss is the mean over") from None
@@ -171,7 +172,15 @@ def device_of(group: Group) -> torch.device:
 
 
 def world_of(group: Group = None) -> int:
-    """Return the number of replicas of a group, 1 without a job."""
+    """Return the number of replicas of a group, 1 without a job.
+
+    Args:
+        group: The replicas; ``None`` is all of the job.
+
+    Raises:
+        ValueError: It is no process group, or this process is not in it.
+    """
+    require_group("group", group)
     return dist.get_world_size(group) if dist.is_initialized() else 1
 
 

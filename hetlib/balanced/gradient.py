@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 
+from hetlib.balanced.arguments import require_model
 from hetlib.balanced.batches import moved
 from hetlib.balanced.counting import Group, number_of, world_of
 from hetlib.balanced.loss import balanced_loader
@@ -25,7 +26,8 @@ from hetlib.balanced.reference import (
     trained_weights,
     varies,
 )
-from hetlib.inputs import one_of
+from hetlib.errors import wrong
+from hetlib.inputs import number, one_of, optional
 
 # relative error of a gradient, by the weights' precision
 _ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-3}
@@ -77,13 +79,17 @@ def check_gradient(
         loss.backward()
         check_gradient(model, loss_of, batch, loader=loader)
     """
+    require_model(model)
+    if not callable(loss_of):
+        raise wrong("loss_of", loss_of, "a function of a network and a batch that returns the loss")
     one_of("reduction", reduction, ("mean", "sum"))
+    tolerance = optional(number, "tolerance", tolerance, low=0)
     network, own_group = _unwrapped(model)
     if group is None:
         group = own_group
     _require_whole(network)
     _require_repeatable(network)
-    own = _own_count(loader, count, reduction, group)
+    own = _own_count(loader, count, reduction)
     check = _Check(network, loss_of, reduction, tolerance, group)
     if _pools(network):
         finding = check.compare_together(batch, own)
@@ -206,8 +212,10 @@ class _Check:
         error = relative_error(reduced, expected)
         allowed = self._tolerance
         if allowed is None:
-            weight = next(iter(trained_weights(self._network).values()))
-            allowed = _ALLOWED.get(weight.dtype.to_real(), _ALLOWED_ROUGH)
+            # all gradients are computed through the roughest weights
+            weights = trained_weights(self._network).values()
+            each = [_ALLOWED.get(weight.dtype.to_real(), _ALLOWED_ROUGH) for weight in weights]
+            allowed = max(each)
         local = self._local_statistics()
         if error <= allowed:
             if local:
@@ -272,7 +280,7 @@ def _require_repeatable(network: nn.Module) -> None:
         raise ValueError("`model` has no weight that needs a gradient; there is nothing to check.")
 
 
-def _own_count(loader: Any, count: Any, reduction: str, group: Group) -> float:
+def _own_count(loader: Any, count: Any, reduction: str) -> float:
     """Return the count of this replica."""
     if reduction == "sum":
         return 1.0
@@ -283,7 +291,8 @@ def _own_count(loader: Any, count: Any, reduction: str, group: Group) -> float:
             "give `loader`, the BalancedLoader that dealt the batch, or `count`, what the loss is "
             "the mean over on this replica."
         )
-    return float(balanced_loader(loader).counts[_rank_of(group)])
+    dealer = balanced_loader(loader)
+    return float(dealer.counts[dealer.dealer.rank])
 
 
 def _batchnorms(network: nn.Module) -> list[tuple[str, nn.Module]]:

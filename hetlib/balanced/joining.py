@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.algorithms.join import Join, Joinable, JoinHook
 
+from hetlib.balanced.arguments import require_group
 from hetlib.balanced.counting import AnnouncedCount, Group, begin_to_sum, device_of
 
 
@@ -44,6 +45,7 @@ class JoinedCounts(Joinable):
 
     def __init__(self, group: Group = None) -> None:
         super().__init__()
+        require_group("group", group)
         self._group = group
 
     def announce(self, count: float | torch.Tensor) -> AnnouncedCount:

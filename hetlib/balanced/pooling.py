@@ -1,5 +1,6 @@
 """Running statistics of BatchNorm layers that saw one replica's samples each, pooled afterwards."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -8,10 +9,15 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
+from hetlib.balanced.arguments import require_group, require_model
 from hetlib.balanced.batchnorm import BalancedBatchNorm
 from hetlib.balanced.statistics import pool_over_group
 from hetlib.balanced.wrappers import sends_buffers, wrappers_around
+from hetlib.errors import wrong
+from hetlib.inputs import number
+from hetlib.plain import finite_of, plain
 
 
 def pool_batchnorm(
@@ -34,26 +40,41 @@ def pool_batchnorm(
         samples: The weight of this replica: its share, or the samples that it saw.
 
     Raises:
-        ValueError: On every rank, when a weight is negative or not finite, or all are 0; or when
-            DDPs with several groups hold the layers, and none is named.
+        ValueError: On every rank, when a weight is no number, negative or not finite, or all are 0;
+            or when DDPs with several groups hold the layers, and none is named. Or ``model`` is no
+            module, or ``process_group`` no group with this process.
         RuntimeError: On every rank, when DDP sends rank 0's buffers to the others.
     """
+    require_model(model)
+    require_group("process_group", process_group)
     layers = [layer for layer in model.modules() if _has_own_statistics(layer)]
+    if any(is_lazy(mean) for mean in _means(layers)):
+        raise ValueError(
+            "`model` has lazy BatchNorm layers, which have no statistics yet; run a batch through "
+            "it, then pool."
+        )
     if not layers or not dist.is_initialized():
+        number("samples", samples, low=0)
         return
     wrappers = wrappers_around(layers)
     if process_group is None:
         process_group = _group_of(wrappers)
     if dist.get_world_size(process_group) < 2:
+        number("samples", samples, low=0)
         return
     _require_own_buffers(wrappers, layers)
-    means: list[Any] = [layer.running_mean for layer in layers]
+    means = _means(layers)
     variances: list[Any] = [layer.running_var for layer in layers]
-    pooled = pool_over_group(samples, torch.cat(means), torch.cat(variances), process_group)
-    _check_weights(pooled.counts)
+    weight = _weight_of(samples)
+    pooled = pool_over_group(weight, torch.cat(means), torch.cat(variances), process_group)
+    _check_weights(pooled.counts, samples)
     both = means + variances
     new = torch.cat([pooled.mean, pooled.variance])
     torch._foreach_copy_(both, torch.split(new, [len(kept) for kept in both]))
+
+
+def _means(layers: Sequence[_BatchNorm]) -> list[Any]:
+    return [layer.running_mean for layer in layers]
 
 
 def _has_own_statistics(layer: nn.Module) -> TypeGuard[_BatchNorm]:
@@ -88,7 +109,15 @@ def _require_own_buffers(
         )
 
 
-def _check_weights(weights: torch.Tensor) -> None:
+def _weight_of(samples: object) -> float:
+    """Return a weight, NaN for what is none: all replicas learn of it, and none waits."""
+    weight = finite_of(plain(samples))
+    return math.nan if weight is None else weight
+
+
+def _check_weights(weights: torch.Tensor, samples: object) -> None:
+    if math.isnan(_weight_of(samples)):
+        raise wrong("samples", samples, "a finite number >= 0")
     right = weights.isfinite() & (weights >= 0)
     if not right.all() or not weights.any():
         raise ValueError(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hetlib.balanced.loss import weigh
+from hetlib.balanced.randomness import random_states_kept
 
 # The loss of a network for a batch, as the job computes it.
 LossOf: TypeAlias = Callable[[Any, Any], torch.Tensor]
@@ -69,9 +70,9 @@ class _Copies:
 def gradient_of(network: nn.Module, loss_of: LossOf, share: Share) -> torch.Tensor:
     """Return the gradient of a weighted loss, ``(numbers,)``, float64.
 
-    The network, its gradients, its buffers and torch's random numbers stay as they are.
+    The network, its gradients, its buffers and all random numbers stay as they are.
     """
-    with torch.random.fork_rng(_gpus_of(network)):
+    with random_states_kept():
         return _Copies(network, loss_of).gradient(share)
 
 
@@ -82,18 +83,10 @@ def varies(network: nn.Module, loss_of: LossOf, share: Share) -> bool:
     one computes with (spectral norm).
     """
     copies = _Copies(network, loss_of)
-    with torch.random.fork_rng(_gpus_of(network)):
+    with random_states_kept():
         first = copies.gradient(share)
         second = copies.gradient(share)
     return not first.equal(second)
-
-
-def _gpus_of(network: nn.Module) -> list[torch.device]:
-    return [
-        device
-        for device in {weight.device for weight in network.parameters()}
-        if device.type == "cuda"
-    ]
 
 
 def reduced_gradient(network: nn.Module) -> torch.Tensor:

@@ -49,6 +49,11 @@ def test_jobs_with_batchnorm_of_each_replica_are_accepted_with_a_warning(team):
     assert "BatchNorm layers ['2']" in first["half of them over all"][1]
 
 
+def test_jobs_of_several_precisions_and_with_ranks_of_their_own_are_accepted(team):
+    for found in team(1, 1).run(workers_checks.right_in_other_ways):
+        assert set(found.values()) == {""}, found
+
+
 def test_a_wrong_job_with_batchnorm_is_refused(team):
     for found in team(1, 1).run(workers_checks.wrong):
         assert "It is the plain mean over the replicas" in found["plain mean"][0]

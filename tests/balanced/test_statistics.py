@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import hetlib
 from tests.balanced import workers_statistics as workers
 from tests.balanced.workers_batchnorm import relative_error
 
@@ -89,3 +90,23 @@ def test_bad_weights_are_refused_on_every_rank(pool):
     for messages in pool.run(workers.bad_weights):
         assert len(messages) == 3
         assert "`samples` by rank is [1.0, -1.0, 1.0]" in messages[0]
+
+
+@pytest.mark.parametrize("weight", ["6", None, True, [1.0], 1j])
+def test_a_weight_of_one_replica_that_is_no_number_is_refused_on_every_rank(pool, weight):
+    first, second, third = pool.run(workers.one_bad_weight, weight)
+    assert "`samples` is " in second
+    assert "finite number >= 0" in second
+    assert "`samples` by rank is [1.0, nan, 1.0]" in first
+    assert first == third
+
+
+def test_a_weight_is_checked_where_nothing_is_pooled():
+    for weight in ("6", -1, float("nan")):
+        with pytest.raises(ValueError, match=r"`samples` is .*a finite number >= 0"):
+            hetlib.pool_batchnorm(nn.BatchNorm1d(3), samples=weight)
+
+
+def test_lazy_layers_have_nothing_to_pool():
+    with pytest.raises(ValueError, match=r"`model` has lazy BatchNorm layers.*run a batch"):
+        hetlib.pool_batchnorm(nn.LazyBatchNorm1d())

@@ -1,9 +1,11 @@
 """Right jobs with BatchNorm, and what the check of their first gradient says."""
 
+import random
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -93,6 +95,32 @@ def right(rank: int) -> dict[str, list[str]]:
     }
 
 
+class OfTypes(nn.Module):
+    """A network whose first weights are more precise than the others."""
+
+    def __init__(self, rough: torch.dtype) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(FEATURES, dtype=torch.float64))
+        self.body = network().to(rough)
+        self.rough = rough
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body((x * self.scale).to(self.rough)).double()
+
+
+def right_in_other_ways(rank: int) -> dict[str, str]:
+    """Check right jobs with weights of several types, and with ranks in an order of their own."""
+    found = {}
+    for rough in (torch.float32, torch.bfloat16):
+        found[str(rough)] = checked(OfTypes(rough))[0]
+    model = DistributedDataParallel(network())
+    loader = hetlib.BalancedLoader(range(len(INPUTS)), (7, 4), rank=1 - rank, seed=1)
+    indices = next(iter(loader))
+    step(model, loader, indices, whole)
+    found["ranks"] = message_of(hetlib.check_gradient, model, whole, indices, loader=loader)
+    return found
+
+
 class Drawing(nn.Module):
     """Draws at random in its forward pass, where no layer tells."""
 
@@ -134,13 +162,19 @@ def sharded(rank: int) -> str:
 def random_numbers_go_on(rank: int) -> bool:
     """Check a job whose loss draws numbers of its own, and say whether the next are as before."""
     net = network()
-    before = torch.get_rng_state()
+    before = random_states()
     hetlib.check_gradient(net, noisy_loss, torch.arange(4), count=4, tolerance=1e9)
-    return before.equal(torch.get_rng_state())
+    return before == random_states()
+
+
+def random_states() -> list[Any]:
+    of_numpy = np.random.get_state()  # noqa: NPY002 -- the caller's
+    return [torch.get_rng_state().tolist(), random.getstate(), str(of_numpy)]
 
 
 def noisy_loss(model: nn.Module, indices: torch.Tensor) -> torch.Tensor:
-    return whole(model, indices) * torch.rand(())
+    drawn = random.random() * np.random.random()  # noqa: NPY002
+    return whole(model, indices) * torch.rand(()) * drawn
 
 
 def wrong(rank: int) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """Functions of the tests of batch statistics that replicas run, on a layer or two alone."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import nn
 import hetlib
 from hetlib.balanced import batchnorm
 from tests.balanced.workers_batchnorm import logged, numbers
+from tests.balanced.workers_mistakes import message_of
 
 
 class Pass(NamedTuple):
@@ -122,3 +123,9 @@ def bad_weights(rank: int) -> list[str]:
         except ValueError as error:
             messages.append(str(error))
     return messages
+
+
+def one_bad_weight(rank: int, weight: Any) -> str:
+    """Pool with a weight on rank 1 that is none, and return what is said of it."""
+    given = weight if rank == 1 else 1.0
+    return message_of(hetlib.pool_batchnorm, nn.BatchNorm1d(3), samples=given)
