@@ -17,8 +17,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.lazy import LazyModuleMixin
 
-from hetlib.balanced.normalize import Normalize, Settings
+from hetlib.balanced.arguments import require_group, require_model
+from hetlib.balanced.normalize import ALONE, Normalize, Settings
 from hetlib.balanced.statistics import BUFFERS, Running
 from hetlib.balanced.wrappers import active_wrapper, kind_of_pass
 
@@ -33,9 +35,13 @@ class BalancedBatchNorm(_BatchNorm):
     """
 
     process_group: dist.ProcessGroup | None = None
+    # whether it came out of a file, which cannot hold the group that it had
+    _lost_group = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"process_group": None}  # a group cannot be pickled
+        has_own = self.process_group not in (None, dist.group.WORLD)
+        loses = self._lost_group or has_own
+        return self.__dict__ | {"process_group": None, "_lost_group": loses}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "BalancedBatchNorm":
         # nor copied, but an average of the weights in this process goes over the same replicas
@@ -43,6 +49,7 @@ class BalancedBatchNorm(_BatchNorm):
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
         twin.process_group = self.process_group
+        twin._lost_group = self._lost_group
         return twin
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -58,10 +65,12 @@ class BalancedBatchNorm(_BatchNorm):
             ValueError: All replicas together have one value a channel.
             RuntimeError: The replicas take their steps in unequal numbers of micro-batches, under
                 DDP's ``no_sync`` or FSDP2's ``set_requires_gradient_sync``; on every replica, in
-                the first pass that tells. Or DDP's ``join`` would let a replica stay away.
+                the first pass that tells. Or DDP's ``join`` would let a replica stay away. Or the
+                layer came out of a file without its group.
         """
         if not self.training or not self._is_shared():
             return super().forward(input)
+        self._require_group()
         _require_all_to_stay()
         layer: Any = self  # torch's check has no types
         layer._check_input_dim(input)
@@ -80,6 +89,15 @@ class BalancedBatchNorm(_BatchNorm):
 
     def _is_shared(self) -> bool:
         return dist.is_initialized() and dist.get_world_size(self.process_group) > 1
+
+    def _require_group(self) -> None:
+        """Refuse the default group in place of the one that was lost."""
+        if self._lost_group:
+            raise RuntimeError(
+                "BatchNorm over a group of replicas (convert_batchnorm) was pickled or saved "
+                "whole, and its group cannot be: name it again, "
+                "hetlib.convert_batchnorm(model, process_group)."
+            )
 
     def _is_first_in_pass(self) -> bool:
         """Say whether this is the first such layer of the network that DDP is passing through."""
@@ -150,21 +168,37 @@ def convert_batchnorm(
         ``model``.
 
     Raises:
-        TypeError: A layer is not torch's own 1d, 2d or 3d.
+        ValueError: ``model`` is no module, or ``process_group`` no group.
+        TypeError: A layer is not torch's own 1d, 2d or 3d; then none is converted.
 
     Example:
         >>> model = DistributedDataParallel(hetlib.convert_batchnorm(model))
     """
-    for name, layer in model.named_modules():
-        if not isinstance(layer, _BatchNorm):
-            continue
-        kind = type(layer)
-        if kind in _BALANCED:
-            layer.__class__ = _BALANCED[kind]
-        elif kind not in _BALANCED.values():
-            raise TypeError(
-                f"layer {name!r} is a {kind.__name__}; use torch's own BatchNorm1d, 2d or 3d there."
-            )
+    require_model(model)
+    # a process outside of the group may have the model, too, and pass nothing through it
+    if process_group is not ALONE:
+        require_group("process_group", process_group)
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
+    for name, layer in layers.items():
+        _require_convertible(name, layer)
+    for layer in layers.values():
+        layer.__class__ = _BALANCED.get(type(layer), type(layer))
         assert isinstance(layer, BalancedBatchNorm)  # it is by now
         layer.process_group = process_group
+        layer._lost_group = False
     return model
+
+
+def _require_convertible(name: str, layer: _BatchNorm) -> None:
+    """Refuse a layer that is not torch's own; none is converted then."""
+    kind = type(layer)
+    if kind in _BALANCED or kind in _BALANCED.values():
+        return
+    if isinstance(layer, LazyModuleMixin):
+        raise TypeError(
+            f"layer {name!r} is a {kind.__name__}, which has no weights yet; run a batch through "
+            "the model first, then convert it."
+        )
+    raise TypeError(
+        f"layer {name!r} is a {kind.__name__}; use torch's own BatchNorm1d, 2d or 3d there."
+    )

@@ -190,6 +190,17 @@ def test_a_copy_goes_over_the_same_replicas(pool):
     assert means[2] == pytest.approx([0.0])
 
 
+def test_a_group_that_a_file_cannot_hold_has_to_be_named_again(pool):
+    """In its place the default one would take statistics over other replicas, or hang."""
+    for messages in pool.run(workers.read_without_its_group):
+        own, anew, *others = messages
+        assert "name it again, hetlib.convert_batchnorm(model, process_group)" in own
+        assert anew == ""
+        assert [own, anew] == others[:2]
+        # the default group is that of any job
+        assert set(others[2:]) == {""}
+
+
 def test_plan_times_a_converted_model_on_each_rank_alone(pool):
     plans = pool.run(workers.plan_of_a_converted_model)
     assert plans[0] == plans[1] == plans[2]
@@ -234,4 +245,8 @@ def test_conversion_keeps_the_parameters_and_names_what_it_cannot_convert():
         match=r"'1' is a BatchNormAct2d; use torch's own BatchNorm1d",
     ):
         hetlib.convert_batchnorm(nn.Sequential(nn.BatchNorm2d(2), own(4)))
+    mixed = nn.Sequential(nn.BatchNorm2d(2), nn.LazyBatchNorm2d())
+    with pytest.raises(TypeError, match=r"'1' is a LazyBatchNorm2d.*run a batch through"):
+        hetlib.convert_batchnorm(mixed)
+    assert type(mixed[0]) is nn.BatchNorm2d  # all or none
     assert not isinstance(hetlib.convert_batchnorm(nn.InstanceNorm2d(3)), BalancedBatchNorm)

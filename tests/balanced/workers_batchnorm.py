@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
 from hetlib.balanced.batchnorm import BalancedBatchNorm
+from tests.balanced.workers_mistakes import message_of
 
 Case = dict[str, Any]
 Arrays = list[np.ndarray]
@@ -246,6 +247,23 @@ def plan_of_a_converted_model(rank: int) -> tuple[int, ...]:
     example = torch.randn(4, 3, 4, 4)
     plan = hetlib.plan(model, example, global_batch=32, seconds=0.2 + 0.2 * rank)
     return plan.shares
+
+
+def read_without_its_group(rank: int) -> list[str]:
+    """Pass samples through layers that were pickled; return what they refuse."""
+    groups = [dist.new_group([0, 1]), dist.new_group([2])]
+    own = groups[rank // 2]
+    samples = torch.arange(4.0)[:, None]
+    messages = []
+    for group in (own, None, dist.group.WORLD):
+        layer = hetlib.convert_batchnorm(nn.BatchNorm1d(1), group)
+        read = pickle.loads(pickle.dumps(layer))
+        copied = copy.deepcopy(read)
+        for found in (read, copied):
+            messages.append(message_of(found, samples))
+            hetlib.convert_batchnorm(found, group)
+            messages.append(message_of(found, samples))
+    return messages
 
 
 def copy_in_a_group(rank: int) -> list[float]:
