@@ -12,11 +12,13 @@ from hetlib.balanced.normalize import Normalize
 
 # on the node of a loss
 _MARK = "hetlib: balanced"
-# Operations between a loss and the scaled, summed or averaged one that a framework makes of it.
+# Operations between a loss and the scaled, summed, averaged or bounded one that is made of it.
 _ARITHMETIC = frozenset(
     [
         *("Add", "Sub", "Mul", "Div", "Neg", "Sum", "Mean", "Cat", "Stack", "Index", "Select"),
         *("Alias", "Clone", "Expand", "Squeeze", "ToCopy", "Unsqueeze", "View"),
+        *("Clamp", "ClampMax", "ClampMin", "Exp", "Log", "Maximum", "Minimum", "NanToNum"),
+        *("Pow", "Split", "Sqrt", "Unbind", "Where"),
     ]
 )
 _NAME = re.compile(r"(\w+?)Backward\d*$")
@@ -30,7 +32,8 @@ def mark(loss: torch.Tensor) -> None:
     """
     node: Any = loss.grad_fn
     if node is not None:
-        node.metadata[_MARK] = True
+        # losses of one `unbind` have one node
+        node.metadata.setdefault(_MARK, set()).add(loss.output_nr)
 
 
 def is_marked(loss: torch.Tensor) -> bool:
@@ -39,21 +42,37 @@ def is_marked(loss: torch.Tensor) -> bool:
     Args:
         loss: Any tensor.
     """
-    return any(_MARK in node.metadata for node in _nodes(loss, only=_ARITHMETIC))
+    results = _results(loss, only=_ARITHMETIC)
+    return any(number in node.metadata.get(_MARK, ()) for node, number in results)
 
 
-def _nodes(loss: torch.Tensor, only: Collection[str] | None = None) -> Iterator[Any]:
-    """Yield the nodes below a tensor, itself first; ``only``: through such operations alone."""
-    waiting: list[Any] = [loss.grad_fn]
-    seen: set[Any] = {None}
+def _nodes(loss: torch.Tensor) -> Iterator[Any]:
+    """Yield the nodes below a tensor, its own first, each once."""
+    seen = set()
+    for node, _ in _results(loss):
+        if node not in seen:
+            seen.add(node)
+            yield node
+
+
+def _results(loss: torch.Tensor, only: Collection[str] | None = None) -> Iterator[tuple[Any, int]]:
+    """Yield the results below a tensor, itself first: their node, and the number among its results.
+
+    Args:
+        loss: Any tensor.
+        only: Go through such operations alone; ``None``: through all.
+    """
+    waiting: list[tuple[Any, int]] = [(loss.grad_fn, loss.output_nr)]
+    seen: set[tuple[Any, int]] = set()
     while waiting:
-        node = waiting.pop()
-        if node in seen:
+        result = waiting.pop()
+        node, _ = result
+        if node is None or result in seen:
             continue
-        seen.add(node)
-        yield node
+        seen.add(result)
+        yield result
         if only is None or _operation(node) in only:
-            waiting.extend(before for before, _ in node.next_functions)
+            waiting.extend(node.next_functions)
 
 
 def _operation(node: Any) -> str:
@@ -100,10 +119,15 @@ def refuse_nan(loss: torch.Tensor) -> None:
             node.register_hook(partial(_require_finite, places))
 
 
+def _is_finite(gradient: torch.Tensor) -> bool:
+    values = gradient._values() if gradient.is_sparse else gradient
+    return bool(torch.isfinite(values).all())
+
+
 def _require_finite(places: list[int], towards_weights: Any, from_loss: Any) -> None:
     for place in places:
         gradient = towards_weights[place]
-        if gradient is not None and not bool(torch.isfinite(gradient).all()):
+        if gradient is not None and not _is_finite(gradient):
             raise RuntimeError(
                 "the count of this replica is 0 and its loss divides by it: the gradient 0 becomes "
                 "NaN below the loss; divide by max(count, 1), or leave the division to a loss of "

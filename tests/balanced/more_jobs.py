@@ -216,7 +216,19 @@ class Weighted(Masked):
         optimizers[0].zero_grad()
 
 
+class SparseGradients(Job):
+    """Words of a table, whose gradient has a row for each word that was used."""
+
+    def networks(self) -> list[nn.Module]:
+        return [nn.Sequential(nn.EmbeddingBag(7, 4, sparse=True), mlp(4, CLASSES))]
+
+    def loss(self, model: nn.Module, indices: torch.Tensor) -> torch.Tensor:
+        words = torch.stack([indices % 7, indices % 5, indices % 3], 1)
+        return F.cross_entropy(model(words), LABELS[indices])
+
+
 MORE: dict[str, Job] = {
+    "sparse gradients": SparseGradients(),
     "ragged dataclass": Ragged(),
     "level first": LevelFirst(),
     "list of its own": ListOutput(),

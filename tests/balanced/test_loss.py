@@ -4,6 +4,7 @@ Every situation of real training, in real processes, against one process in floa
 """
 
 import re
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -179,6 +180,35 @@ def test_a_loss_is_weighted_once_each_time_it_is_passed_backward():
     second.backward()
     # two replicas, six of eight samples
     assert torch.allclose(x.grad, torch.full((3,), 1.5 * (1 + 1 + 2) / 3))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        torch.sqrt,
+        torch.log,
+        torch.nan_to_num,
+        torch.unbind,
+        partial(torch.pow, exponent=2.0),
+        partial(torch.clamp, max=9.0),
+        partial(torch.maximum, other=torch.zeros(2)),
+        partial(torch.where, torch.tensor(True), other=torch.zeros(2)),
+    ],
+)
+def test_a_loss_that_was_bounded_or_curved_is_not_weighted_twice(change):
+    losses = torch.ones(2, requires_grad=True) * 2
+    changed = change(hetlib.balance(losses, count=3))
+    again = changed[0] if isinstance(changed, tuple) else changed
+    with pytest.raises(RuntimeError, match="was balanced before"):
+        hetlib.balance(again, count=3)
+
+
+def test_losses_that_one_operation_returns_are_weighted_each():
+    first, second = (torch.ones(2, requires_grad=True) * 2).unbind()
+    hetlib.balance(first, count=3)
+    hetlib.balance(second, count=3)
+    with pytest.raises(RuntimeError, match="was balanced before"):
+        hetlib.balance(first + second, count=3)
 
 
 def test_a_count_of_nothing_gives_nothing_and_its_nan_is_named():
