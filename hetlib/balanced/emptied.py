@@ -6,7 +6,9 @@ of a list, a number that counts. Its line through both goes on to no sample.
 
 import copy
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, MutableMapping, Sequence, Set
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,7 @@ def without_samples(one: Any, two: Any) -> Any:
         return type(one)(_number(one, two))
     if isinstance(one, Mapping):
         return changed_mapping(one, {key: without_samples(one[key], two[key]) for key in one})
-    if isinstance(one, list | tuple):
+    if isinstance(one, list | tuple | deque):
         return _sequence(one, two)
     return _object(one, two)
 
@@ -97,12 +99,25 @@ def _array(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 
 
 def _sequence(one: Any, two: Any) -> Any:
+    if isinstance(one, deque):
+        return type(one)(_sequence([*one], [*two]), one.maxlen)
     if isinstance(one, PackedSequence):
         raise TypeError("a PackedSequence needs sequences")
     if len(one) != len(two):
         return changed_sequence(one, one[: _left(len(one), len(two))])
     parts = [without_samples(first, second) for first, second in zip(one, two, strict=True)]
     return changed_sequence(one, parts)
+
+
+def _cut(entries: Any, number: int) -> Any:
+    """Return the first entries of an array, a table, a set or the like."""
+    if isinstance(entries, Set):
+        kind: Any = type(entries)
+        return kind(islice(entries, number))
+    cut = entries[:number]
+    if len(cut) != number:
+        raise TypeError(f"a {type(entries).__name__} needs entries")
+    return cut
 
 
 def changed_sequence(batch: Any, parts: Sequence[Any]) -> Any:
@@ -138,6 +153,8 @@ def changed_mapping(batch: Any, entries: Mapping[Any, Any]) -> Any:
 
 
 def _object(one: Any, two: Any) -> Any:
+    if isinstance(one, Collection) and len(one) != len(two):
+        return _cut(one, _left(len(one), len(two)))
     own = attributes_of(one)
     grown = attributes_of(two)
     changes = {}

@@ -2,6 +2,8 @@
 
 import dataclasses
 import random
+from array import array
+from collections import deque
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,6 +134,29 @@ def test_objects_that_hold_lists_counts_and_slots():
     assert (slots.images.shape, slots.names) == ((0, 3, 4), [])
     fields = empty_of(IMAGE, lambda samples: SlottedFields(torch.stack(samples), len(samples)))
     assert (fields.images.shape, fields.words) == ((0, 3, 4), 0)
+
+
+@pytest.mark.parametrize(
+    "of_number",
+    [
+        lambda n: deque(["name"] * n, maxlen=9),
+        lambda n: array("q", [3] * n),
+        bytearray,
+        range,
+        lambda n: set(range(n)),
+        lambda n: frozenset(range(n)),
+    ],
+)
+def test_collections_of_any_kind_have_no_entry(of_number):
+    found = empty_of(IMAGE, lambda samples: {"n": of_number(len(samples))})["n"]
+    assert type(found) is type(of_number(1))
+    assert len(found) == 0
+
+
+def test_a_deque_of_tensors_is_without_rows_and_keeps_its_bound():
+    found = empty_of(IMAGE, lambda samples: deque([torch.stack(samples)] * 2, maxlen=2))
+    assert [part.shape for part in found] == [(0, 3, 4)] * 2
+    assert found.maxlen == 2
 
 
 @pytest.mark.parametrize(
