@@ -5,6 +5,7 @@ processes, and knows no epoch. Here each epoch's queries are drawn once under ge
 seeded for it, and all of them are put back.
 """
 
+import copy
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ import numpy as np
 import torch
 from torch.utils.data import DistributedSampler
 
+from hetlib.balanced.draws import generators_of, reseed, states_of
+from hetlib.balanced.randomness import random_states_kept
 from hetlib.errors import wrong
+from hetlib.plain import plain
 
 # Of an epoch, each an object in memory; a sampler without an end stops here.
 MOST_QUERIES = 2**24
@@ -23,13 +27,15 @@ MOST_QUERIES = 2**24
 class Queries:
     """The queries of each epoch: a pure function of sampler, seed and epoch.
 
+    A sampler that asks for the epoch is told it.
+
     Args:
         sampler: Gives the queries of an epoch, or lists of them, the same number each time.
         seed: The same on all replicas.
 
     Raises:
         ValueError: The sampler deals to replicas itself, or gives nothing, or ends after an epoch,
-            or never.
+            or never, or draws other numbers on each replica.
     """
 
     def __init__(self, sampler: Iterable[Any], seed: int) -> None:
@@ -45,9 +51,12 @@ class Queries:
             )
         self._sampler = sampler
         self._seed = seed
+        # of a copy, as some count how often they were drawn from
+        again = self._draw_from(copy.copy(sampler), 0)
         # the latest epoch's
         self._epoch = 0
         self._drawn = self._draw(0)
+        _require_same(self._drawn, again, sampler)
         if not self._drawn:
             raise ValueError(
                 f"`num_samples` is a {type(sampler).__name__} that gives no query; it must be >= 1."
@@ -83,10 +92,14 @@ class Queries:
         return self._drawn
 
     def _draw(self, epoch: int) -> list[Any]:
+        return self._draw_from(self._sampler, epoch)
+
+    def _draw_from(self, sampler: Iterable[Any], epoch: int) -> list[Any]:
         number = np.random.SeedSequence((self._seed, epoch)).generate_state(1)[0]
         queries: list[Any] = []
-        with _seeded(self._sampler, int(number)):
-            for drawn in self._sampler:
+        _tell_epoch(sampler, epoch)
+        with _seeded(sampler, int(number)):
+            for drawn in sampler:
                 # samplers of batches give lists
                 if isinstance(drawn, list):
                     queries.extend(drawn)
@@ -94,45 +107,55 @@ class Queries:
                     queries.append(drawn)
                 if len(queries) > MOST_QUERIES:
                     raise ValueError(
-                        f"`num_samples` is a {type(self._sampler).__name__} that gives more than "
+                        f"`num_samples` is a {type(sampler).__name__} that gives more than "
                         f"{MOST_QUERIES:,} queries an epoch; give one that ends."
                     )
         return queries
 
 
+def _require_same(drawn: list[Any], again: list[Any], sampler: object) -> None:
+    """Refuse a sampler whose replicas would draw other samples each.
+
+    Whole numbers are compared alone: of boxes and the like nobody knows when they are equal.
+    """
+    are_numbers = all(isinstance(query, int | np.integer) for query in drawn)
+    if are_numbers and drawn != again:
+        raise ValueError(
+            f"`num_samples` is a {type(sampler).__name__} that draws other numbers from the same "
+            "random states, so that replicas would differ; let it draw from a generator that it "
+            "keeps, or from one seeded by its `set_epoch`."
+        )
+
+
 def _refuse_fractions(queries: list[Any]) -> None:
     """Refuse queries that no data set answers: numbers that are not whole."""
     for query in queries:
-        if isinstance(query, float | complex):
+        if isinstance(plain(query), float | complex):
             raise wrong("num_samples", query, "a sampler of whole numbers, boxes or keys")
 
 
 @contextmanager
 def _seeded(sampler: Any, number: int) -> Iterator[None]:
     """Seed what a sampler may draw from, and put it back."""
-    python = random.getstate()
-    numpy = np.random.get_state()  # noqa: NPY002 -- what old samplers draw from
-    generators = [torch.default_generator, *_generators_of(sampler)]
-    states = [generator.get_state() for generator in generators]
-    random.seed(number)
-    np.random.seed(number)  # noqa: NPY002
-    for generator in generators:
-        generator.manual_seed(number)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
+    put_back = states_of(sampler)
+    with random_states_kept():
+        random.seed(number)
+        np.random.seed(number)  # noqa: NPY002 -- what old samplers draw from
+        torch.default_generator.manual_seed(number)
+        for generator in generators_of(sampler):
+            reseed(generator, number)
+        try:
+            yield
+        finally:
+            for restore in put_back:
+                restore()
 
 
-def _generators_of(sampler: Any) -> list[torch.Generator]:
-    """Return the generators that a sampler, and those that it draws from, keep."""
-    found = []
+def _tell_epoch(sampler: Any, epoch: int) -> None:
+    """Tell a sampler, and those that it draws from, the epoch, if they ask for it."""
     seen = sampler
     while seen is not None:
+        if callable(getattr(seen, "set_epoch", None)):
+            seen.set_epoch(epoch)
         kept = vars(seen) if hasattr(seen, "__dict__") else {}
-        found += [value for value in kept.values() if isinstance(value, torch.Generator)]
         seen = kept.get("sampler")
-    return found

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from hetlib.balanced.draws import states_of
 from hetlib.balanced.randomness import random_states_kept
-from hetlib.planning.draws import states_of
 
 _CONTAINERS = (dict, list, set)  # and what is derived from them
 

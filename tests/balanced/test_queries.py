@@ -72,6 +72,63 @@ def test_each_query_is_dealt_once_on_replicas_of_any_random_state(kind, own):
     assert not set(epochs[0]) & set(epochs[1])
 
 
+class Shuffled:
+    """An order of numbers by generators that the sampler keeps."""
+
+    def __init__(self):
+        self.of_numpy = np.random.default_rng()
+        self.of_python = random.Random()
+
+    def __iter__(self):
+        order = self.of_numpy.permutation(24).tolist()
+        self.of_python.shuffle(order)
+        return iter(order)
+
+
+class ByEpoch:
+    """An order that belongs to the epoch, as DistributedSampler's does."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.epoch)
+        return iter(torch.randperm(24, generator=generator).tolist())
+
+
+@pytest.mark.parametrize("kind", [Shuffled, ByEpoch])
+def test_generators_of_any_kind_and_epochs_are_the_same_on_every_replica(kind):
+    epochs = []
+    for epoch in range(2):
+        first, _ = dealt(kind(), epoch)
+        _, second = dealt(kind(), epoch)  # a replica has a sampler of its own
+        numbers = [number for batch in (*first, *second) for number in batch]
+        assert sorted(numbers) == list(range(24))
+        epochs.append(numbers)
+    assert epochs[0] != epochs[1]
+
+
+class ByTheSystem:
+    def __iter__(self):
+        return iter(np.random.default_rng().permutation(24).tolist())
+
+
+class Counting(ByEpoch):
+    """Counts its own epochs."""
+
+    def __iter__(self):
+        self.epoch += 1
+        return super().__iter__()
+
+
+def test_a_sampler_that_draws_from_the_system_is_refused():
+    with pytest.raises(ValueError, match="ByTheSystem that draws other numbers"):
+        hetlib.BalancedSampler(ByTheSystem(), [4, 2], rank=0)
+    assert len(hetlib.BalancedSampler(Counting(), [4, 2], rank=0)) == 4
+
+
 def test_drawing_leaves_the_random_states_as_they_were():
     generator = torch.Generator()
     before = (torch.rand(()), generator.get_state(), random.getstate(), np.random.get_state()[1])

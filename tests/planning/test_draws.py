@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import hetlib
+from hetlib.balanced.draws import states_of
 from hetlib.planning.copies import left_as_it_was
-from hetlib.planning.draws import states_of
 from tests.planning.kinds_more import Draws
 
 OF_TORCH = torch.Generator()

@@ -33,7 +33,7 @@ def states_of(*holders: Any) -> list[Callable[[], object]]:
     Returns:
         A function without arguments for each generator.
     """
-    return [_restore(generator) for generator in _generators(holders)]
+    return [_restore(generator) for generator in generators_of(*holders)]
 
 
 def _restore(generator: Any) -> Callable[[], object]:
@@ -48,8 +48,28 @@ def _restore(generator: Any) -> Callable[[], object]:
     return functools.partial(generator.setstate, generator.getstate())
 
 
-def _generators(holders: Iterable[Any]) -> Iterator[Any]:
-    """Return the generators in some things, each once."""
+def reseed(generator: Any, number: int) -> None:
+    """Let a generator begin anew.
+
+    Args:
+        generator: One that `generators_of` yields.
+        number: What all that it draws comes from.
+    """
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(number)
+    elif isinstance(generator, np.random.Generator):
+        bits = generator.bit_generator
+        bits.state = type(bits)(number).state
+    else:
+        generator.seed(number)
+
+
+def generators_of(*holders: Any) -> Iterator[Any]:
+    """Yield the generators in some things, each once.
+
+    Args:
+        holders: As for `states_of`.
+    """
     waiting = deque(holders)
     known: dict[int, Any] = {}
     while waiting and len(known) < _MOST:
