@@ -7,6 +7,8 @@ of images and what all samples share are told apart without a guess.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +23,7 @@ from hetlib.balanced.emptied import (
     without_samples,
 )
 from hetlib.balanced.randomness import random_states_kept
+from hetlib.balanced.sizes import Sizes, grown, sizes_of
 from hetlib.errors import shown, wrong
 from hetlib.inputs import one_of
 
@@ -30,6 +33,8 @@ EMPTY = ("rows", "sample")
 
 # Samples that are tried until one can be read and is not left out by `collate_fn`.
 _MOST_TRIED = 100
+# Samples that are asked where batches count them: of a form that does not tell, none does.
+_MOST_TOLD = 10
 
 
 def collate(
@@ -86,16 +91,21 @@ class Collate:
         with random_states_kept():
             return self._of_nothing()
 
-    def rows_grow(self, rows: int, samples: int) -> bool:
-        """Say whether the rows of a batch are those of samples, not the bands of listed images.
-
-        Args:
-            rows: Of the batch, as `rows_of` says.
-            samples: That it was to be made of.
-        """
+    @cached_property
+    def places(self) -> Sizes:
+        """Where the sizes of a batch count samples; nowhere, where no sample tells."""
         with random_states_kept():
-            twice = rows_of(self._alike(self._some_sample(), 2 * samples))
-        return twice is None or twice[0] != rows
+            for key in islice(self._tried(), _MOST_TOLD):
+                try:
+                    sample = self._data[key]
+                    one = sizes_of(self._alike(sample, 1))
+                    two = sizes_of(self._alike(sample, 2))
+                except Exception:  # of any kind: data set and function are the caller's
+                    continue
+                found = grown(one, two)
+                if found:
+                    return found
+        return {}
 
     def _of_nothing(self) -> Any:
         sample = self._some_sample()
@@ -137,23 +147,6 @@ class Collate:
         if isinstance(self._first, int) and hasattr(self._data, "__len__"):
             return range(self._first, min(len(self._data), _MOST_TRIED))
         return [self._first]
-
-
-def rows_of(batch: Any) -> tuple[int, set[int]] | None:
-    """Return the number that all tensors of a batch have first, and all sizes that they have.
-
-    Args:
-        batch: Tensors in mappings, dataclasses, tuples and lists.
-
-    Returns:
-        ``None`` where they do not agree, or there are none.
-    """
-    shapes = [tensor.shape for tensor in tensors_of(batch) if tensor.ndim]
-    firsts = {shape[0] for shape in shapes}
-    if len(firsts) != 1:
-        return None
-    sizes = {size for shape in shapes for size in shape}
-    return firsts.pop(), sizes
 
 
 def tensors_of(batch: Any) -> Iterator[torch.Tensor]:

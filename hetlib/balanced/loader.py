@@ -19,7 +19,12 @@ from hetlib.balanced.dealing import Deal, Position
 from hetlib.balanced.forking import rest_before_fork
 from hetlib.balanced.passes import Begun, Dealer, Marks, TrainingPass
 from hetlib.balanced.progress import HandedOut, Progress
-from hetlib.balanced.refusals import require_all_rows, require_options, size_of
+from hetlib.balanced.refusals import (
+    checked_options,
+    in_words_of_loader,
+    require_all_rows,
+    samples_from,
+)
 from hetlib.balanced.sampler import BalancedSampler, HasShares
 from hetlib.balanced.weights import replica_weights
 from hetlib.inputs import optional, whole
@@ -72,17 +77,18 @@ class BalancedLoader(DataLoader[Any]):
         collate_fn: Callable[[list[Any]], Any] | None = None,
         **options: Any,
     ) -> None:
-        require_options(options)
-        samples = size_of(dataset) if sampler is None else sampler
-        dealer = Dealer(
-            samples,
-            plan,
-            rank=rank,
-            seed=seed,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            shards=shards,
-        )
+        options = checked_options(options)
+        samples = samples_from(dataset, sampler)
+        with in_words_of_loader(sampler):
+            dealer = Dealer(
+                samples,
+                plan,
+                rank=rank,
+                seed=seed,
+                shuffle=shuffle,
+                drop_last=drop_last,
+                shards=shards,
+            )
         given = default_collate if collate_fn is None else collate_fn
         merge = collate(dataset, given, empty=empty, first=dealer.first_key)
         super().__init__(dataset, batch_sampler=dealer, collate_fn=merge, **options)
@@ -115,6 +121,12 @@ class BalancedLoader(DataLoader[Any]):
     def dealer(self) -> BalancedSampler:
         """The sampler that deals; its own position is that of the pass begun last."""
         return self._dealer
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """Local batches of the plan that was set last: made with, dealt anew, or loaded."""
+        _, shares = self._dealer.plans[-1]
+        return shares
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -164,7 +176,7 @@ class BalancedLoader(DataLoader[Any]):
             ValueError: The shares have another number or sum, or the step was read.
         """
         unread = self._first_unread()
-        step = optional(whole, "step", step)
+        step = optional(whole, "step", step, low=0)
         if step is None:
             step = _largest(unread)
         if step < unread:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import torch.distributed as dist
 
 from hetlib.balanced.accelerated import Accelerated
-from hetlib.balanced.batches import rows_of
 from hetlib.balanced.dealing import Deal, Dealt, Position
 from hetlib.balanced.progress import HandedOut, Progress
 from hetlib.balanced.sampler import BalancedSampler
+from hetlib.balanced.sizes import sizes_of
 
 
 class Dealer(BalancedSampler):
@@ -143,7 +143,7 @@ class TrainingPass(Iterator[Any]):
             dealt.counts,
             self._run,
             fills=self._marks.fills and 0 in dealt.counts,
-            rows=rows_of(batch) if self._marks.may_leave_out else None,
+            sizes=sizes_of(batch) if self._marks.may_leave_out else None,
         )
         self._progress.hand_out(handed, is_first=self._is_first)
         self._is_first = False

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from hetlib.balanced.dealing import Position
+from hetlib.balanced.sizes import Sizes
 
 BEGINNING = Position(0, 0)
 
@@ -21,8 +22,8 @@ class HandedOut:
         counts: Samples of each replica in it.
         run: Number of the pass that handed it out.
         fills: Whether some replica has one sample of weight 0 in place of none.
-        rows: What the tensors of this replica's batch agree on, where a ``collate_fn`` of the
-            caller's merged them and could have left samples out; ``None``: nothing.
+        sizes: Those of this replica's batch, where a ``collate_fn`` of the caller's merged it and
+            could have left samples out.
         is_over: Whether it was balanced and its pass has ended: what comes now are batches that
             somebody has kept.
     """
@@ -31,7 +32,7 @@ class HandedOut:
     counts: tuple[int, ...]
     run: int
     fills: bool = False
-    rows: tuple[int, set[int]] | None = None
+    sizes: Sizes | None = None
     is_over: bool = False
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 from collections import deque
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import IterableDataset
@@ -453,6 +454,54 @@ def test_a_batch_that_lacks_samples_is_to_be_counted():
     assert position(loader) == (0, 1)
 
 
+def kept(samples):
+    """Every third sample cannot be decoded."""
+    return [sample for sample in samples if sample % 3]
+
+
+def as_many_features(samples):
+    return torch.zeros(len(kept(samples)), 6), torch.zeros(len(kept(samples)))
+
+
+def many_steps_first(samples):
+    return torch.zeros(9, len(kept(samples)), 6)
+
+
+def boxes(samples):
+    found = [torch.zeros(1 + sample % 2, 4) for sample in kept(samples)]
+    return torch.zeros(len(found), 3), found
+
+
+def decoded_images_in_a_list(samples):
+    return [torch.zeros(6, 4) for _ in kept(samples)], [str(sample) for sample in kept(samples)]
+
+
+def arrays(samples):
+    return {"x": np.zeros((len(kept(samples)), 6))}
+
+
+def behind_a_table(samples):
+    return torch.zeros(6, 3), torch.zeros(len(kept(samples)))
+
+
+@pytest.mark.parametrize(
+    "merge",
+    [
+        as_many_features,
+        many_steps_first,
+        boxes,
+        decoded_images_in_a_list,
+        arrays,
+        behind_a_table,
+    ],
+)
+def test_samples_that_are_left_out_are_missed_in_batches_of_any_form(merge):
+    loader = one(shuffle=False, collate_fn=merge)
+    next(iter(loader))
+    with pytest.raises(RuntimeError, match="has 4 rows, but 6 samples were dealt"):
+        hetlib.balance(a_loss(), loader)
+
+
 # Arguments
 
 
@@ -466,6 +515,10 @@ class Endless(IterableDataset):
     [
         ((range(8), SHARES), {"batch_size": 4}, "`batch_size` is given, but `plan` says"),
         ((range(8), SHARES), {"batch_sampler": []}, "`batch_sampler` is given"),
+        ((range(8), SHARES), {"num_workers": "2"}, "`num_workers` is '2'; it must be a whole"),
+        ((range(8), SHARES), {"num_workers": -1}, "`num_workers` is -1"),
+        ((range(8), SHARES), {"pin_memory": "yes"}, "`pin_memory` is 'yes'; it must be True"),
+        ((range(8), SHARES), {"timeout": None}, "`timeout` is None"),
         ((range(8), SHARES), {"in_order": False}, "`in_order` is False"),
         ((range(8), SHARES), {"empty": "none"}, "`empty` is 'none'; allowed"),
         ((range(8), SHARES), {"collate_fn": torch.zeros(2, 2)}, "`collate_fn` is tensor"),
@@ -473,6 +526,12 @@ class Endless(IterableDataset):
         ((range(8), SHARES), {"rank": 2}, "`rank` is 2, but the plan has 2 replicas"),
         ((range(8), []), {}, "`plan` has the shares"),
         ((Endless(), SHARES), {}, "`dataset` is a Endless without a length"),
+        (([], SHARES), {}, "the length of `dataset` is 0"),
+        ((range(3), SHARES), {"drop_last": True}, "the length of `dataset` is 3; with `drop_last"),
+        ((range(8), SHARES), {"sampler": []}, "`sampler` is a list that gives no query"),
+        ((range(8), SHARES), {"sampler": 8}, "`sampler` is 8; it must be None, or a sampler"),
+        ((range(8), SHARES), {"sampler": "ab"}, "`sampler` is 'ab'; it must be None"),
+        ((range(8), SHARES), {"sampler": [0.5]}, "`sampler` is 0.5; it must be a sampler of"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, options, words):
