@@ -19,12 +19,17 @@ from hetlib.planning.exchange import Exchange, Shares
 # A moment: of this process, or of a GPU's stream.
 Moment: TypeAlias = float | torch.cuda.Event
 
-# Takes samples and seconds of some steps, ``(steps, replicas)``, and returns new shares.
-Decide: TypeAlias = Callable[[Sequence[Shares], Sequence[Sequence[float]]], Shares | None]
+# Takes the shares that hold, and samples and seconds of some steps, ``(steps, replicas)``; returns
+# new shares.
+Decide: TypeAlias = Callable[[Shares, Sequence[Shares], Sequence[Sequence[float]]], Shares | None]
 
 
 class Dealer(Protocol):
     """What deals batches by shares that may change, such as a `hetlib.BalancedLoader`."""
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """Local batches of the plan that was set last."""
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -153,7 +158,9 @@ class Loop:
         message = self._exchange.step(self._counts, seconds, self._group)
         if message is None:
             return None
+        # the loader knows: a state may have been loaded, or its shares changed by hand
         changed = self._decide(
+            self._of_active(self._loader.shares),
             [self._of_active(counts) for counts in message.counts],
             [self._of_active(seconds) for seconds in message.seconds],
         )

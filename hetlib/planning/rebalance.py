@@ -3,13 +3,15 @@
 What is judged, and when a change is worth it: `hetlib.planning.change`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import truediv
 from typing import cast
 
 import torch
 import torch.distributed as dist
 
+from hetlib.balanced.arguments import require_group
+from hetlib.balanced.loss import balanced_loader
 from hetlib.errors import shown, wrong
 from hetlib.inputs import MOST_SAMPLES, items, number, whole
 from hetlib.planning.change import History, Plan, next_plan
@@ -39,7 +41,7 @@ class Rebalancer:
 
     Raises:
         ValueError: There is not one share >= 1 for each model, or the plan carries no models, or
-            another argument is out of range.
+            its loader deals to other replicas, or another argument is out of range.
 
     Example:
         >>> rebalancer = Rebalancer(plan, loader)  # on every replica
@@ -60,14 +62,15 @@ class Rebalancer:
         group: dist.ProcessGroup | None = None,
     ) -> None:
         """Plan for the models as they are, without a plan to go back to."""
+        require_group("group", group)
         self._loop: Loop | None = None
         if isinstance(models, Partition):
             fleet = fleet_of(models)
             replicas = len(models.shares)
             active = active_in(models)
-            dealer = _dealer(shares)
-            self._loop = Loop(dealer, replicas, active, self.observe, group)
-            held = tuple(models.shares[r] for r in active)
+            dealer = _dealer(shares, models)
+            self._loop = Loop(dealer, replicas, active, self._observe_loop, group)
+            held = tuple(dealer.shares[r] for r in active)
         else:
             each = items("models", models, _model, low=1)
             held = _held(shares, len(each))
@@ -135,13 +138,23 @@ class Rebalancer:
         """
         if type(seconds) is not float:  # in every step: what is right costs nothing
             seconds = number("seconds", seconds, low=0)
-        counts = tuple(counts)
-        if len(counts) != len(self._plan.shares):
-            raise wrong("counts", counts, f"samples of {len(self._plan.shares)} replicas")
-        message = self._exchange.step(counts, seconds, group)
+        replicas = len(self._plan.shares)
+        each = tuple(counts) if isinstance(counts, Iterable) else ()
+        if len(each) != replicas:
+            raise wrong("counts", counts, f"samples of {replicas} replicas")
+        message = self._exchange.step(each, seconds, group)
         if message is None:
             return None
         return self.observe(message.counts, message.seconds)
+
+    def _observe_loop(
+        self, held: Shares, counts: Sequence[Shares], seconds: Sequence[Sequence[float]]
+    ) -> Shares | None:
+        """Take in a message from a loop whose loader deals by some shares."""
+        if held != self._plan.shares:
+            self._plan = Plan(shares=held, before=(), work=self._plan.work)
+            self._history.clear()
+        return self.observe(counts, seconds)
 
     def observe(
         self, counts: Sequence[Shares], seconds: Sequence[Sequence[float]]
@@ -194,9 +207,21 @@ def _share(name: str, value: object) -> int:
     return whole(name, value, low=1, high=MOST_SAMPLES)
 
 
-def _dealer(shares: object) -> Dealer:
-    """Return the loader that deals by a plan."""
-    has_all = all(hasattr(shares, name) for name in ("epoch", "step", "replan"))
+def _dealer(shares: object, plan: Partition) -> Dealer:
+    """Return the loader that deals by a plan, also within what a framework made of it."""
+    has_all = all(hasattr(shares, name) for name in ("epoch", "step", "shares", "replan"))
     if not has_all:
-        raise wrong("shares", shares, "the loader that deals by the plan, a BalancedLoader")
-    return cast(Dealer, shares)
+        try:
+            shares = balanced_loader(shares)
+        except TypeError:
+            words = "the loader that deals by the plan, a BalancedLoader"
+            raise wrong("shares", shares, words) from None
+    dealer = cast(Dealer, shares)
+    dealt = dealer.shares
+    if len(dealt) != len(plan.shares) or sum(dealt) != plan.global_batch:
+        raise ValueError(
+            f"`shares` is a loader that deals {list(dealt)}, but `models`, the plan, has "
+            f"{len(plan.shares)} replicas and a global batch of {plan.global_batch}; make the "
+            "loader of this plan."
+        )
+    return dealer

@@ -1,6 +1,7 @@
 """Rebalancing in a loop of one's own: what is timed, and that the loader deals anew."""
 
 import dataclasses
+import types
 
 import pytest
 import torch
@@ -125,6 +126,16 @@ def test_a_replica_that_the_plan_leaves_out_stays_out_and_limits_hold(team):
         assert all(samples % 4 == 0 and samples >= 4 for samples in shares[1:])
 
 
+@pytest.mark.parametrize("order", ["loaded first", "loaded after", "by hand"])
+def test_the_shares_that_the_loader_deals_by_are_the_ones_that_are_judged(team, order):
+    """Also where a state was loaded, or they were changed by hand."""
+    by_rank = team(1, 1).run(workers_rebalance.dealt_by_others, plan_of(16, 16), (28, 4), order)
+    assert by_rank[0] == by_rank[1]
+    before, after = by_rank[0]
+    assert before == (28, 4)
+    assert after[0] < 24
+
+
 def test_without_others_nothing_changes():
     loader = workers_rebalance.Deals(0, (8,))
     rebalancer = hetlib.Rebalancer(plan_of(8), loader)
@@ -154,3 +165,14 @@ def test_a_rebalancer_says_what_it_is_made_of():
     old = dataclasses.replace(plan_of(8, 8), models=())
     with pytest.raises(ValueError, match="carries no speed models"):
         hetlib.Rebalancer(old, workers_rebalance.Deals(0, (8, 8)))
+    for others in ((4, 4), (8, 4, 4)):
+        with pytest.raises(ValueError, match=r"`shares` is a loader that deals .*of this plan"):
+            hetlib.Rebalancer(plan_of(8, 8), workers_rebalance.Deals(0, others))
+    with pytest.raises(ValueError, match=r"`shares` is .*a BalancedLoader"):
+        hetlib.Rebalancer(plan_of(8, 8), hetlib.BalancedSampler(32, (8, 8), rank=0))
+
+
+def test_a_loader_is_found_within_what_a_framework_made_of_it():
+    loader = hetlib.BalancedLoader(range(32), (8, 8), rank=0)
+    held = types.SimpleNamespace(_dataloader=loader)
+    assert hetlib.Rebalancer(plan_of(8, 8), held).shares == (8, 8)

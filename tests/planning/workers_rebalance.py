@@ -1,5 +1,6 @@
 """Functions that the tests of rebalancing run in replicas."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -95,6 +96,10 @@ class Deals:
         self._rank = rank
         self._next = shares
 
+    @property
+    def shares(self) -> Shares:
+        return self._next
+
     def replan(self, plan: Sequence[int], step: int | None = None) -> None:
         assert step is None  # the loader knows best what was read
         self._next = tuple(plan)
@@ -158,6 +163,36 @@ def trained_by_a_loader(
                 changes.append(changed)
             loss.backward()
     return seen, counts, changes
+
+
+def dealt_by_others(
+    rank: int, plan: hetlib.Partition, shares: Shares, order: str
+) -> tuple[Shares, Shares]:
+    """Train on equal replicas whose loader deals by other shares than the plan's.
+
+    Returns:
+        The shares that it dealt by at first, and in the end.
+    """
+    data = torch.utils.data.TensorDataset(torch.arange(3200.0))
+    first = hetlib.BalancedLoader(data, plan)
+    first.replan(shares)
+    loader = hetlib.BalancedLoader(data, plan)
+    if order == "loaded first":
+        loader.load_state_dict(first.state_dict())
+    rebalancer = hetlib.Rebalancer(plan, loader)
+    if order == "loaded after":
+        loader.load_state_dict(first.state_dict())
+    if order == "by hand":
+        loader.replan(shares)
+    model = DistributedDataParallel(torch.nn.Linear(1, 2))
+    dealt: list[Shares] = []
+    for (samples,) in itertools.islice(loader, 70):
+        dealt.append(loader.counts)
+        time.sleep(len(samples) * 0.001)
+        loss = hetlib.balance(model(samples[:, None]).mean(), loader)
+        rebalancer.step(loss)
+        loss.backward()
+    return dealt[0], dealt[-1]
 
 
 def passed(
