@@ -35,12 +35,12 @@ class Example:
         self._is_made = callable(batch) and not isinstance(batch, torch.Tensor)
         if self._is_made:
             return
-        rows = {len(tensor) for tensor in tensors(batch) if tensor.ndim}
-        if len(rows) != 1 or 0 in rows:
+        rows = {_rows_in(tensor) for tensor in tensors(batch) if tensor.ndim}
+        if len(rows) != 1 or rows <= {0, None}:
             raise ValueError(
-                f"`example_batch` has tensors of {sorted(rows)} rows; allowed is one number >= 1. "
-                "Where samples are no rows, give a function of the number of samples that returns "
-                "a batch."
+                f"`example_batch` has tensors of {sorted(rows, key=str)} rows; allowed is one "
+                "number >= 1. Where samples are no rows, give a function of the number of samples "
+                "that returns a batch."
             )
 
     def of(self, samples: int) -> Any:
@@ -66,6 +66,13 @@ def tensors(batch: Any) -> Iterator[torch.Tensor | np.ndarray]:
         yield from _all_tensors(parts_of(batch).values())
 
 
+def _rows_in(tensor: torch.Tensor | np.ndarray) -> int | None:
+    """Return the rows of a tensor; ``None`` for a nested one, which cannot be indexed by them."""
+    if isinstance(tensor, torch.Tensor) and tensor.is_nested:
+        return None
+    return len(tensor)
+
+
 def _all_tensors(parts: Any) -> Iterator[torch.Tensor | np.ndarray]:
     for part in parts:
         yield from tensors(part)
@@ -76,7 +83,7 @@ def _with_rows(batch: Any, samples: int) -> Any:
     if isinstance(batch, torch.Tensor):
         return _rows_of_tensor(batch, samples)
     if isinstance(batch, np.ndarray):
-        return batch[np.arange(samples) % len(batch)] if batch.ndim else batch
+        return batch[np.arange(samples) % len(batch)] if batch.ndim else batch.copy()
     if isinstance(batch, Mapping):
         entries = {key: _with_rows(value, samples) for key, value in batch.items()}
         return changed_mapping(batch, entries)
@@ -89,9 +96,11 @@ def _with_rows(batch: Any, samples: int) -> Any:
 def _rows_of_tensor(tensor: torch.Tensor, samples: int) -> torch.Tensor:
     """Return rows of a tensor, as a leaf: no gradient comes back to the example."""
     if not tensor.ndim:
-        return tensor.detach().requires_grad_(tensor.requires_grad)
+        # a copy, which the model may change
+        return tensor.detach().clone().requires_grad_(tensor.requires_grad)
     numbers = torch.arange(samples, device=tensor.device)
-    rows = tensor.detach()[numbers % len(tensor)]
+    # sparse ones know this way alone
+    rows = tensor.detach().index_select(0, numbers % len(tensor))
     return rows.requires_grad_(tensor.requires_grad)
 
 

@@ -34,7 +34,7 @@ from hetlib.planning.partition import Partition
 from hetlib.planning.progress import spending
 from hetlib.planning.reuse import stored_plan
 from hetlib.planning.store import PlanFile
-from hetlib.planning.timing import Task, capped, gather
+from hetlib.planning.timing import Task, capped, gather, require_same
 from hetlib.replicas.platform import Replica
 
 # Returns an optimizer of parameters.
@@ -90,9 +90,9 @@ def plan(
         The plan: ``plan.shares[r]`` samples a step for rank r, and the times behind it.
 
     Raises:
-        ValueError: An argument is not allowed, no choice of replicas takes exactly the global
-            batch, the model does not run on the example, or ``accumulate`` is asked for a model
-            whose BatchNorm needs the whole batch at once.
+        ValueError: An argument is not allowed, or differs between ranks, no choice of replicas
+            takes exactly the global batch, the model does not run on the example, or ``accumulate``
+            is asked for a model whose BatchNorm needs the whole batch at once.
 
     Example:
         >>> def loss(model, batch):  # doctest: +SKIP
@@ -110,18 +110,19 @@ def plan(
     _refuse_no_function("loss", loss)
     _refuse_no_function("optimizer", optimizer)
     _refuse_what_cannot_be_timed(model, accumulate)
+    require_same(global_batch=global_batch, accumulate=accumulate)
     task = Task(
         replica=_own_replica(model, replica, global_batch),
         network=model,
         loss_of=_loss_of(Example(example_batch), loss or mean_square),
         optimizer_of=_optimizer_of(optimizer or _sgd),
     )
-    task.optimizer_of(model)  # an error of it is said as such
     with (
         left_as_it_was(model, example_batch, loss, optimizer),
         torch.inference_mode(mode=False),
         torch.enable_grad(),
     ):
+        task.optimizer_of(model)  # an error of it is said as such
         known = gather(_identity(task, example_batch, [loss, optimizer]))
         file = PlanFile(store, [global_batch, accumulate, known])
         again = stored_plan(file, len(known), global_batch, model)
@@ -153,9 +154,7 @@ def _refuse_what_cannot_be_timed(model: object, accumulate: bool) -> None:
         raise wrong("model", model, "a torch.nn.Module on the device of this rank")
     if isinstance(model, DistributedDataParallel):
         raise ValueError("`model` is wrapped in DDP; allowed is the network in it: model.module.")
-    for weight in model.parameters():
-        if isinstance(weight, nn.parameter.UninitializedParameter):
-            raise ValueError("`model` has lazy layers; run a batch through it, then plan.")
+    _refuse_without_values(model)
     if not any(weight.requires_grad for weight in model.parameters()):
         raise ValueError("`model` has no weight that is trained; allowed is one with some.")
     batch_statistics = any(isinstance(layer, BalancedBatchNorm) for layer in model.modules())
@@ -164,6 +163,14 @@ def _refuse_what_cannot_be_timed(model: object, accumulate: bool) -> None:
             "`accumulate` is True for a model with BalancedBatchNorm; "
             "allowed: False, or another norm."
         )
+
+
+def _refuse_without_values(model: nn.Module) -> None:
+    for weight in model.parameters():
+        if isinstance(weight, nn.parameter.UninitializedParameter):
+            raise ValueError("`model` has lazy layers; run a batch through it, then plan.")
+        if weight.is_meta:
+            raise ValueError("`model` has weights without values (meta device); load them first.")
 
 
 def _own_replica(model: nn.Module, more: dict[str, Any], global_batch: int) -> Replica:

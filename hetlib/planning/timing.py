@@ -49,6 +49,22 @@ def gather(item: Item) -> list[Item]:
     return items
 
 
+def require_same(**settings: object) -> None:
+    """Refuse a job whose ranks were given different things; every rank has to call it.
+
+    Args:
+        settings: Of this rank, by the arguments' names.
+
+    Raises:
+        ValueError: One differs; the same on every rank.
+    """
+    by_rank = gather(settings)
+    for name in settings:
+        values = [of_rank[name] for of_rank in by_rank]
+        if values.count(values[0]) != len(values):
+            raise ValueError(f"`{name}` is {values} by rank; give the same on every rank.")
+
+
 @dataclass(frozen=True)
 class Task:
     """What a replica times.

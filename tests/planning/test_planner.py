@@ -108,6 +108,19 @@ def test_also_after_an_error_all_is_as_it_was():
     assert network.weight.grad is gradient
 
 
+def test_an_optimizer_that_draws_moves_no_random_state():
+    def drawing(parameters):
+        torch.rand(3)
+        return torch.optim.SGD(parameters, lr=0.1)
+
+    network = torch.nn.Linear(3, 2)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    planned(network, torch.ones(4, 3), optimizer=drawing)
+    assert torch.equal(torch.rand(1), expected)
+
+
 def test_the_callers_loss_and_optimizer_are_timed(team):
     for seen, made in team(1, 1).run(workers_kinds.plan_with_loss_and_optimizer):
         assert seen  # batches in the form of the example, of the network that is timed
@@ -123,6 +136,7 @@ def test_the_callers_loss_and_optimizer_are_timed(team):
         (torch.nn.Linear(3, 2), torch.ones(0, 3), {}, r"tensors of \[0\] rows"),
         (torch.nn.Linear(3, 2), 0.5, {}, r"`example_batch` has tensors of \[\] rows"),
         (torch.nn.ReLU(), torch.ones(4, 3), {}, "`model` has no weight that is trained"),
+        (torch.nn.Linear(3, 2, device="meta"), torch.ones(4, 3), {}, "`model` has weights without"),
         (torch.nn.LazyLinear(2), torch.ones(4, 3), {}, "`model` has lazy layers"),
         (
             torch.nn.Linear(3, 2),
@@ -164,6 +178,14 @@ def test_what_is_not_allowed_is_refused_by_name(name, values):
         arguments = {**allowed, "global_batch": 8, "seconds": 0.1, name: value}
         with pytest.raises(ValueError, match=f"`{name}"):
             hetlib.plan(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("global_batch", [16, 20]), ("accumulate", [False, True])]
+)
+def test_what_differs_between_ranks_is_refused_on_every_rank(team, name, values):
+    for message in team(1, 1).run(workers_kinds.planned_differently, name, values):
+        assert f"`{name}` is {values} by rank; give the same on every rank." in message
 
 
 def test_an_option_that_no_replica_has_is_refused_by_name():

@@ -350,6 +350,16 @@ def plan_with_loss_and_optimizer(rank: int) -> tuple[bool, set[tuple[str, float]
     return all(right), made
 
 
+def planned_differently(rank: int, name: str, values: list[Any]) -> str:
+    """Return the error of a plan that the ranks ask for in different ways."""
+    options: dict[str, Any] = {"global_batch": 16, "seconds": 0.1, name: values[rank]}
+    try:
+        hetlib.plan(nn.Linear(4, 2), torch.ones(2, 4), progress=False, **options)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def stored(rank: int, folder: str, changes: dict[str, Any]) -> None:
     """Plan with a store, with some of what a plan depends on changed."""
     torch.manual_seed(0)
