@@ -15,7 +15,8 @@ import torch
 import torch.distributed as dist
 
 from hetlib.environment import environment
-from hetlib.replicas.platform import Platform, Replica
+from hetlib.inputs import number
+from hetlib.replicas.platform import Platform, Replica, require_platform
 from hetlib.replicas.processes import Replicas
 from hetlib.replicas.surroundings import keep_to_this_machine, surroundings
 
@@ -37,6 +38,8 @@ class JobReplicas(Replicas):
     rank: int
 
     def __init__(self, platform: Platform, *, timeout: float = 600.0) -> None:
+        require_platform(platform)
+        timeout = number("timeout", timeout, above=0)
         around = surroundings()
         if not around.in_job:
             raise ValueError(

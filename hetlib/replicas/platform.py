@@ -181,6 +181,19 @@ class Platform:
 _FIELDS = tuple(field.name for field in dataclasses.fields(Replica))
 
 
+def require_platform(platform: object) -> None:
+    """Refuse what is no platform.
+
+    Args:
+        platform: What was given.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(platform, Platform):
+        raise wrong("platform", platform, "a Platform", "Platform.emulated([1, 4]) makes one.")
+
+
 def _device(name: str, value: object) -> str:
     words = "'cpu', 'cuda' or 'cuda:<index>'"
     device = text(name, value, words=words)

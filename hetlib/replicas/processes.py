@@ -13,10 +13,11 @@ from typing import Any
 import torch
 
 from hetlib.errors import ReplicaError
+from hetlib.inputs import number
 from hetlib.replicas import starting
 from hetlib.replicas.folder import own_folder
 from hetlib.replicas.member import Event, Worker
-from hetlib.replicas.platform import Platform
+from hetlib.replicas.platform import Platform, require_platform
 from hetlib.replicas.worker import Start, beat_seconds, serve, show
 
 _TO_DIE = 0.2  # seconds within which the one that died ends after its peers have complained
@@ -35,7 +36,7 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
             a replica that gives no sign of life. A step may take longer.
 
     Raises:
-        ValueError: A replica wants a GPU, and torch sees none.
+        ValueError: An argument is not allowed, or a replica wants a GPU, and torch sees none.
 
     Example:
         >>> with hetlib.Replicas(hetlib.Platform.emulated([1, 4])) as replicas:
@@ -46,9 +47,10 @@ class Replicas(contextlib.AbstractContextManager["Replicas"]):
     timed = True
 
     def __init__(self, platform: Platform, *, timeout: float = 60.0) -> None:
+        require_platform(platform)
+        self.timeout = number("timeout", timeout, above=0)
         _check_gpus(platform)
         self.platform = platform
-        self.timeout = timeout
         self._workers: list[Worker] = []
         self._folder = ""
         self._looked = 0.0

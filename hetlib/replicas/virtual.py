@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from hetlib.replicas.platform import Platform
+from hetlib.replicas.platform import Platform, require_platform
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class VirtualReplicas:
     platform: Platform
     rank: ClassVar[int | None] = None
     timed: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_platform(self.platform)
 
     def about(self) -> dict[str, Any]:
         """Return what a record says of the machines beside `hetlib.environment.environment`."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hetlib.inputs import number
+from hetlib.inputs import flag, number, optional
 from hetlib.planning.decision import decide
 from hetlib.planning.limits import limits_of
 from hetlib.planning.partition import Partition, partition
@@ -18,6 +18,7 @@ from hetlib.planning.speed import SpeedModel
 from hetlib.planning.timing import Task, capped, curve
 from hetlib.replicas.platform import Platform
 from hetlib.replicas.team import Team
+from hetlib.training.asked import require_asked, require_timed
 from hetlib.training.experiment import Experiment, check_accumulation
 from hetlib.training.opening import Found, Opened, Reader, open_experiment, open_split
 from hetlib.training.setup import DDP_OPTIONS, build_network_on, build_optimizer, device_of
@@ -38,9 +39,13 @@ def measure(
         Step model of each replica.
 
     Raises:
-        ValueError: The data or the network cannot be had, or do not fit each other.
+        ValueError: An argument is not allowed, or the data or the network cannot be had, or do not
+            fit each other.
     """
+    require_asked(experiment, replicas)
+    require_timed(replicas)
     seconds = number("seconds", seconds, above=0)
+    progress = optional(flag, "progress", progress)
     opened = open_experiment(experiment)
     return measure_opened(experiment, opened, replicas, seconds, progress)
 
@@ -81,10 +86,14 @@ def plan_experiment(
         The plan.
 
     Raises:
-        ValueError: No replicas can take exactly the global batch, or several passes would change
-            the result.
+        ValueError: An argument is not allowed, no replicas can take exactly the global batch, or
+            several passes would change the result.
     """
+    require_asked(experiment, replicas)
     seconds = number("seconds", seconds, above=0)
+    keep_all = flag("keep_all", keep_all)
+    accumulate = flag("accumulate", accumulate)
+    progress = optional(flag, "progress", progress)
     opened = open_experiment(experiment)
     return plan_opened(
         experiment,

@@ -9,9 +9,10 @@ import torch
 
 from hetlib.environment import environment
 from hetlib.files import fingerprint
-from hetlib.inputs import number
+from hetlib.inputs import flag, number, optional, path
 from hetlib.planning.partition import Partition
 from hetlib.replicas.team import Team
+from hetlib.training.asked import require_asked, require_plan
 from hetlib.training.assignment import Assignment, assign
 from hetlib.training.experiment import RESULTS_VERSION, Experiment
 from hetlib.training.loop import train_replica
@@ -30,7 +31,7 @@ def train(
     experiment: Experiment,
     replicas: Team,
     *,
-    store: Path | None = None,
+    store: Path | str | None = None,
     plan_with: Partition | None = None,
     keep_weights: bool = False,
     seconds: float = 10,
@@ -52,10 +53,14 @@ def train(
         What the run left behind.
 
     Raises:
-        ValueError: The experiment does not fit the replicas, or its data and network cannot be had
-            or do not fit each other.
+        ValueError: An argument is not allowed, the experiment does not fit the replicas, or its
+            data and network cannot be had or do not fit each other.
     """
     asked = time.perf_counter()
+    require_asked(experiment, replicas)
+    require_plan("plan_with", plan_with)
+    keep_weights = flag("keep_weights", keep_weights)
+    store = optional(path, "store", store)
     check_store(store, replicas)
     check_fit(experiment, replicas)
     seconds = number("seconds", seconds, above=0)

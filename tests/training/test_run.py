@@ -111,3 +111,41 @@ def test_a_job_keeps_no_records_in_a_store(tmp_path):
     replicas = mock.Mock(rank=0, timed=True)
     with pytest.raises(ValueError, match=r"let rank 0 of a job keep the record"):
         hetlib.train(SETTINGS, replicas, store=tmp_path)
+
+
+VIRTUAL = hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    {
+        "experiment": lambda given: hetlib.train(given, VIRTUAL),
+        "replicas": lambda given: hetlib.train(changed(), given),
+        "plan_with": lambda given: hetlib.train(changed(), VIRTUAL, plan_with=given),
+        "keep_weights": lambda given: hetlib.train(changed(), VIRTUAL, keep_weights=given),
+        "store": lambda given: hetlib.train(changed(), VIRTUAL, store=given),
+        "experiment ": lambda given: hetlib.measure(given, VIRTUAL),
+        "experiment  ": lambda given: hetlib.plan_experiment(given, VIRTUAL),
+        "replicas ": lambda given: hetlib.plan_experiment(changed(), given),
+        "keep_all": lambda given: hetlib.plan_experiment(changed(), VIRTUAL, keep_all=given),
+        "platform": hetlib.Replicas,
+        "platform ": hetlib.VirtualReplicas,
+        "platform  ": hetlib.JobReplicas,
+        "timeout": lambda given: hetlib.Replicas(VIRTUAL.platform, timeout=given),
+    }.items(),
+)
+@pytest.mark.parametrize("given", [3j, [], object()])
+def test_what_is_asked_is_checked_by_name_before_anything_is_opened(name, call, given):
+    with pytest.raises(ValueError, match=f"`{name.strip()}` is .*; it must be "):
+        call(given)
+
+
+def test_virtual_replicas_are_not_measured():
+    with pytest.raises(ValueError, match=r"`replicas` is .*plan_experiment takes them"):
+        hetlib.measure(changed(), VIRTUAL)
+
+
+def test_a_folder_of_records_may_be_named_as_text(tmp_path):
+    experiment = changed(max_steps=1, shares=None)
+    record = hetlib.train(experiment, VIRTUAL, store=str(tmp_path))
+    assert hetlib.train(experiment, VIRTUAL, store=str(tmp_path)).started == record.started
