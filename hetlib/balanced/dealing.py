@@ -77,7 +77,7 @@ class Deal:
 
     def __next__(self) -> list[Any]:
         sampler = self._sampler
-        if self._step >= len(sampler):
+        if self.is_over:
             raise StopIteration
         rank = sampler.rank
         if self._order is None:
@@ -95,6 +95,11 @@ class Deal:
     def position(self) -> Position:
         """The step that is dealt next."""
         return Position(self._epoch, self._step)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps of the epoch are dealt."""
+        return self._step >= len(self._sampler)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of a training that goes on from what was dealt so far."""

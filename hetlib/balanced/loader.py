@@ -22,6 +22,7 @@ from hetlib.balanced.progress import HandedOut, Progress
 from hetlib.balanced.refusals import (
     checked_options,
     in_words_of_loader,
+    refuse_elsewhere,
     require_all_rows,
     samples_from,
 )
@@ -62,6 +63,9 @@ class BalancedLoader(DataLoader[Any]):
     [3, 3, 1]
     """
 
+    # `Accelerator.save_state`, which asks for it, then keeps the position of one that was prepared
+    use_stateful_dataloader = True
+
     def __init__(
         self,
         dataset: Dataset[Any],
@@ -100,6 +104,8 @@ class BalancedLoader(DataLoader[Any]):
         self._deal: Deal | None = None
         # what Accelerate is told, once it has prepared this loader
         self._accelerated: Accelerated | None = None
+        # whether batches were balanced that another loader read by this one's sampler
+        self._balanced_elsewhere = False
 
     @property
     def _is_accelerate_prepared(self) -> bool:
@@ -157,9 +163,15 @@ class BalancedLoader(DataLoader[Any]):
         """
         epoch = whole("epoch", epoch, low=0)
         if epoch != self._progress.start.epoch:
-            self._progress.move(Position(epoch, 0))
-            self._dealer.begin(self._progress.start)
-            self._deal = None
+            self._move(Position(epoch, 0))
+
+    def _move(self, position: Position) -> None:
+        """Let the next pass begin at a position."""
+        self._progress.move(position)
+        self._dealer.begin(position)
+        self._dealer.elsewhere = None
+        self._balanced_elsewhere = False
+        self._deal = None
 
     def replan(self, plan: HasShares | Sequence[int], step: int | None = None) -> None:
         """Deal by other shares of the same global batch from a step on.
@@ -198,7 +210,6 @@ class BalancedLoader(DataLoader[Any]):
         # Workers start here, not with the first batch: a fork right after a collective of the loop
         # can hang.
         if not torch.is_grad_enabled():
-            self._dealer.begin(Position(self._progress.start.epoch, 0))
             return self._evaluation()
         return TrainingPass(self._begin, self._progress, self._marks, self._accelerated)
 
@@ -209,15 +220,25 @@ class BalancedLoader(DataLoader[Any]):
 
     def _begin(self) -> Begun:
         """Deal from the position on, and start the workers."""
+        self._follow_elsewhere()
         start = self._progress.begin()
-        self._dealer.begin(start)
-        batches = super().__iter__()
+        self._dealer.elsewhere = None
+        self._balanced_elsewhere = False
+        with self._dealer.own_pass(start):
+            batches = super().__iter__()
         assert self._dealer.latest is not None
         self._deal, record = self._dealer.latest
         return Begun(batches, record)
 
+    def _follow_elsewhere(self) -> None:
+        """Move the position behind an epoch whose rest another loader read and was trained."""
+        deal = self._dealer.elsewhere
+        if deal is not None and deal.is_over and self._balanced_elsewhere:
+            self._move(Position(deal.position.epoch + 1, 0))
+
     def _evaluation(self) -> Iterator[Any]:
-        batches: Iterator[Any] = self._get_iterator()
+        with self._dealer.own_pass(Position(self._progress.start.epoch, 0)):
+            batches: Iterator[Any] = self._get_iterator()
         if self._accelerated is None:
             return batches
         return map(self._accelerated.placed, batches)
@@ -234,6 +255,7 @@ class BalancedLoader(DataLoader[Any]):
         Raises:
             RuntimeError: It is not clear which batch it is, or it has not as many samples.
         """
+        refuse_elsewhere(self._dealer.elsewhere, self._progress)
         batch = self._progress.newest()
         own = batch.counts[self._dealer.rank]
         if samples is None:
@@ -259,6 +281,9 @@ class BalancedLoader(DataLoader[Any]):
         Returns:
             The batch; and whether this replica has one sample of weight 0 in it, in place of none.
         """
+        if self._dealer.elsewhere is not None and not self._progress.waiting:
+            self._balanced_elsewhere = True
+            return None, False
         batch = self._progress.oldest()
         if batch is None:
             return None, False
@@ -271,6 +296,7 @@ class BalancedLoader(DataLoader[Any]):
         Returns:
             Plain values, among them what they belong to.
         """
+        self._follow_elsewhere()
         return self._dealer.state_at(self._progress.trained)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -282,11 +308,8 @@ class BalancedLoader(DataLoader[Any]):
         Raises:
             ValueError: The state belongs to another training; the message names the field.
         """
-        position = self._dealer.take_over(state)
-        self._progress.move(position)
-        self._dealer.begin(position)
+        self._move(self._dealer.take_over(state))
         self._progress.last = None
-        self._deal = None
 
 
 def _largest(number: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,11 +18,16 @@ from hetlib.balanced.sizes import sizes_of
 class Dealer(BalancedSampler):
     """The sampler of a loader: it begins where a pass does, and notes what it deals."""
 
+    # Accelerate's `join_uneven_inputs` asks for it, and sets it
+    even_batches = False
     # the latest pass's iterator, and what it has dealt and not yet handed out
     latest: tuple[Deal, deque[Dealt]] | None = None
+    # the pass of another loader, since the latest of its own one began
+    elsewhere: Deal | None = None
+    _is_for_own = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "latest": None}
+        return {**self.__dict__, "latest": None, "elsewhere": None}
 
     @property
     def rank(self) -> int:
@@ -47,7 +53,25 @@ class Dealer(BalancedSampler):
         self.epoch = start.epoch
         self.step = start.step
 
+    @contextmanager
+    def own_pass(self, start: Position) -> Iterator[None]:
+        """Deal to the loader whose sampler this is; other loaders get an epoch from its beginning.
+
+        Args:
+            start: The first step.
+        """
+        self.begin(start)
+        self._is_for_own = True
+        try:
+            yield
+        finally:
+            self._is_for_own = False
+
     def __iter__(self) -> Deal:
+        if not self._is_for_own:
+            # Accelerate's `skip_first_batches` makes a loader that counts from the first step
+            self.elsewhere = Deal(self, Position(self.epoch, 0))
+            return self.elsewhere
         record: deque[Dealt] = deque()
         deal = Deal(self, Position(self.epoch, self.step), record)
         self.latest = (deal, record)

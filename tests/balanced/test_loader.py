@@ -9,7 +9,7 @@ from collections import deque
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 import hetlib
 from hetlib.balanced.loss import balanced_loader
@@ -378,6 +378,9 @@ def test_an_accelerator_leaves_the_loader_as_it_is():
     loader = one()
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
     assert accelerator.prepare(loader) is loader
+    # what `join_uneven_inputs` asks for on GPUs, and `save_state` everywhere
+    assert not loader.batch_sampler.even_batches
+    assert loader.use_stateful_dataloader
     synced = []
     for _ in range(2):
         for _ in loader:
@@ -392,6 +395,42 @@ def test_an_accelerator_leaves_the_loader_as_it_is():
 
 
 # Samples that are left out or filled in
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_another_loader_reads_of_an_epoch_is_counted_and_followed(workers):
+    loader = one()
+    train(loader, 1)
+    state = loader.state_dict()
+    loader = one(num_workers=workers)
+    loader.load_state_dict(state)
+    # as Accelerate's `skip_first_batches` makes it: all steps of the epoch, of which some are left
+    rest = DataLoader(
+        range(20), batch_sampler=loader.batch_sampler, num_workers=workers, collate_fn=list
+    )
+    batches = itertools.islice(rest, 1, None)
+    assert next(batches) == flat(one())[6:12]
+    with pytest.raises(RuntimeError, match="another loader reads the sampler of this one"):
+        hetlib.balance(a_loss(), loader)
+    hetlib.balance(a_loss(), loader, count=6)
+    assert next(batches) == flat(one())[12:]
+    hetlib.balance(a_loss(), loader, count=3)
+    assert list(batches) == []
+    assert position(loader) == (1, 0)
+    other = one()
+    other.set_epoch(1)
+    assert train(loader) == train(other)
+
+
+def test_a_look_at_the_sampler_changes_nothing():
+    loader = one()
+    read = []
+    for batch in loader:
+        list(loader.batch_sampler)
+        hetlib.balance(a_loss(), loader)
+        read.append(batch.tolist())
+    assert read == train(one())
+    assert position(loader) == (1, 0)
 
 
 def test_a_filler_has_no_weight_however_it_is_counted():

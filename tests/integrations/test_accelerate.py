@@ -34,7 +34,7 @@ def test_a_wrong_weight_ends_elsewhere(found: list[Found], mutant: str) -> None:
     problem.assert_wrong(weights, problem.one_process())
 
 
-@pytest.mark.parametrize("way", ["in_mid_epoch", "by_skipping"])
+@pytest.mark.parametrize("way", ["registered", "by_itself", "by_skipping"])
 def test_a_resumed_job_trains_each_sample_once(found: list[Found], way: str) -> None:
     problem.assert_same_training(found, "resumed", way, problem.one_process())
 
@@ -42,6 +42,11 @@ def test_a_resumed_job_trains_each_sample_once(found: list[Found], way: str) -> 
 def test_a_plain_loader_that_is_prepared_is_refused(found: list[Found]) -> None:
     for replica in found:
         assert "use a BalancedLoader" in replica["refusals"]["dealt_twice"]
+
+
+def test_a_skipping_loaders_batch_is_not_taken_for_the_last_one(found: list[Found]) -> None:
+    for replica in found:
+        assert "balance(loss, loader, count=len(targets))" in replica["refusals"]["skipped"]
 
 
 def test_the_script_runs(found: list[Found]) -> None:

@@ -82,44 +82,63 @@ def trainings() -> dict[str, Any]:
     return found
 
 
-def resumed(folder: str) -> tuple[torch.Tensor, list[int]]:
+def resumed(folder: str, *, registered: bool) -> tuple[torch.Tensor, list[int]]:
     """Return what is trained when a job goes on from a state that was saved in mid-epoch."""
-    first = Training(num_workers=2)
-    first.accelerator.register_for_checkpointing(first.loader)
-    first.steps(most=3)
-    first.accelerator.save_state(folder)
-    first.end()
-
-    second = Training(num_workers=2)
-    second.accelerator.register_for_checkpointing(second.loader)
-    second.accelerator.load_state(folder)
+    first, second = _saved_and_loaded(folder, registered)
     second.steps()
     second.steps()
     weights, seen = second.end()
     return weights, first.seen + seen
 
 
-def skipped() -> tuple[torch.Tensor, list[int]]:
-    """Return what is trained when the first batches of the second epoch are skipped to resume."""
-    training = Training()
-    training.steps()
-    training.steps(most=3)
-    rest = training.accelerator.skip_first_batches(training.loader, 3)
-    training.steps(rest, count=True)
-    return training.end()
+def skipped(folder: str) -> tuple[torch.Tensor, list[int]]:
+    """Return what is trained when the first batches of an epoch are skipped to resume."""
+    first, second = _saved_and_loaded(folder, registered=False)
+    rest = second.accelerator.skip_first_batches(second.loader, 3)
+    second.steps(rest, count=True)
+    second.steps()
+    weights, seen = second.end()
+    return weights, first.seen + seen
+
+
+def _saved_and_loaded(folder: str, registered: bool) -> tuple[Training, Training]:
+    """Return a training of three steps, and one that begins where it ended."""
+    trainings = []
+    for _ in range(2):
+        training = Training(num_workers=2)
+        if registered:
+            training.accelerator.register_for_checkpointing(training.loader)
+        if trainings:
+            training.accelerator.load_state(folder)
+        else:
+            training.steps(most=3)
+            training.accelerator.save_state(folder)
+            training.end()
+        trainings.append(training)
+    return trainings[0], trainings[1]
 
 
 def refusals() -> dict[str, str]:
-    """Return what is said where batches would be dealt twice."""
+    """Return what is said where batches would be dealt twice, or belong to another loader."""
     accelerator = Accelerator(cpu=True)
     data = problem.Samples()
     sampler = hetlib.BalancedSampler(len(data), problem.SHARES)
     plain = DataLoader(data, batch_sampler=sampler, collate_fn=hetlib.collate(data))
-    try:
-        accelerator.prepare(plain)
-    except TypeError as error:
-        return {"dealt_twice": str(error)}
-    return {}
+    training = Training()
+    training.steps(most=3)
+    rest = training.accelerator.skip_first_batches(training.loader, 3)
+    attempts = {
+        "dealt_twice": lambda: accelerator.prepare(plain),
+        "skipped": lambda: training.steps(rest),
+    }
+    said = {}
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except (TypeError, RuntimeError) as error:
+            said[name] = str(error)
+    training.end()
+    return said
 
 
 def everything(rank: int, folder: str) -> dict[str, Any]:
@@ -127,7 +146,11 @@ def everything(rank: int, folder: str) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     found = {
         "trainings": trainings(),
-        "resumed": {"in_mid_epoch": resumed(folder), "by_skipping": skipped()},
+        "resumed": {
+            "registered": resumed(f"{folder}/registered", registered=True),
+            "by_itself": resumed(f"{folder}/by_itself", registered=False),
+            "by_skipping": skipped(f"{folder}/by_skipping"),
+        },
         "refusals": refusals(),
     }
     AcceleratorState._reset_state(reset_partial_state=True)
