@@ -27,6 +27,7 @@ EPOCHS = 2
 STEPS = 5  # of an epoch
 RATE = 0.1
 MOMENTUM = 0.9
+UNLABELLED = 2  # the class that stands for no label, where a loss leaves it out
 MUTANTS = ("unweighted", "planned")
 
 
@@ -67,6 +68,16 @@ def optimizer_of(net: nn.Module) -> torch.optim.Optimizer:
 def loss_of(net: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the mean over the batch's samples."""
     return F.cross_entropy(net(batch["inputs"]), batch["labels"])
+
+
+def labelled(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return how many of a batch's samples have a label."""
+    return batch["labels"].ne(UNLABELLED).sum()
+
+
+def labelled_loss(net: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the mean over the samples that have a label."""
+    return F.cross_entropy(net(batch["inputs"]), batch["labels"], ignore_index=UNLABELLED)
 
 
 def loader(**options: Any) -> hetlib.BalancedLoader:

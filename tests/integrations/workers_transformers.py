@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from accelerate.state import AcceleratorState
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from torch.utils.data import DistributedSampler, SubsetRandomSampler
+from transformers import PreTrainedConfig, Trainer, TrainerCallback, TrainingArguments
 from transformers.loss.loss_utils import fixed_cross_entropy
 
 import hetlib
 from hetlib.integrations.transformers import BalancedTrainer
 from tests.integrations import job, problem
+
+DRAWN = 32  # samples of an epoch, where a sampler draws some of them
 
 
 class Means(nn.Module):
@@ -26,9 +30,16 @@ class Means(nn.Module):
         self.seen: list[int] = []
 
     def forward(
-        self, inputs: torch.Tensor, labels: torch.Tensor, number: torch.Tensor
+        self, inputs: torch.Tensor, number: torch.Tensor, labels: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
+        if labels is None:  # where a function computes the loss
+            return self.logits(inputs, number)
         return self.result(inputs, labels, number)
+
+    def logits(self, inputs: torch.Tensor, number: torch.Tensor) -> dict[str, torch.Tensor]:
+        if self.training:
+            self.seen += number.tolist()
+        return {"logits": self.net(inputs)}
 
     def result(
         self,
@@ -37,10 +48,8 @@ class Means(nn.Module):
         number: torch.Tensor,
         items: Any = None,
     ) -> dict[str, torch.Tensor]:
-        if self.training:
-            self.seen += number.tolist()
-        logits = self.net(inputs)
-        return {"loss": fixed_cross_entropy(logits, labels, items), "logits": logits}
+        found = self.logits(inputs, number)
+        return {"loss": fixed_cross_entropy(found["logits"], labels, items), **found}
 
 
 class Sums(Means):
@@ -52,8 +61,59 @@ class Sums(Means):
         return self.result(inputs, labels, number, options.get("num_items_in_batch"))
 
 
+class Ignoring(Means):
+    """Takes the items of all replicas and returns a mean, as some models of the library do."""
+
+    def forward(
+        self, inputs: torch.Tensor, labels: torch.Tensor, number: torch.Tensor, **_: Any
+    ) -> dict[str, torch.Tensor]:
+        return self.result(inputs, labels, number)
+
+
+class Segmenting(Means):
+    """Leaves out the label that its settings name, as the library's models of segmentation do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = PreTrainedConfig(semantic_loss_ignore_index=problem.UNLABELLED)
+
+    def result(
+        self,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        number: torch.Tensor,
+        items: Any = None,
+    ) -> dict[str, torch.Tensor]:
+        found = super().result(inputs, labels, number)
+        ignored = self.config.semantic_loss_ignore_index
+        loss = F.cross_entropy(found["logits"], labels, ignore_index=ignored)
+        return {**found, "loss": loss}
+
+
+def mean_of(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    return F.cross_entropy(outputs["logits"], labels)
+
+
+def sum_of(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    return fixed_cross_entropy(outputs["logits"], labels, num_items_in_batch)
+
+
 class Planned(BalancedTrainer, Trainer):
     """The mixin with the Trainer alone."""
+
+
+class Drawing(Planned):
+    """Draws some of the samples."""
+
+    def _get_train_sampler(self, *_: Any) -> Any:
+        return SubsetRandomSampler(range(DRAWN))
+
+
+class Dealing(Planned):
+    """Has a sampler that deals to the replicas."""
+
+    def _get_train_sampler(self, *_: Any) -> Any:
+        return DistributedSampler(self.train_dataset)
 
 
 class OwnTrainer(Trainer):
@@ -145,6 +205,10 @@ def train(
     return problem.weights_of(model.net), model.seen
 
 
+def _with_function(function: Any) -> dict[str, Any]:
+    return {"plan": problem.SHARES, "compute_loss_func": function}
+
+
 def trainings() -> dict[str, Any]:
     accumulated = {"gradient_accumulation_steps": 2}
     found = {
@@ -155,6 +219,12 @@ def trainings() -> dict[str, Any]:
         "workers": train(Means(), dataloader_num_workers=2),
         "means_accumulated": train(Means(), **accumulated),
         "sums_accumulated": train(Sums(), **accumulated),
+        "mean_all_the_same": train(Ignoring()),
+        "mean_function": train(Means(), trainer_options=_with_function(mean_of)),
+        "sum_function": train(Means(), trainer_options=_with_function(sum_of), **accumulated),
+        "segmented": train(Segmenting()),
+        "in_order": train(Means(), train_sampling_strategy="sequential"),
+        "drawn": train(Means(), kind=Drawing),
     }
     for mutant in problem.MUTANTS:
         with problem.mutated(mutant):
@@ -183,15 +253,9 @@ def refusals() -> dict[str, str]:
         loss = fixed_cross_entropy(outputs["logits"], labels, num_items_in_batch)
         return hetlib.balance(loss, count=len(labels))
 
-    class Unlabelled(Means):
-        """Takes no labels, as the Trainer has taken them out."""
-
-        def forward(self, inputs: torch.Tensor, number: torch.Tensor) -> Any:
-            return {"logits": self.net(inputs)}
-
-    given = {"plan": problem.SHARES, "compute_loss_func": balanced}
     attempts = {
-        "in_loss_func": lambda: train(Unlabelled(), trainer_options=given),
+        "in_loss_func": lambda: train(Means(), trainer_options=_with_function(balanced)),
+        "dealing_sampler": lambda: train(Means(), kind=Dealing),
         "own_items": lambda: train(Sums(), average_tokens_across_devices=False),
         "unclear": lambda: train(Sums(), kind=PlannedOwn),
         "no_plan": lambda: train(Means(), trainer_options={"loader": None}),
