@@ -144,7 +144,8 @@ class Progress:
             raise RuntimeError(
                 f"{len(older) + 1} batches were handed out since the last one was balanced: the "
                 "loop reads ahead or skips. Count what the loss is the mean over: "
-                "balance(loss, loader, count=len(targets))."
+                "balance(loss, loader, count=len(targets)), in Lightning "
+                "Balanced(count=lambda batch: ...)."
             )
         return self.last
 

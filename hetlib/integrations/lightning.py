@@ -6,20 +6,31 @@
 The task stays as it is: ``training_step`` returns the mean over this replica's samples. The
 callback weights each loss at the root of its backward pass, after the Trainer divided it for
 accumulation and scaled it for half precision.
+
+A loss that is a mean over something else than samples says what, such as the valid pixels of a
+segmentation: ``Balanced(count=lambda batch: (batch["mask"] != 255).sum())``.
+
+What is logged with ``sync_dist=True`` is the plain mean of the replicas' means. One over all
+samples is a ``torchmetrics.MeanMetric``, updated with ``weight=len(batch)``.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import torch
 
+from hetlib.balanced.counting import AnnouncedCount, announce
 from hetlib.balanced.loader import BalancedLoader
 from hetlib.balanced.loss import balance, balanced_loader
-from hetlib.errors import require
+from hetlib.errors import require, wrong
 
 require("lightning", "lightning")
 
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402 -- said above
+from lightning.pytorch.callbacks import LearningRateFinder  # noqa: E402
+
+# What a batch's loss is the mean over, on this replica.
+CountOf: TypeAlias = Callable[[Any], float | torch.Tensor]
 
 
 class Balanced(Callback):
@@ -27,10 +38,23 @@ class Balanced(Callback):
 
     Args:
         loader: The `BalancedLoader` of the training; ``None`` finds it among the Trainer's.
+        count: Called with each batch of this replica, returns what its loss is the mean over (valid
+            pixels, a sum of class weights); the replicas sum it while the forward pass runs.
+            ``None``: its samples.
+
+    Raises:
+        TypeError: ``loader`` is no `BalancedLoader`.
+        ValueError: ``count`` cannot be called.
     """
 
-    def __init__(self, loader: Any | None = None) -> None:
+    def __init__(self, loader: Any | None = None, *, count: CountOf | None = None) -> None:
         super().__init__()
+        if count is not None and not callable(count):
+            raise wrong("count", count, "a function of a batch")
+        self._count = count
+        # of the present batch, until its first loss has moved the loader's position
+        self._announced: AnnouncedCount | None = None
+        self._is_first = True
         self._given = None
         if loader is not None:
             self._given = balanced_loader(loader)
@@ -38,13 +62,14 @@ class Balanced(Callback):
         self._loaded: dict[str, Any] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what would put another loader in the place of ours.
+        """Refuse what would put another loader in the place of ours, or train without callbacks.
 
         Raises:
-            ValueError: The Trainer is about to make the loader anew; the message says why.
+            ValueError: The Trainer is about to do so; the message says why.
         """
         if stage != "fit":
             return
+        _refuse_finder(trainer)
         overfit = getattr(trainer, "overfit_batches", 0)
         if overfit:
             raise ValueError(
@@ -60,24 +85,42 @@ class Balanced(Callback):
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on from the state of a checkpoint.
+        """Go on from the state of a checkpoint, or begin the Trainer's epoch.
 
         Lightning loads the state of a loader too, but not from a checkpoint at an epoch's end.
         """
         loader = self._find(trainer)
-        if self._loaded is not None:
+        if self._loaded is None:
+            loader.set_epoch(trainer.current_epoch)
+        else:
             loader.load_state_dict(self._loaded)
             self._loaded = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell the loader the epoch; it may be a new one, reloaded for this epoch."""
-        self._find(trainer).set_epoch(trainer.current_epoch)
+        loader = self._find(trainer)
+        # beside a longer loader it has begun further epochs by itself
+        if loader.state_dict()["epoch"] < trainer.current_epoch:
+            loader.set_epoch(trainer.current_epoch)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Begin to sum what the losses of a batch are means over, where samples do not say it."""
+        if self._count is not None:
+            self._announced = announce(self._count(batch))
+            self._is_first = True
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor
     ) -> None:
-        """Weight a loss by the samples of the batch that was handed out last."""
-        balance(loss, self._loader)
+        """Weight a loss by the samples of the batch that was handed out last, or by its count."""
+        if self._count is None:
+            balance(loss, self._loader)
+            return
+        # further losses of the batch move no position
+        balance(loss, self._loader if self._is_first else None, count=self._announced)
+        self._is_first = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position of the loader."""
@@ -118,6 +161,22 @@ class Balanced(Callback):
             )
         self._loader = ours[0]
         return self._loader
+
+
+def _refuse_finder(trainer: Trainer) -> None:
+    """Refuse a search that trains without the other callbacks: its steps would not be balanced.
+
+    Raises:
+        ValueError: There is one, also one that a ``Tuner`` has added.
+    """
+    callbacks = getattr(trainer, "callbacks", [])
+    searches = any(isinstance(callback, LearningRateFinder) for callback in callbacks)
+    if searches and trainer.world_size > 1:
+        raise ValueError(
+            "LearningRateFinder takes the other callbacks away while it searches, so that its "
+            "steps are not balanced, and it looks at the losses of rank 0 alone; search in one "
+            "process with a loader of the global batch, and give the Trainer what was found."
+        )
 
 
 def _loaders_in(loaders: Any) -> Iterator[Any]:

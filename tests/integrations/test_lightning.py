@@ -28,6 +28,16 @@ def test_accumulated_batches_make_one_step(found: list[Found]) -> None:
     problem.assert_same_training(found, "trainings", "accumulated", reference)
 
 
+def test_a_loss_over_what_is_counted_ends_where_one_process_does(found: list[Found]) -> None:
+    reference = problem.one_process(loss=problem.labelled_loss)
+    problem.assert_same_training(found, "trainings", "counted", reference)
+
+
+def test_beside_a_longer_loader_no_epoch_comes_again(found: list[Found]) -> None:
+    seen = [replica["trainings"]["beside_a_longer"][1] for replica in found]
+    assert sorted(seen[0] + seen[1]) == sorted(list(range(problem.SAMPLES)) * 3)
+
+
 def test_epochs_cut_short_by_the_trainer_each_begin_anew(found: list[Found]) -> None:
     weights = [replica["trainings"]["limited"][0] for replica in found]
     problem.assert_exact(weights, problem.one_process(steps=3))
@@ -58,6 +68,9 @@ def test_a_plan_changed_before_an_epochs_end_is_kept(found: list[Found]) -> None
         ("another", "not with the `loader` of this callback"),
         ("several", "has 2 balanced loaders"),
         ("twice", "weighted twice"),
+        ("no_count", "`count` is 5; it must be a function of a batch"),
+        ("rate_finder", "LearningRateFinder takes the other callbacks away"),
+        ("tuner", "LearningRateFinder takes the other callbacks away"),
     ],
 )
 def test_what_cannot_work_says_so(found: list[Found], case: str, words: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint
+from lightning.pytorch.tuner import Tuner
 from torch.utils.data import DataLoader
 
 import hetlib
@@ -56,6 +57,28 @@ class Task(pl.LightningModule):
         return problem.optimizer_of(self.net)
 
 
+class Labelled(Task):
+    """A task whose loss is a mean over the samples that have a label, passed back in two parts."""
+
+    def __init__(self) -> None:
+        super().__init__(manual=True)
+
+    def training_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
+        self.seen += batch["number"].tolist()
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        for part in (0.25, 0.75):
+            self.manual_backward(part * problem.labelled_loss(self.net, batch))
+        optimizer.step()
+
+
+class Beside(Task):
+    """A task whose batches come beside those of another loader."""
+
+    def training_step(self, batch: list[Any], index: int) -> torch.Tensor:
+        return super().training_step(batch[0], index)
+
+
 class DataModule(pl.LightningDataModule):
     """Makes the loader anew each time that it is asked."""
 
@@ -70,10 +93,14 @@ def _validation() -> Any:
     return DataLoader(problem.Samples(10), batch_size=4)
 
 
-def _fit(task: Task, data: Any = None, *, ckpt: str | None = None, **options: Any) -> None:
+def _trainer(**options: Any) -> pl.Trainer:
     options = {**QUIET, "callbacks": [Balanced()], **options}
     devices = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 2
-    trainer = pl.Trainer(devices=devices, **options)
+    return pl.Trainer(devices=devices, **options)
+
+
+def _fit(task: Task, data: Any = None, *, ckpt: str | None = None, **options: Any) -> None:
+    trainer = _trainer(**options)
     if isinstance(data, pl.LightningDataModule):
         trainer.fit(task, datamodule=data, ckpt_path=ckpt)
     else:
@@ -99,6 +126,13 @@ def trainings() -> dict[str, Any]:
     task = Task()
     _fit(task, DataModule(), reload_dataloaders_every_n_epochs=1)
     found["reloaded"] = (problem.weights_of(task), task.seen)
+    task = Beside()
+    longer = DataLoader(problem.Samples(2 * problem.STEPS + 1), batch_size=1)
+    _fit(task, [problem.loader(), longer], max_steps=3 * problem.STEPS)
+    found["beside_a_longer"] = (problem.weights_of(task), task.seen)
+    task = Labelled()
+    _fit(task, problem.loader(num_workers=1), callbacks=[Balanced(count=problem.labelled)])
+    found["counted"] = (problem.weights_of(task), task.seen)
     for mutant in problem.MUTANTS:
         task = Task()
         with problem.mutated(mutant):
@@ -156,6 +190,9 @@ def refusals() -> dict[str, str]:
         "another": lambda: _fit(Task(), loader, callbacks=[Balanced(problem.loader())]),
         "several": lambda: _fit(Task(), {"a": loader, "b": problem.loader()}),
         "twice": lambda: _fit(Task(balance_with=loader), loader, accumulate_grad_batches=2),
+        "no_count": lambda: Balanced(count=len(loader)),
+        "rate_finder": lambda: _fit(Task(), loader, callbacks=[LearningRateFinder(), Balanced()]),
+        "tuner": lambda: Tuner(_trainer()).lr_find(Task(), loader, _validation()),
     }
     said = {}
     for name, attempt in attempts.items():
