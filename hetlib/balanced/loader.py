@@ -288,7 +288,16 @@ class BalancedLoader(DataLoader[Any]):
         if batch is None:
             return None, False
         self._progress.balance(batch)
-        return batch, batch.fills and batch.counts[self._dealer.rank] == 0
+        return batch, self._is_filler(batch)
+
+    @property
+    def has_filler(self) -> bool:
+        """Whether the oldest batch that was not balanced is one sample of weight 0 here."""
+        batch = self._progress.oldest()
+        return batch is not None and self._is_filler(batch)
+
+    def _is_filler(self, batch: HandedOut) -> bool:
+        return batch.fills and batch.counts[self._dealer.rank] == 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position, after the batch balanced last or the pass ended last, and the plans.

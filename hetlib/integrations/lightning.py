@@ -108,7 +108,9 @@ class Balanced(Callback):
     ) -> None:
         """Begin to sum what the losses of a batch are means over, where samples do not say it."""
         if self._count is not None:
-            self._announced = announce(self._count(batch))
+            # one sample in place of none counts nothing
+            filled = self._loader is not None and self._loader.has_filler
+            self._announced = announce(0 if filled else self._count(batch))
             self._is_first = True
 
     def on_before_backward(

@@ -93,16 +93,16 @@ def weights_of(net: nn.Module) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def batches(epoch: int) -> list[torch.Tensor]:
+def batches(epoch: int, size: int = SAMPLES) -> list[torch.Tensor]:
     """Return the numbers of the samples in each global batch of an epoch."""
-    sampler = hetlib.BalancedSampler(SAMPLES, [sum(SHARES)], seed=5, rank=0)
+    sampler = hetlib.BalancedSampler(size, [sum(SHARES)], seed=5, rank=0)
     return list(torch.from_numpy(sampler.permutation(epoch)).split(sum(SHARES)))
 
 
 def one_process(
     make: Callable[[], nn.Module] = network,
     loss: Callable[[nn.Module, Any], torch.Tensor] = loss_of,
-    data: Dataset[Any] | None = None,
+    data: Any | None = None,
     *,
     accumulate: int = 1,
     window: str = "fixed",
@@ -123,7 +123,7 @@ def one_process(
     net = make()
     optimizer = optimizer_of(net)
     for epoch in range(EPOCHS):
-        order = batches(epoch)[:steps]
+        order = batches(epoch, len(data))[:steps]
         for first in range(0, steps, accumulate):
             parts = order[first : first + accumulate]
             for indices in parts:

@@ -33,6 +33,14 @@ def test_a_loss_over_what_is_counted_ends_where_one_process_does(found: list[Fou
     problem.assert_same_training(found, "trainings", "counted", reference)
 
 
+def test_a_sample_that_fills_a_place_is_not_counted(found: list[Found]) -> None:
+    from tests.integrations.workers_lightning import ONE_LEFT
+
+    data = problem.Samples(ONE_LEFT)
+    reference = problem.one_process(loss=problem.labelled_loss, data=data)
+    problem.assert_exact([replica["trainings"]["filled"][0] for replica in found], reference)
+
+
 def test_beside_a_longer_loader_no_epoch_comes_again(found: list[Found]) -> None:
     seen = [replica["trainings"]["beside_a_longer"][1] for replica in found]
     assert sorted(seen[0] + seen[1]) == sorted(list(range(problem.SAMPLES)) * 3)

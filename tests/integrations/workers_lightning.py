@@ -15,6 +15,8 @@ import hetlib
 from hetlib.integrations.lightning import Balanced
 from tests.integrations import problem
 
+ONE_LEFT = 65  # samples, of which an epoch's last batch has one, for one of the replicas
+
 QUIET = {
     "accelerator": "cpu",
     "strategy": "ddp",
@@ -133,6 +135,12 @@ def trainings() -> dict[str, Any]:
     task = Labelled()
     _fit(task, problem.loader(num_workers=1), callbacks=[Balanced(count=problem.labelled)])
     found["counted"] = (problem.weights_of(task), task.seen)
+    task = Labelled()
+    filled = hetlib.BalancedLoader(
+        problem.Samples(ONE_LEFT), problem.SHARES, seed=5, empty="sample"
+    )
+    _fit(task, filled, callbacks=[Balanced(count=problem.labelled)])
+    found["filled"] = (problem.weights_of(task), task.seen)
     for mutant in problem.MUTANTS:
         task = Task()
         with problem.mutated(mutant):
