@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from hetlib.datasets import cache as store
 from hetlib.datasets.scenefolder import SceneFolder
-from hetlib.datasets.types import File, Names, Range, Transforms
+from hetlib.datasets.types import File, Names, Range, Shards, Transforms
 from hetlib.errors import DatasetNotFoundError, require
 
 
@@ -84,6 +84,7 @@ class EuroSAT(SceneFolder):
         groups: File | None = None,
         valid_range: Range = None,
         seed: int = 0,
+        shards: Shards = False,
         transforms: Transforms = None,
         cache: File = store.CACHE,
     ):
@@ -105,6 +106,7 @@ class EuroSAT(SceneFolder):
             groups: CSV of files that come into one split.
             valid_range: Lowest and highest value that is data.
             seed: Draws the splits.
+            shards: As for :class:`SceneFolder`.
             transforms: Applied to each item.
             cache: Folder of what is decoded.
 
@@ -138,6 +140,7 @@ class EuroSAT(SceneFolder):
             groups=groups,
             valid_range=valid_range,
             seed=seed,
+            shards=shards,
             transforms=transforms,
             cache=cache,
         )

@@ -18,7 +18,7 @@ from hetlib.datasets.landcover import STRATIFIED, LandCoverScene, source_files
 from hetlib.datasets.rasters import read_scene
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import SPLITS, check_split
-from hetlib.datasets.types import Classes, File, Names, Range, Transforms
+from hetlib.datasets.types import Classes, File, Names, Range, Shards, Transforms
 from hetlib.errors import require
 
 NAME = "indian_pines"
@@ -72,7 +72,7 @@ class IndianPines(LandCoverScene):
         stride: int = 1,
         seed: int = 0,
         bands: Names = None,
-        shards: bool = False,
+        shards: Shards = False,
         valid_range: Range = None,
         transforms: Transforms = None,
         cache: File = store.CACHE,
@@ -94,7 +94,7 @@ class IndianPines(LandCoverScene):
             stride: Centres lie on every so many rows and columns.
             seed: Deals the squares, and draws the windows.
             bands: Names of those to use; None is all.
-            shards: Every replica always draws from its own strip of the scene.
+            shards: Every replica always draws from its own part, as in :class:`LandCoverScene`.
             valid_range: Lowest and highest value that is data.
             transforms: Applied to each item.
             cache: Folder of what is cut.

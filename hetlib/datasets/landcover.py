@@ -8,10 +8,11 @@ import numpy as np
 from hetlib.datasets import cache as store
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.labels import read_labels
+from hetlib.datasets.owners import check_shards, order_of_owners
 from hetlib.datasets.rasters import bands_in, names_of, open_raster, sources_of
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import check_split
-from hetlib.datasets.types import Classes, File, Names, Range, Transforms
+from hetlib.datasets.types import Classes, File, Names, Range, Shards, Transforms
 from hetlib.datasets.window_options import BLOCK, STRATIFIED, WindowOptions
 from hetlib.datasets.windows import (
     cut_windows,
@@ -55,7 +56,7 @@ class LandCoverScene(ImageDataset):
         fractions: Sequence[float] = (0.6, 0.1, 0.3),
         per_class: int = 400,
         stride: int = 1,
-        shards: bool = False,
+        shards: Shards = False,
         valid_range: Range = None,
         seed: int = 0,
         transforms: Transforms = None,
@@ -85,8 +86,9 @@ class LandCoverScene(ImageDataset):
             per_class: Most windows of a class in a split.
             stride: Centres lie on every so many rows and columns; that of ``window`` keeps windows
                 from overlapping.
-            shards: Every replica always draws from its own strip of the scene, the first one's
-                leftmost.
+            shards: Every replica always draws from its own part: True: strip of the scene, the
+                first one's leftmost; "class": classes, in an order drawn by the seed; "random": any
+                windows.
             valid_range: Lowest and highest value that is data, besides what the file says.
             seed: Draws windows and blocks.
             transforms: Applied to each item.
@@ -98,6 +100,7 @@ class LandCoverScene(ImageDataset):
             DatasetNotFoundError: One of the files is not there.
         """
         check_split(split, fractions)
+        check_shards(shards, places=True)
         options = WindowOptions(
             window=window,
             classes=classes,
@@ -129,9 +132,7 @@ class LandCoverScene(ImageDataset):
         self.numbers: tuple[int, ...] = tuple(entry.meta["numbers"])
         self.valid_range = valid_range
         self.source = Path(image)
-        if shards:
-            columns = self.centres[:, 1]
-            self.shards = np.argsort(columns, kind="stable")
+        self.shards = order_of_owners(shards, self.labels, options.seed, self.centres[:, 1])
 
 
 def check_files(**rasters: File) -> None:

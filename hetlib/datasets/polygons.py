@@ -24,7 +24,7 @@ from hetlib.datasets.rasterising import (
 )
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import SPLITS, check_split
-from hetlib.datasets.types import File, Names, Range, Transforms
+from hetlib.datasets.types import File, Names, Range, Shards, Transforms
 from hetlib.datasets.vectors import read_polygons
 from hetlib.errors import DatasetNotFoundError
 from hetlib.inputs import whole
@@ -58,7 +58,7 @@ class PolygonScene(LandCoverScene):
         seed: int = 0,
         bands: Names = None,
         per_class: int = 400,
-        shards: bool = False,
+        shards: Shards = False,
         valid_range: Range = None,
         transforms: Transforms = None,
         cache: File = store.CACHE,
@@ -81,7 +81,7 @@ class PolygonScene(LandCoverScene):
             seed: Deals the polygons, and draws the windows.
             bands: Names of those to use; None is all.
             per_class: Most windows of a class in a split.
-            shards: Every replica always draws from its own strip of the scene.
+            shards: Every replica always draws from its own part, as in :class:`LandCoverScene`.
             valid_range: Lowest and highest value that is data.
             transforms: Applied to each item.
             cache: Folder of what is drawn and cut.

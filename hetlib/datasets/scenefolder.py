@@ -11,9 +11,10 @@ from hetlib.datasets.decoding import DecodingOptions, decode_all
 from hetlib.datasets.filenames import SUFFIXES
 from hetlib.datasets.images import ImageDataset
 from hetlib.datasets.layouts import are_names
+from hetlib.datasets.owners import check_shards, order_of_owners
 from hetlib.datasets.splits import assign, check_split, join_groups
 from hetlib.datasets.trees import Tree, open_tree, resolved
-from hetlib.datasets.types import File, Names, Range, Transforms
+from hetlib.datasets.types import File, Names, Range, Shards, Transforms
 from hetlib.inputs import path, whole
 
 # Names of bands by their number, where the files have none; other numbers of bands are counted.
@@ -48,6 +49,7 @@ class SceneFolder(ImageDataset):
         groups: File | None = None,
         valid_range: Range = None,
         seed: int = 0,
+        shards: Shards = False,
         transforms: Transforms = None,
         cache: File = store.CACHE,
     ):
@@ -65,6 +67,8 @@ class SceneFolder(ImageDataset):
             groups: CSV of ``file`` (from the root) and ``group``; a group comes into one split.
             valid_range: Lowest and highest value that is data, besides what the files say.
             seed: Draws the splits.
+            shards: Every replica always draws from its own part: "class": classes, in an order
+                drawn by the seed; "random": any images.
             transforms: Applied to each item.
             cache: Folder of what is decoded.
 
@@ -74,6 +78,7 @@ class SceneFolder(ImageDataset):
             DatasetNotFoundError: There is no such folder or archive.
         """
         check_split(split, fractions)
+        check_shards(shards, places=False)
         options = DecodingOptions(size, valid_range)
         whole("seed", seed, low=0)
         classes = arguments.names("classes", classes)
@@ -100,6 +105,7 @@ class SceneFolder(ImageDataset):
         together = join_groups(entry.arrays["twins"], groups, tree.names)
         assigned = assign(labels, together, fractions, seed)
         super().__init__(entry, assigned, split, bands=bands, transforms=transforms)
+        self.shards = order_of_owners(shards, self.labels, seed)
 
 
 def decode_tree(

@@ -21,6 +21,9 @@ Classes: TypeAlias = Sequence[str] | Mapping[int, str] | None
 # Lowest and highest value that is data; None is no limit.
 Range: TypeAlias = Sequence[float] | None
 
+# Parts of the samples that replicas own, see `hetlib.datasets.owners`; False is none.
+Shards: TypeAlias = bool | str
+
 # Takes an item, ``{"image": ..., "label": ...}``, and returns it changed.
 Transforms: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]] | None
 

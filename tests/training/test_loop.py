@@ -126,7 +126,7 @@ def test_replicas_with_strips_of_the_scene(pool):
     assert difference(one_pass, trained(anywhere, pool)) > 0.01
     columns = load_dataset("brandenburg", per_class=20, shards=True)
     assert (np.diff(columns.centres[columns.shards, 1]) >= 0).all()
-    with pytest.raises(TypeError, match="shards"):  # class folders have no places
+    with pytest.raises(ValueError, match="shards"):  # class folders have no places
         load_dataset("ucmerced", root=".", shards=True)
 
 
