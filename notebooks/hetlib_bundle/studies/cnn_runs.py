@@ -93,7 +93,7 @@ def best_rates(table: pd.DataFrame) -> Rates:
     for (dataset, steps, kind), part in table.groupby(["dataset", "steps", "kind"], sort=False):
         lr = float(part.lr[part.best].min())
         edge = lr in (part.lr.min(), part.lr.max())
-        found[str(dataset), str(kind), int(steps)] = Rate(lr, edge)
+        found[str(dataset), str(kind), int(str(steps))] = Rate(lr, edge)
     return found
 
 
