@@ -149,17 +149,38 @@ class EfficientNetLite0(nn.Module):
         self._bn1 = nn.BatchNorm2d(FEATURES, eps=_EPSILON)
         self._fc = nn.Linear(FEATURES, classes)
 
+    def early(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the last block sees.
+
+        Args:
+            images: (n, bands, height, width).
+        """
+        values = F.relu6(self._bn0(self._conv_stem(images)))
+        for block in self._blocks[:-1]:
+            values = block(values)
+        return values
+
+    def late(self, values: torch.Tensor) -> torch.Tensor:
+        """Return what the last layer sees, (n, `FEATURES`).
+
+        Args:
+            values: From `early`.
+        """
+        values = self._blocks[-1](values)
+        values = F.relu6(self._bn1(self._conv_head(values)))
+        return values.mean((2, 3))
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Return what the last layer sees, (n, `FEATURES`).
 
         Args:
             images: (n, bands, height, width).
         """
-        values = F.relu6(self._bn0(self._conv_stem(images)))
-        for block in self._blocks:
-            values = block(values)
-        values = F.relu6(self._bn1(self._conv_head(values)))
-        return values.mean((2, 3))
+        return self.late(self.early(images))
+
+    def beginning(self) -> list[nn.Module]:
+        """Return the layers of `early`."""
+        return [self._conv_stem, self._bn0, *self._blocks[:-1]]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return (n, classes).

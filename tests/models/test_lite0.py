@@ -17,6 +17,20 @@ def test_features_of_any_size_with_random_weights():
     assert parameters == 3_371_008 + lite0.FEATURES * 7 + 7
 
 
+def test_the_beginning_and_the_end_are_all_of_it():
+    network = lite0.EfficientNetLite0(classes=7).eval()
+    images = torch.randn(2, 3, 32, 32)
+    seen = network.early(images)
+    assert seen.shape == (2, 192, 1, 1)
+    assert torch.equal(network.late(seen), network.features(images))
+    before = network.late(seen)
+    for layer in network.beginning():
+        for parameter in layer.parameters():
+            torch.nn.init.zeros_(parameter)
+    assert torch.equal(network.late(seen), before)
+    assert network.early(images).abs().max() == 0
+
+
 @pytest.mark.parametrize(("size", "pixels"), [(16, 2), (32, 2), (64, 2), (128, 4)])
 def test_small_images_are_reduced_less_often(size, pixels):
     network = build_model("efficientnet_lite0", bands=5, classes=2, size=size)
