@@ -1,0 +1,247 @@
+"""What fine-tuned networks show: scores, and what BatchNorm does to the harm of the plain mean."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import hetlib
+from hetlib.training.records import RunRecord
+from hetlib_bundle.claims.verdict import interval
+from hetlib_bundle.studies import floors
+from hetlib_bundle.studies.finetune import (
+    BALANCED,
+    IID,
+    NORMS,
+    OF_SINGLE,
+    PLAIN,
+    SHARDS,
+    SINGLE,
+    ByRole,
+    Case,
+)
+from hetlib_bundle.studies.many.tables import MARKS, slashed
+
+# Where nothing is normalised by batches: the harm there is that of the gradient alone.
+WITHOUT = "frozen"
+
+# What a row of the tables is about.
+CELL = ["part", "shares", "draws", "statistics", "strategy", "rate"]
+
+# What BatchNorm is compared within.
+PLACE = ["part", "shares", "draws", "rate"]
+
+HIDES = "hides"
+ADDS = "adds to"
+NEITHER = "neither, measurably"
+
+POINTS = 100.0  # of a fraction of 1
+
+
+def case_of(record: RunRecord) -> Case:
+    """Return what a run trained.
+
+    Args:
+        record: Of the run.
+    """
+    settings = record.experiment
+    options = settings["model_options"]
+    words = {norm: word for word, norm in NORMS.items()}
+    return Case(
+        part=options["part"],
+        statistics=words[options["norm"]],
+        strategy=settings["strategy"],
+        shares=tuple(record.shares),
+        draws=SHARDS if settings["dataset_options"].get("shards") else IID,
+    )
+
+
+def runs_table(records: ByRole, known: floors.Floors | None = None) -> pd.DataFrame:
+    """Return all runs, beside one process and beside the balanced gradient of the same seed.
+
+    Args:
+        records: From `.finetune.trained`.
+        known: From `.floors.by_dataset`, for the marks.
+
+    Returns:
+        A row a run: the fields of its `Case`, ``rate`` (whose it has), ``lr``, ``seed``, ``n_eff``,
+        ``OA`` and ``AA`` in percent, ``OA - single`` and ``OA - balanced`` in points, and ``mark``.
+        One process has the statistics of the run, if those are frozen. Where the balanced gradient
+        does what one process does, that one stands in its place.
+    """
+    scores = {}
+    for record in records[OF_SINGLE]:
+        scores[case_of(record), record.experiment["seed"]] = POINTS * record.scores["oa"]
+    rows = []
+    for role, found in records.items():
+        for record in found:
+            row = _scored(record, scores)
+            rows.append({**row, "rate": role, "mark": floors.mark(record, known)})
+    return pd.DataFrame(rows)
+
+
+def _scored(record: RunRecord, scores: Mapping[tuple[Case, int], float]) -> dict[str, Any]:
+    """Return the row of a run, by the OA of the runs at the rate of one process."""
+    case = case_of(record)
+    seed = record.experiment["seed"]
+    single = case.reference()
+    balanced = case._replace(strategy=BALANCED)
+    if case.strategy == SINGLE or case.is_one_process:
+        balanced = single
+    oa = POINTS * record.scores["oa"]
+    return {
+        **case._asdict(),
+        "shares": slashed(case.shares),
+        "lr": record.lr,
+        "seed": seed,
+        "n_eff": _effective(case),
+        "OA": oa,
+        "AA": POINTS * record.scores["aa"],
+        "OA - single": oa - scores[single, seed],
+        "OA - balanced": oa - scores[balanced, seed],
+    }
+
+
+def _effective(case: Case) -> float:
+    """Return how many samples a step is worth."""
+    if case.strategy == PLAIN:
+        return hetlib.effective_batch(case.shares)
+    return sum(case.shares)
+
+
+def means_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over seeds.
+
+    Args:
+        runs: From `runs_table`.
+
+    Returns:
+        A row a cell: ``lr``, ``n_eff``, the scores and differences with half their 95 % intervals,
+        ``seeds``, and how many runs have each mark.
+    """
+    rows = []
+    for names, found in runs.groupby(CELL, sort=False):
+        row: dict[str, Any] = dict(zip(CELL, names, strict=True))
+        row |= {"lr": found.lr.iloc[0], "n_eff": found.n_eff.iloc[0]}
+        for column in ("OA", "AA", "OA - single", "OA - balanced"):
+            row[column], row[f"{column} ±"] = interval(found[column])
+        row["seeds"] = len(found)
+        row |= {mark: int((found.mark == mark).sum()) for mark in MARKS}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def batchnorm_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return what batch statistics do to the harm of the plain mean.
+
+    Harm is OA of the plain mean minus that of the balanced gradient with the same statistics, draws
+    and seed, at the rate of one process or, for the plain mean, its own.
+
+    Args:
+        runs: From `runs_table`.
+
+    Returns:
+        A row a cell of the plain mean with batch statistics: ``harm``; ``harm, frozen``, with
+        frozen statistics; ``difference``, of the two by seed, with ``low`` and ``high`` of its 95 %
+        interval (negative: more harm with batch statistics); ``BatchNorm``: what it does to the
+        harm; ``seeds``, and how many runs of the two are ``at chance``.
+    """
+    plain = runs[runs.strategy == PLAIN]
+    rows = []
+    for names, found in plain.groupby(PLACE, sort=False):
+        harms = found.pivot_table("OA - balanced", "seed", "statistics", sort=False)
+        if WITHOUT not in harms:
+            continue
+        for statistics in harms.columns.drop(WITHOUT):
+            both = harms[[statistics, WITHOUT]].dropna()
+            pair = found[found.statistics.isin([statistics, WITHOUT])]
+            row: dict[str, Any] = dict(zip(PLACE, names, strict=True))
+            row |= {"statistics": statistics, **_compared(both[statistics], both[WITHOUT])}
+            row["at chance"] = int((pair.mark == "at chance").sum())
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _compared(harm: pd.Series, without: pd.Series) -> dict[str, Any]:
+    """Return the harm with and without batch statistics, and a word on the difference."""
+    differences = (harm - without).round(9)  # equal scores leave a rest of their last bits
+    mean, half = interval(differences)
+    low = mean - half
+    high = mean + half
+    word = NEITHER
+    if low > 0:
+        word = HIDES
+    if high < 0:
+        word = ADDS
+    return {
+        "harm": float(np.mean(harm)),
+        "harm, frozen": float(np.mean(without)),
+        "difference": mean,
+        "low": low,
+        "high": high,
+        "BatchNorm": word,
+        "seeds": len(harm),
+    }
+
+
+def told(row: Mapping[Any, Any]) -> str:
+    """Return a row of `batchnorm_table` in words.
+
+    Args:
+        row: The row.
+    """
+    where = f"{row['part']}, {row['shares']}, {row['draws']}, at {row['rate']} rate"
+    between = f"{row['low']:+.1f} to {row['high']:+.1f}"
+    if row["seeds"] < 2:
+        between = "one seed, no interval"
+    return (
+        f"{row['statistics']} {row['harm']:+.1f}, frozen {row['harm, frozen']:+.1f}, difference "
+        f"{row['difference']:+.1f} ({between}; {where})"
+    )
+
+
+def findings(table: pd.DataFrame) -> list[str]:
+    """Return what BatchNorm does to the harm, a sentence for each thing that it does.
+
+    Args:
+        table: From `batchnorm_table`.
+    """
+    sentences = []
+    for word in (HIDES, ADDS, NEITHER):
+        rows = table[table.BatchNorm == word].to_dict("records")
+        text = "; ".join(told(row) for row in rows) or "nowhere"
+        what = f"BatchNorm {word} the harm of the plain mean"
+        if word == NEITHER:
+            what = "Neither is measurable"
+        sentences.append(f"{what} in {len(rows)} of {len(table)} comparisons: {text}.")
+    return sentences
+
+
+def statistics_sentence(means: pd.DataFrame) -> str:
+    """Return what statistics harm by themselves: where the gradient is balanced, too.
+
+    Args:
+        means: From `means_table`.
+    """
+    parts = []
+    for row in means[means.strategy == BALANCED].to_dict("records"):
+        apart = f"{row['OA - single']:+.1f}"
+        if row["seeds"] > 1:
+            apart += f" ± {row['OA - single ±']:.1f}"
+        where = f"{row['part']}, {row['shares']}, {row['draws']}"
+        parts.append(f"{row['statistics']} {apart} ({where})")
+    return (
+        "What statistics harm by themselves, OA of the balanced gradient minus that of one process "
+        f"in points: {'; '.join(parts)}."
+    )
+
+
+def marks_sentence(runs: pd.DataFrame) -> str:
+    """Return how many runs are at chance or below the classical floor.
+
+    Args:
+        runs: From `runs_table`.
+    """
+    counts = [f"{int((runs.mark == mark).sum())} {mark}" for mark in MARKS]
+    return f"Of {len(runs)} runs {' and '.join(counts)}."
