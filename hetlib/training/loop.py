@@ -254,9 +254,11 @@ def assess(trainee: Trainee, history: History, epoch: int, loss_sum: torch.Tenso
     """
     experiment = trainee.experiment
     place = trainee.place
-    if experiment.norm == "pooled":  # one of the two finds something to pool
-        pool_batchnorm(trainee.network, place.team, samples=trainee.shares[place.position or 0])
+    if experiment.norm == "pooled" and place.group is None:
         pool_segments(trainee.network, trainee.shares)
+    elif experiment.norm == "pooled":
+        samples = trainee.shares[place.position or 0]
+        pool_batchnorm(trainee.network, place.group, samples=samples)
     confusion, loss_of_all = evaluate(trainee.network, trainee.held_out, loss_sum, place.group)
     loss_mean = float(loss_of_all) / len(trainee.data)
     scored = scores(confusion)

@@ -42,7 +42,7 @@ def record(case: Case, seed: int, oa: float) -> RunRecord:
     made = run(case.strategy, seed, oa)
     options: dict[str, Any] = {"seed": seed}
     if case.draws == SHARDS:
-        options["shards"] = True
+        options["shards"] = "class"
     norm = finetune.NORMS[case.statistics]
     model_options = {"part": case.part, "norm": norm, "pretrained": True}
     settings = {"dataset_options": options, "model_options": model_options, "epochs": 10}

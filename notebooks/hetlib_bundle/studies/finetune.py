@@ -245,7 +245,7 @@ def experiment(base: Experiment, case: Case, rate: float, seed: int) -> Experime
     """
     data = {**base.dataset_options, "seed": seed}
     if case.draws == SHARDS:
-        data["shards"] = True
+        data["shards"] = "class"
     norm = NORMS[case.statistics]
     return replace(
         base,
