@@ -12,7 +12,7 @@ import torch
 import hetlib
 from hetlib.training.records import RunRecord
 from hetlib_bundle.figures.finetune import finetune_figure
-from hetlib_bundle.studies import finetune, tuned
+from hetlib_bundle.studies import finetune, finetune_runs, tuned
 from hetlib_bundle.studies import finetune_tables as tables
 from hetlib_bundle.studies.finetune import BALANCED, IID, OF_SINGLE, OWN, PLAIN, SHARDS, WORST, Case
 from tests.bundle.claims.made import run
@@ -51,9 +51,9 @@ def record(case: Case, seed: int, oa: float) -> RunRecord:
     )
 
 
-def records_by(oa: dict[tuple[str, Case], list[float]]) -> finetune.ByRole:
+def records_by(oa: dict[tuple[str, Case], list[float]]) -> finetune_runs.ByRole:
     """Return records with the OA of each seed, by whose rate they have."""
-    found: finetune.ByRole = {OF_SINGLE: [], OWN: []}
+    found: finetune_runs.ByRole = {OF_SINGLE: [], OWN: []}
     for (role, case), values in oa.items():
         found[role] += [record(case, seed, value) for seed, value in enumerate(values)]
     return found
@@ -149,6 +149,14 @@ def test_a_cell_is_drawn_and_averaged() -> None:
     assert marks == [sum(counts) for counts in zip(plain, balanced, strict=True)]
 
 
+def test_what_was_not_trained_is_said() -> None:
+    runs = made_runs()
+    whole = runs[runs.draws == IID].assign(part=tuned.WHOLE)
+    figure = finetune_figure(pd.concat([runs, whole]))
+    texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert texts == [[], [], [], ["not trained"]]
+
+
 def test_rates_are_those_of_their_search() -> None:
     cases = DEPTH.searches()
     assert Case(tuned.LAST_BLOCK, "pooled", PLAIN, WORST) not in cases
@@ -157,13 +165,13 @@ def test_rates_are_those_of_their_search() -> None:
         for lr, oa in ((0.01, 50.0), (0.02 + number, 60.0), (99.0, 55.0)):
             row = {**case._asdict(), "shares": "/".join(map(str, case.shares))}
             trials.append({**row, "lr": lr, "seed": 100, "OA": oa})
-    rates = finetune.rates_table(pd.DataFrame(trials))
+    rates = finetune_runs.rates_table(pd.DataFrame(trials))
     assert len(rates) == len(cases)
     assert not rates.edge.any()
 
     def rate(role: str, statistics: str) -> float:
         case = Case(tuned.LAST_BLOCK, statistics, PLAIN, WORST)
-        return finetune.rate_of(rates, role, case)
+        return finetune_runs.rate_of(rates, role, case)
 
     place = {case.statistics: number for number, case in enumerate(cases) if case.strategy == PLAIN}
     assert rate(OF_SINGLE, "frozen") == 0.02 + 0
@@ -172,13 +180,13 @@ def test_rates_are_those_of_their_search() -> None:
     assert rate(OWN, "pooled") == rate(OWN, "local") == 0.02 + place["local"]
     rising = pd.DataFrame(trials)
     rising.loc[rising.lr == 99, "OA"] = 70.0
-    assert finetune.rates_table(rising).edge.all()
+    assert finetune_runs.rates_table(rising).edge.all()
 
 
 def weights(case: Case) -> dict[str, np.ndarray]:
     """Return what a case ends with."""
-    run_of_case = finetune.experiment(SMALL, case, 0.02, seed=3)
-    found = hetlib.train(run_of_case, finetune.team(case.shares), keep_weights=True)
+    run_of_case = finetune_runs.experiment(SMALL, case, 0.02, seed=3)
+    found = hetlib.train(run_of_case, finetune_runs.team(case.shares), keep_weights=True)
     assert found.experiment["dataset_options"]["seed"] == 3
     assert tables.case_of(found) == case
     assert found.weights is not None
@@ -257,9 +265,9 @@ def test_without_the_package_weights_are_random_and_captions_say_so(
     base = finetune.design("quick")[0].base
     assert base.model_options == {"pretrained": False}
     made = record(Case(tuned.WHOLE, "local"), 0, 0.5)
-    assert "ImageNet's weights" in finetune.told([made])
+    assert "ImageNet's weights" in finetune_runs.told([made])
     made.experiment["model_options"]["pretrained"] = False
-    assert "random weights" in finetune.told([made])
+    assert "random weights" in finetune_runs.told([made])
 
 
 def test_without_eurosat_a_scene_of_the_clone_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from hetlib_bundle.figures.pieces import (
     legend_above,
     list_rows,
 )
-from hetlib_bundle.figures.style import BLACK, STYLES, Look, ieee_style, new_figure
+from hetlib_bundle.figures.style import BLACK, GREY, STYLES, Look, ieee_style, new_figure
 
 # Strategy and whose rate it has: its name, its look, and where its marks lie beside the middle of a
 # row, in rows.
@@ -67,6 +67,10 @@ def _draw_panel(axes: Axes, runs: pd.DataFrame, place: Place, draws: str, rows: 
     part, shares = place
     here = (runs.part == part) & (runs.shares == shares) & (runs.draws == draws)
     axes.axvline(0, color=BLACK, linewidth=0.6)
+    if not here.any():
+        axes.text(
+            0.5, 0.5, "not trained", color=GREY, transform=axes.transAxes, ha="center", va="center"
+        )
     for (strategy, rate), marks in MARKED.items():
         found = runs[here & (runs.strategy == strategy) & (runs.rate == rate)]
         _draw_marks(axes, found, rows, *marks)

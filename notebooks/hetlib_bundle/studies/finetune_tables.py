@@ -18,9 +18,9 @@ from hetlib_bundle.studies.finetune import (
     PLAIN,
     SHARDS,
     SINGLE,
-    ByRole,
     Case,
 )
+from hetlib_bundle.studies.finetune_runs import ByRole
 from hetlib_bundle.studies.many.tables import MARKS, slashed
 
 # Where nothing is normalised by batches: the harm there is that of the gradient alone.
