@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
-
 # Those that can change a result or a picture; a record names the ones that are installed.
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "rasterio", "seaborn", "papermill")
 _PROCESSORS = Path("/proc/cpuinfo")  # of Linux
@@ -106,6 +104,8 @@ def processor() -> str:
 
 def environment() -> dict[str, Any]:
     """Return Python's and the packages' versions, the system, processor, GPU and cores."""
+    import torch  # takes seconds and much memory, and who asks for the cores alone has no use of it
+
     has_gpu = torch.cuda.is_available()
     return {
         "python": platform.python_version(),

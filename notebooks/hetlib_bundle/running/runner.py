@@ -15,7 +15,6 @@ from hetlib.environment import cores
 from hetlib.files import write_text
 from hetlib_bundle.kept.source import resolve, results_folder
 from hetlib_bundle.paths import NOTEBOOKS, RECORDED, RESULTS
-from hetlib_bundle.running import page
 from hetlib_bundle.running.execution import CELL_SECONDS, run_notebook
 from hetlib_bundle.running.fingerprints import fingerprint
 from hetlib_bundle.running.forecast import Forecast, known_seconds
@@ -152,6 +151,8 @@ def _marker_of(chosen: Sequence[Path]) -> str:
 
 def _write_page(run: "_Run", notebooks: Path) -> Path:
     """Write the page of what is finished; there is none before the first notebook is."""
+    from hetlib_bundle.running import page  # brings torch and pandas, of no use beside the kernels
+
     index = run.target / "index.html"
     if run.ledger.path.exists() and run.ledger.entries:
         write_text(index, page.render(run.target, run.ledger.read(), notebooks))

@@ -61,6 +61,13 @@ def test_the_source_reaches_the_notebook_and_names_the_folder(
     assert (tmp_path / "r" / "quick" / "index.html").exists()
 
 
+def test_the_runner_leaves_the_memory_to_the_kernels() -> None:
+    """It lives as long as they do, and imports what they need for itself at its end alone."""
+    code = "import sys, hetlib_bundle.running.runner; print({'torch', 'pandas'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_a_second_call_keeps_the_other_entries(tmp_path: Path) -> None:
     write_notebook(tmp_path, "01_one", "x = 1")
     write_notebook(tmp_path, "02_two", "x = 2")
