@@ -19,14 +19,14 @@ class Peak:
 
 
 @contextlib.contextmanager
-def watch_memory(seconds: float = 0.5) -> Iterator[Peak]:
+def watch_memory(seconds: float = 1.0) -> Iterator[Peak]:
     """Watch the memory of this process and its descendants until the block ends.
 
     Sizes are proportional: a page that k processes share counts as 1/k in each. Outside Linux the
     resident sizes stand in, whose sum is larger.
 
     Args:
-        seconds: Between two looks.
+        seconds: Between two looks; one at a process that has imported torch takes 15 ms.
 
     Yields:
         The peak, which grows meanwhile.
