@@ -22,6 +22,16 @@ def test_the_half_width_is_that_of_scipy(n: int) -> None:
     assert half == pytest.approx((high - low) / 2, rel=1e-12)
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 30, 100])
+def test_the_tests_are_those_of_scipy(n: int) -> None:
+    values = [0.3 + 0.1 * math.sin(i) for i in range(n)]
+    for margin in (0.25, 0.3, 0.4):
+        above = stats.ttest_1samp(values, margin, alternative="greater").pvalue
+        found = evidence(values, margin, "above")
+        assert found.against_wrong == pytest.approx(above, rel=1e-9)
+        assert found.against_right == pytest.approx(1 - above, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("effects", "margin", "direction", "word"),
     [
