@@ -1,6 +1,7 @@
 """Tables of small records: pairs, intervals, marks, and what a made-up effect turns into."""
 
 import math
+from itertools import product
 
 import pandas as pd
 import pytest
@@ -198,6 +199,15 @@ def test_what_no_seed_reaches_has_no_ratio(runs: pd.DataFrame) -> None:
     assert found.ratio.isna().all()
 
 
+def test_one_length_is_no_curve(runs: pd.DataFrame) -> None:
+    at_the_end_alone = (runs.sampling != "region") | (runs.steps == max(LENGTHS))
+    whole = target.target_table(runs)
+    found = target.target_table(runs[at_the_end_alone])
+    others = whole[whole.sampling != "region"]
+    assert len(others) < len(whole)
+    pd.testing.assert_frame_equal(found, others.reset_index(drop=True))
+
+
 def test_sizing_rules() -> None:
     found = sizing.sizing_table()
     assert set(found.rule) == set(sizing.RULES)
@@ -250,8 +260,8 @@ def test_a_design_is_done_once_and_read(tmp_path) -> None:
 def test_the_first_cell_of_a_length_is_one_process() -> None:
     for name in ("quick", "standard"):
         size = design(name)
-        for recipe in size.recipes:
-            conditions = size.conditions(recipe)
+        for recipe, steps in product(size.recipes, size.steps):
+            conditions = size.conditions(recipe, steps)
             assert conditions[0].kind == "single"
             assert len(conditions) == len(set(conditions))
     with pytest.raises(ValueError, match="`profile` is 'tiny'"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from hetlib.inputs import one_of
 from hetlib_bundle.studies.many.cells import Cell
 from hetlib_bundle.studies.many.conditions import Condition
+from hetlib_bundle.studies.many.floors import TREES
 from hetlib_bundle.studies.many.recipes import recipe
 
 # Samples of a step over all replicas.
@@ -39,6 +40,9 @@ class Design:
         closely: Those for which every kind of shard is trained.
         seeds: Of the runs that are scored on test data.
         search_seeds: Of those that rates are chosen on.
+        trees: Of the random forest beside the networks.
+        only_shown: Shares are looked at closely where a figure or claim does, after the longest
+            training; otherwise after each, and beside one process on a part of the data.
     """
 
     recipes: tuple[str, ...]
@@ -47,19 +51,26 @@ class Design:
     closely: tuple[tuple[int, ...], ...]
     seeds: tuple[int, ...]
     search_seeds: tuple[int, ...]
+    trees: int = TREES
+    only_shown: bool = False
 
-    def conditions(self, name: str) -> list[Condition]:
-        """Return the conditions of a recipe, that of one process first.
+    def conditions(self, name: str, steps: int) -> list[Condition]:
+        """Return the conditions of a recipe and length, that of one process first.
 
         Args:
             name: Of the recipe.
+            steps: Of the trainings.
         """
         found = [Condition("single", (GLOBAL_BATCH,))]
         for shares in self.shares:
             found.append(Condition("small", shares))
             for sampling in MAPPED:
                 found.append(Condition("plain", shares, sampling))
+        if self.only_shown and steps < max(self.steps):
+            return found
         for shares in self.closely:
+            if not self.only_shown:
+                found.append(Condition("subset", shares))
             found += _closely(shares, has_places=recipe(name).has_places)
         return found
 
@@ -76,7 +87,7 @@ class Design:
             name: Of the recipe.
             steps: Of the trainings.
         """
-        for condition in self.conditions(name):
+        for condition in self.conditions(name, steps):
             yield Cell(
                 recipe=name,
                 condition=condition,
@@ -93,8 +104,7 @@ def _closely(shares: tuple[int, ...], *, has_places: bool) -> list[Condition]:
     if has_places:
         kinds.append("region")
         further.append("region")
-    found = [Condition("subset", shares)]
-    found += [Condition("plain", shares, kind) for kind in further]
+    found = [Condition("plain", shares, kind) for kind in further]
     found += [Condition("balanced", shares, kind) for kind in kinds]
     return found
 
@@ -106,7 +116,9 @@ DESIGNS = {
         shares=((107, 21), (90, 26, 9, 3)),
         closely=((90, 26, 9, 3),),
         seeds=tuple(range(4)),
-        search_seeds=(100, 101),
+        search_seeds=(100,),
+        trees=50,
+        only_shown=True,
     ),
     "standard": Design(
         recipes=(

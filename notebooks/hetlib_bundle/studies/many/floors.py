@@ -12,30 +12,34 @@ from hetlib_bundle.studies.many.samples import Split
 # Raise it when the same settings give other results.
 FORMAT = 1
 
-TREES = 300  # of the forest
+TREES = 300  # of the forest, unless a design has fewer
 PASSES = 2000  # of the logistic regression's solver, at most
 
 
-def floors_work(name: str, seeds: Sequence[int]) -> dict[str, Any]:
+def floors_work(name: str, seeds: Sequence[int], trees: int = TREES) -> dict[str, Any]:
     """Return all that decides the floors of a recipe, as records keep it.
 
     Args:
         name: Of the recipe.
         seeds: Of the splits.
+        trees: Of the forest.
     """
     work = {"what": "floors", "recipe": name, "seeds": list(seeds), "format": FORMAT}
+    if trees != TREES:  # the usual number is in no record
+        work["trees"] = trees
     how = recipe(name)
     if how.plain is not how.load:  # other inputs than the network's
         work["inputs"] = how.plain.__name__
     return work
 
 
-def floors(name: str, seeds: Sequence[int]) -> dict[str, list[float]]:
+def floors(name: str, seeds: Sequence[int], trees: int = TREES) -> dict[str, list[float]]:
     """Return the test OA of classical methods, a value a split.
 
     Args:
         name: Of the recipe.
         seeds: Of the splits.
+        trees: Of the forest.
 
     Returns:
         ``forest`` and ``logistic``; ``chance``: the share of the most frequent class, which a
@@ -48,7 +52,7 @@ def floors(name: str, seeds: Sequence[int]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"forest": [], "logistic": [], "chance": [], "tested": []}
     for seed in seeds:
         split = how.plain(seed)
-        found["forest"].append(forest(split, seed))
+        found["forest"].append(forest(split, seed, trees))
         found["logistic"].append(logistic(split))
         counts = np.bincount(split.test.labels)
         found["chance"].append(float(counts.max() / counts.sum()))
@@ -56,15 +60,16 @@ def floors(name: str, seeds: Sequence[int]) -> dict[str, list[float]]:
     return found
 
 
-def forest(split: Split, seed: int) -> float:
+def forest(split: Split, seed: int, trees: int = TREES) -> float:
     """Return the test OA of a random forest.
 
     Args:
         split: To learn from and to score on.
         seed: Of the trees.
+        trees: How many.
     """
     ensemble = require("sklearn.ensemble", "notebooks")
-    return _accuracy(ensemble.RandomForestClassifier(TREES, random_state=seed), split)
+    return _accuracy(ensemble.RandomForestClassifier(trees, random_state=seed), split)
 
 
 def logistic(split: Split) -> float:

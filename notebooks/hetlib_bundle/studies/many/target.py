@@ -64,6 +64,8 @@ def target_table(runs: pd.DataFrame, below: float = 1.0) -> pd.DataFrame:
         needed = _needed(single, targets)
         others = of_recipe[of_recipe.kind != "single"]
         for names, group in others.groupby(["kind", "sampling", "shares"], sort=False):
+            if group.steps.nunique() < min(2, len(lengths)):  # one length is no curve
+                continue
             ratios = _needed(group, targets) / needed
             rows.append(
                 {

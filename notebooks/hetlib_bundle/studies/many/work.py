@@ -121,12 +121,12 @@ def floors_of(design: Design, name: str, book: Book) -> dict[str, Any] | None:
     """Return the record of a recipe's floors.
 
     Args:
-        design: With the seeds.
+        design: With the seeds, and the trees of the forest.
         name: Of the recipe.
         book: Of the recipe.
     """
-    work = floors_work(name, design.seeds)
-    return book.get(work, partial(floors, name, design.seeds))
+    of = (name, design.seeds, design.trees)
+    return book.get(floors_work(*of), partial(floors, *of))
 
 
 def optima_of(design: Design, name: str, book: Book) -> Iterator[dict[str, Any]]:
