@@ -48,6 +48,9 @@ class Profile:
     # Budget of a speed measurement.
     measure_seconds: float
 
+    # Seeds of each rate in the search for one.
+    trials: int
+
     # Of a Monte Carlo check.
     draws: int
 
@@ -153,13 +156,14 @@ def _has_class_folders(dataset: str) -> bool:
 PROFILES = {
     "quick": Profile(
         seeds=tuple(range(4)),
-        epochs=5,
+        epochs=4,
         per_class=200,
         datasets=("brandenburg",),
         models=("smallcnn",),
         repeats=5,
         timed_epochs=2,
-        measure_seconds=2.0,
+        measure_seconds=1.5,
+        trials=1,
         draws=2000,
         pixels=32,
         map_stride=4,
@@ -178,6 +182,7 @@ PROFILES = {
         repeats=6,
         timed_epochs=3,
         measure_seconds=8.0,
+        trials=2,
         draws=10000,
         pixels=32,
         map_stride=1,
@@ -191,6 +196,7 @@ PROFILES = {
         repeats=15,
         timed_epochs=4,
         measure_seconds=20.0,
+        trials=2,
         draws=20000,
         pixels=None,
         map_stride=1,

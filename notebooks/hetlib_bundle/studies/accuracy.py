@@ -18,19 +18,19 @@ TRIALS = (100, 101)  # seeds of the search, none of which is scored afterwards
 def rate_trials(
     case: Experiment,
     rates: Sequence[float],
-    seeds: Sequence[int] = TRIALS,
+    count: int,
 ) -> list[Experiment]:
     """Return the runs that choose a learning rate for a case, on the validation split.
 
     Args:
         case: What is trained.
         rates: The learning rates to choose from.
-        seeds: Of the runs with each rate.
+        count: Of the runs with each rate, a seed of `TRIALS` each.
     """
     trial = replace(case, evaluate_split="validation", evaluate_every=0)
     trials = []
     for rate in rates:
-        trials += [replace(trial, lr=rate, seed=seed) for seed in seeds]
+        trials += [replace(trial, lr=rate, seed=seed) for seed in TRIALS[:count]]
     return trials
 
 
