@@ -106,3 +106,16 @@ def test_convergence_figure_draws_means_over_seeds(records: list[hetlib.RunRecor
     assert drawn.get_ydata().tolist() == pytest.approx(percent.tolist())
     first = records[2].epochs[0]
     assert drawn.get_xdata()[0] == pytest.approx(0.5 * first["step"])
+
+
+def test_ticks_are_whole_epochs_and_plain_seconds(records: list[hetlib.RunRecord]) -> None:
+    frame = history(records, {"balanced": 1.0, "single": 4.0})
+    figure = convergence_figure(frame)
+    figure.draw_without_rendering()
+    *_, epochs, seconds = figure.axes
+    assert all(float(place).is_integer() for place in epochs.get_xticks())
+    low, high = seconds.get_xlim()
+    assert high / low < 10  # where powers of ten are too few
+    between = [text.get_text() for text in seconds.get_xticklabels(minor=True)]
+    assert any(between)
+    assert all(text == "" or float(text) > 0 for text in between)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hetlib_bundle.figures.pieces import (
     entries_of,
@@ -55,6 +56,7 @@ def convergence_figure(frame: pd.DataFrame) -> Figure:
         panels[0, 0].set_ylabel("Training loss")
         panels[1, 0].set_ylabel("Test OA (%)")
         panels[1, 0].set_xlabel("Epoch")
+        panels[1, 0].xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         panels[1, 1].set_xlabel("Training time (s; steps x measured step time)")
         panels[1, 1].set_xscale("log")
         plain_numbers(panels[1, 1].xaxis)

@@ -8,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.figures.style import Look
@@ -55,6 +56,16 @@ def plain_numbers(axis: Axis) -> None:
         axis: With its scale set; another one would bring its own ticks again.
     """
     axis.set_major_formatter("{x:g}")
+    if axis.get_scale() == "log":
+        axis.set_minor_formatter(_PlainBetween())
+
+
+class _PlainBetween(LogFormatter):
+    """Numbers at ticks between powers of ten, where an axis has few powers; see `plain_numbers`."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        has_number = super().__call__(x, pos) != ""
+        return f"{x:g}" if has_number else ""
 
 
 def list_rows(axes: Axes, names: Sequence[str], room: float = 0.5) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hetlib_bundle.figures.pieces import entries_of, legend_above
+from hetlib_bundle.figures.pieces import entries_of, legend_above, plain_numbers
 from hetlib_bundle.figures.style import BLACK, ieee_style, new_figure, shades
 
 # Height of a row and of the rest, in inches.
@@ -51,6 +51,7 @@ def rivals_figure(table: pd.DataFrame) -> Figure:
             )
         axes.set_yticks(range(len(strategies)), strategies)
         axes.invert_yaxis()
+        plain_numbers(axes.xaxis)
         axes.set_xlabel("Modelled time over that of the fast device alone")
         legend_above(figure, len(ratios), entries_of(axes))
     return figure
