@@ -66,3 +66,7 @@ def test_the_figure_shows_each_cell() -> None:
     figure = measured_figure(pays.over_sittings(pays.speedups(pd.concat(frames))))
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["smallcnn, 1:2, batch 16"]
+    low, high = axes.get_ylim()
+    marked = [line.get_ydata()[0] for line in axes.lines if line.get_marker() not in ("", "None")]
+    assert len(marked) == 2
+    assert low + 0.25 < min(marked) < max(marked) < high - 0.25  # none is cut off

@@ -50,6 +50,7 @@ def measured_figure(cells: pd.DataFrame) -> Figure:
             )
         names = [f"{row.model}, 1:{row.ratio:g}, batch {row.batch}" for row in rows.itertuples()]
         axes.set_yticks(places, labels=names)
+        axes.set_ylim(-0.5, len(rows) - 0.5)  # few rows would leave half of a mark outside
         axes.set_xlabel("Times as fast as the fast device alone")
         ticks = [0.25, 0.5, 0.7, 1, 1.4, 2]
         axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
