@@ -166,6 +166,9 @@ def test_what_a_longer_training_closes() -> None:
     assert plain.change.round(6).unique().tolist() == [6]
     only_short = cnn_tables.closing(found[found.steps == 2])
     assert only_short.empty
+    no_pair = found[found.steps == 2 * (found.seed + 1)]  # seed 0 short, seed 1 long
+    assert set(no_pair.steps) == {2, 4}
+    assert cnn_tables.closing(no_pair).empty
 
 
 def test_findings_and_figure_of_what_there_is() -> None:

@@ -125,7 +125,7 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     table = table.merge(means, on=by)
     names = [in_words(row) for row in table.to_dict("records")]
     table.insert(1, "condition", names)
-    return table
+    return table.sort_values("recipe", kind="stable", ignore_index=True)
 
 
 def in_words(row: dict[Any, Any]) -> str:
@@ -160,9 +160,10 @@ def closing(found: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for names, part in found.groupby(ROW, sort=False):
         by_seed = part.pivot_table("difference", "seed", "steps")
-        if shortest == longest or not {shortest, longest} <= set(by_seed.columns):
+        both = by_seed.reindex(columns=[shortest, longest]).dropna()
+        if shortest == longest or both.empty:
             continue
-        change = (by_seed[longest] - by_seed[shortest]).dropna()
+        change = both[longest] - both[shortest]
         row: dict[str, Any] = dict(zip(ROW, names, strict=True))
         mean, half = interval(change)
         row |= {"change": mean, "low": mean - half, "high": mean + half, "seeds": len(change)}
@@ -223,11 +224,17 @@ def findings(table: pd.DataFrame, change: pd.DataFrame, level: pd.DataFrame) -> 
 def _told_levels(recipe: str, part: pd.DataFrame) -> str:
     scores = [f"{row.OA:.1f} % after {row.steps} steps" for row in _rows(part)]
     floor = part.iloc[-1]
-    weak = int(part[list(tables.MARKS)].to_numpy().sum())
+    weak = part[list(tables.MARKS)].sum(axis=1)
+    pairs = zip(weak, part.seeds, strict=True)
+    counted = " and ".join(f"{count} of {seeds}" for count, seeds in pairs)
+    ends = [str(steps) for steps in part.steps[part.edge]]
+    told = ""
+    if ends:
+        told = f" Its rate is at the end of those tried at {' and '.join(ends)} steps."
     return (
         f"On {recipe} one process reaches {' and '.join(scores)}; a random forest gets "
-        f"{floor.forest:.1f} %, a logistic regression {floor.logistic:.1f} %. {weak} of its "
-        f"{int(part.seeds.sum())} runs are at chance or below the better floor."
+        f"{floor.forest:.1f} %, a logistic regression {floor.logistic:.1f} %. {counted} runs "
+        f"are at chance or below the better floor.{told}"
     )
 
 
@@ -236,5 +243,8 @@ def _rows(table: pd.DataFrame) -> list[Any]:
 
 
 def _told(row: Any, column: str = "effect") -> str:
-    """Return an effect with its interval."""
-    return f"{getattr(row, column):+.1f} ({row.low:+.1f} to {row.high:+.1f})"
+    """Return an effect with its interval, which a single seed does not have."""
+    known = f"{getattr(row, column):+.1f}"
+    if row.seeds == 1:
+        return f"{known} (one seed)"
+    return f"{known} ({row.low:+.1f} to {row.high:+.1f})"
