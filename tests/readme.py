@@ -13,8 +13,8 @@ from hetlib.files import write_text
 from hetlib_bundle.kept.source import results_folder
 from hetlib_bundle.paths import NOTEBOOKS, RECORDED, RESULTS, ROOT
 from hetlib_bundle.running.heads import Head, read_heads, statements
-from tests.readme_findings import table
 from tests.readme_results import KEPT, bundle, results_text
+from tests.readme_tables import table
 
 
 def record(results: Path = RESULTS) -> None:

@@ -8,24 +8,9 @@ import pandas as pd
 from hetlib_bundle.claims import register, summary
 from hetlib_bundle.claims.register import CHECK, PILOT, PRIMARY
 from hetlib_bundle.claims.report import COLUMNS
-from hetlib_bundle.paths import RECORDED
 from hetlib_bundle.studies import headline
-
-
-def frame(folder: str, name: str) -> pd.DataFrame:
-    """Return a recorded table.
-
-    Args:
-        folder: In data/recorded.
-        name: Of the table.
-    """
-    return pd.read_csv(RECORDED / folder / f"{name}.csv")
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a table in Markdown."""
-    rule = ["---"] * len(head)
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
+from tests.readme_cnns import cnns_text
+from tests.readme_tables import frame, table
 
 
 def _role(profile: str, role: str) -> pd.DataFrame:
@@ -74,6 +59,7 @@ def findings_text() -> list[str]:
         "`00_index` from records; `15_regime` has the maps of all recipes.*",
         seen,
         *_to_accuracy_text(),
+        *cnns_text(),
     ]
 
 

@@ -13,7 +13,8 @@ from hetlib_bundle.kept.lines import read
 from hetlib_bundle.paths import RECORDED
 from hetlib_bundle.profiles import get_profile
 from hetlib_bundle.studies.settings import SETTINGS
-from tests.readme_findings import checks_text, findings_text, frame, table, words
+from tests.readme_findings import checks_text, findings_text, words
+from tests.readme_tables import frame, table
 
 # What is shown: of each folder of results, files that are taken into the folder of that name in
 # data/recorded.
@@ -29,6 +30,8 @@ KEPT = {
         "figures/09_timeline.png",
         "tables/14_differences.csv",
         "tables/14_own_rate.csv",
+        "tables/21_cnns_table.csv",
+        "tables/21_levels.csv",
     ],
     "standard-eurosat": ["tables/07_accuracy_table.csv"],
     "standard-brandenburg-smallcnn-24": ["tables/07_accuracy_table.csv"],

@@ -1,0 +1,35 @@
+"""The README's paragraph on CNNs that are trained from scratch."""
+
+from tests.readme_tables import frame, table
+
+
+def cnns_text() -> list[str]:
+    """Return what each condition loses to one process after the longest training, a row each."""
+    levels = frame("standard", "21_levels")
+    cells = frame("standard", "21_cnns_table")
+    steps = levels.steps.max()
+    longest = levels[levels.steps == steps].set_index("dataset")
+    told = []
+    for name, row in longest.iterrows():
+        floor = max(row.forest, row.logistic)
+        told.append(f"{row.OA:.1f} ± {row['OA ±']:.1f} % on {name} (classical floor {floor:.1f} %)")
+
+    compared = cells[(cells.beside == "single") & (cells.steps == steps)]
+    rows = []
+    for condition, part in compared.groupby("condition", sort=False):
+        by_name = part.set_index("recipe")
+        row = [str(condition), f"{part.ratio.iloc[0]:.2f}"]
+        for name in longest.index:
+            found = by_name.loc[name]
+            between = f"{found.low:+.1f} to {found.high:+.1f}"
+            row.append(f"{found.effect:+.1f} ({between})")
+        rows.append(row)
+    head = ["condition", "n_eff/B of a plain mean", *map(str, longest.index)]
+    seeds = int(compared.seeds.max())
+    text = (
+        f"CNNs from scratch (`21_cnns`: virtual replicas, {seeds} seeds, {steps} steps): one "
+        f"process reaches {' and '.join(told)}; differences to it in points of OA, with 95 % "
+        "intervals. Without *own rate* at the rate of one process; most searched rates are at the "
+        "end of those tried."
+    )
+    return [text, table(head, rows)]
