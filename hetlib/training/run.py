@@ -101,7 +101,7 @@ def check_store(store: Path | None, replicas: Team) -> None:
     """
     if store is not None and replicas.rank is not None:
         raise ValueError(
-            f"`store` is {store!r}; let rank 0 of a job keep the record: record.save(folder)."
+            f"`store` is {str(store)!r}; let rank 0 of a job keep the record: record.save(folder)."
         )
 
 

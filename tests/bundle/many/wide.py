@@ -62,7 +62,7 @@ def add_recipe(monkeypatch: pytest.MonkeyPatch, *, permuted: bool) -> None:
 class Few(Design):
     """A design of the conditions that P2 to P5 are judged by, and no others."""
 
-    def conditions(self, name: str) -> list[Condition]:
+    def conditions(self, name: str, steps: int) -> list[Condition]:
         planned = numbers(PLANNED)
         worst = numbers(WORST)
         return [
