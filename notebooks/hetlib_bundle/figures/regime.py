@@ -94,7 +94,7 @@ def _maps(lines: Mapping[str, pd.DataFrame], height: float) -> Figure:
             for axes, sampling in zip(line, columns, strict=True):
                 _draw_panel(axes, found[found.sampling == sampling], steps, ratios)
         _name_panels(panels, list(lines), columns, steps, ratios)
-        label = "OA of the plain mean minus that of one process (points)"
+        label = "OA − OA of one process (points)"
         mesh = panels[0, 0].collections[0]  # all have the same colours
         figure.colorbar(mesh, ax=panels, label=label, extend="both", pad=0.01)
         return figure
