@@ -1,4 +1,4 @@
-"""Checks of what a caller gives, or a file holds: a type, a bound, and the words that say so.
+"""Checks of a value that a caller gives, or a file holds: a type, a bound, and the words for them.
 
 Each function takes the argument's name and its value, and returns the value as plain Python:
 numbers of numpy and 0-d tensors are taken where numbers are, and come back as such that JSON can
@@ -10,10 +10,7 @@ write. What does not fit is a ``ValueError``, whether its type is wrong or its v
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from difflib import get_close_matches
-from itertools import islice
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,10 +18,6 @@ from hetlib.errors import shown, wrong
 from hetlib.plain import finite_of, plain, whole_of
 
 T = TypeVar("T")
-
-# Most items of a sequence of settings; no list of replicas, plans or names is nearly as long, and
-# an endless iterator ends here.
-MOST_ITEMS = 1_000_000
 
 # Samples of a step: the product of two such numbers, as in dealing by shares, is within int64.
 MOST_SAMPLES = 2**31 - 1
@@ -34,9 +27,6 @@ MOST_WHOLE = 2**63 - 1
 
 # What torch's generators take.
 MOST_SEED = 2**64 - 1
-
-# Iterable, but no sequences of settings: text and bytes, and what has no order.
-NO_SEQUENCES = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
 
 
 def keep(settings: object, **values: object) -> None:
@@ -195,83 +185,6 @@ def optional(check: Callable[..., T], name: str, value: object, **bounds: Any) -
         raise ValueError(message) from None
 
 
-def items(
-    name: str,
-    value: object,
-    of: Callable[[str, Any], T],
-    *,
-    count: int | None = None,
-    low: int | None = None,
-) -> tuple[T, ...]:
-    """Take a sequence, each of whose items a check takes; text, a set and a single value are none.
-
-    Args:
-        name: Of the argument, for the message.
-        value: What was given: a list, a tuple, a range, an array or tensor of one dimension.
-        of: The check of an item; it gets a name such as ``"shares[2]"`` and the item.
-        count: How many there must be; ``None``: any number.
-        low: How many there must be at least; ``None``: none.
-
-    Returns:
-        What the check returned for each.
-
-    Raises:
-        ValueError: It is no sequence, has another number of items, or an item is not allowed.
-
-    >>> items("shares", [3, 1], whole)
-    (3, 1)
-    """
-    words = _length(count, low)
-    given = _listed(value)
-    if given is None:
-        raise wrong(name, value, words)
-    number_of = len(given)
-    if number_of > MOST_ITEMS:
-        raise ValueError(f"`{name}` has more than {MOST_ITEMS:,} items; it must be {words}.")
-    too_few = low is not None and number_of < low
-    other = count is not None and number_of != count
-    if too_few or other:
-        raise wrong(name, value, words)
-    try:
-        return tuple([of(name, item) for item in given])
-    except ValueError:  # which one it is: a name for each of 100,000 items would take too long
-        return tuple([of(f"{name}[{place}]", item) for place, item in enumerate(given)])
-
-
-def mapping(
-    name: str,
-    value: object,
-    allowed: Collection[str] | None = None,
-    required: Collection[str] = (),
-) -> dict[str, Any]:
-    """Take a mapping whose keys are text.
-
-    Args:
-        name: Of the argument, for the message.
-        value: What was given.
-        allowed: The keys that it may have; ``None``: any.
-        required: The keys that it must have.
-
-    Returns:
-        A dictionary of its own, with the values as they are.
-
-    Raises:
-        ValueError: It is no mapping, a key is no text or not allowed, or one is missing.
-    """
-    if not isinstance(value, Mapping):
-        raise wrong(name, value, "a mapping, such as {'name': value}")
-    content = dict(value)
-    for key in content:
-        if not isinstance(key, str):
-            raise ValueError(f"`{name}` has the key {shown(key)}; its keys must be text.")
-        if allowed is not None and key not in allowed:
-            raise ValueError(f"`{name}` has the unknown key {shown(key)}{_instead(key, allowed)}")
-    missing = [key for key in required if key not in content]
-    if missing:
-        raise ValueError(f"`{name}` lacks {missing}; it has {shown(sorted(content))}.")
-    return content
-
-
 def path(name: str, value: object) -> Path:
     """Take the path of a file or folder.
 
@@ -310,32 +223,3 @@ def _is_within(found: float, low: float | None, high: float | None) -> bool:
 
 def _is_inside(found: float, above: float | None, below: float | None) -> bool:
     return (above is None or found > above) and (below is None or found < below)
-
-
-def _length(count: int | None, low: int | None) -> str:
-    """Return what a sequence must be as words."""
-    if count is not None:
-        return f"a sequence of {count} items"
-    if low is not None:
-        return f"a sequence of at least {low} items"
-    return "a sequence, such as a list"
-
-
-def _listed(value: object) -> list[Any] | None:
-    """Return the items of a sequence, one above the most that are allowed, or ``None``."""
-    if isinstance(value, NO_SEQUENCES):
-        return None
-    if not isinstance(value, Iterable) or getattr(value, "shape", None) == ():
-        return None
-    try:
-        return list(islice(value, MOST_ITEMS + 1))
-    except Exception:  # what cannot be gone through is no sequence
-        return None
-
-
-def _instead(key: str, allowed: Collection[str]) -> str:
-    """Return the end of a sentence about an unknown key."""
-    close = get_close_matches(key, allowed, n=1)
-    if close:
-        return f" (meant: {close[0]!r}?); allowed are {sorted(allowed)}."
-    return f"; allowed are {sorted(allowed)}."

@@ -11,11 +11,21 @@ import pytest
 from hetlib_bundle.paths import NOTEBOOKS, ROOT
 
 # A part of hetlib, and the parts that it may import. Those that all may import come first.
-BASE = ("errors", "plain", "inputs", "reading", "files", "environment", "owncode")
+BASE = (
+    "errors",
+    "plain",
+    "inputs",
+    "containers",
+    "reading",
+    "files",
+    "environment",
+    "owncode",
+)
 WALLS = {
     "errors": (),
     "plain": (),
     "inputs": ("errors", "plain"),
+    "containers": ("errors",),
     "reading": ("errors", "inputs"),
     "files": (),
     "environment": (),
@@ -36,6 +46,7 @@ CORE = (
     "errors",
     "plain",
     "inputs",
+    "containers",
     "reading",
     "files",
     "environment",

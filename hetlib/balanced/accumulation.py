@@ -1,6 +1,7 @@
 """A local batch in parts: the one rule for training, planning and scripts."""
 
-from hetlib.inputs import MOST_ITEMS, MOST_SAMPLES, optional, whole
+from hetlib.containers import MOST_ITEMS
+from hetlib.inputs import MOST_SAMPLES, optional, whole
 
 
 def micro_batches(samples: int, most: int | None = None, *, parts: int = 1) -> list[slice]:

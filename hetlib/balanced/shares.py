@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hetlib.containers import NO_SEQUENCES, items
 from hetlib.errors import shown, wrong
-from hetlib.inputs import MOST_SAMPLES, NO_SEQUENCES, items, optional, whole
+from hetlib.inputs import MOST_SAMPLES, optional, whole
 
 # Samples of a data set: the order of an epoch is an array of them, here of 32 GB.
 MOST_NUMBERS = 2**32

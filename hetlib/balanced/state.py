@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from hetlib.balanced.dealing import Position
 from hetlib.balanced.schedule import Shares
-from hetlib.inputs import MOST_SAMPLES, items, mapping, whole
+from hetlib.containers import items, mapping
+from hetlib.inputs import MOST_SAMPLES, whole
 from hetlib.plain import plain
 
 _POSITION = ("shares", "plans", "epoch", "step")

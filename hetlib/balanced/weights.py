@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hetlib.containers import items
 from hetlib.errors import shown, wrong
-from hetlib.inputs import items, number, one_of
+from hetlib.inputs import number, one_of
 from hetlib.plain import plain
 
 WEIGHTINGS = ("samples", "mean", "speed")

@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hetlib.containers import items
 from hetlib.datasets.types import Classes, Names, Range
 from hetlib.errors import shown, wrong
-from hetlib.inputs import items, plain, text, whole
+from hetlib.inputs import plain, text, whole
 
 
 def names(name: str, value: object) -> tuple[str, ...] | None:

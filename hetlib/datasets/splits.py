@@ -6,9 +6,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from hetlib.containers import items
 from hetlib.datasets.types import File
 from hetlib.errors import shown
-from hetlib.inputs import items, number
+from hetlib.inputs import number
 from hetlib.reading import read_csv
 
 SPLITS = ("train", "validation", "test")

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from hetlib.containers import items
 from hetlib.errors import wrong
-from hetlib.inputs import MOST_SAMPLES, items, keep, optional, whole
+from hetlib.inputs import MOST_SAMPLES, keep, optional, whole
 from hetlib.replicas.platform import Replica
 
 Number = TypeVar("Number", int, int | None)

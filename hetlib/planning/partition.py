@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from hetlib.containers import items
 from hetlib.errors import PlanError, require, wrong
-from hetlib.inputs import MOST_SAMPLES, items, keep, number, one_of, optional, whole
+from hetlib.inputs import MOST_SAMPLES, keep, number, one_of, optional, whole
 from hetlib.planning.choices import Choices
 from hetlib.planning.limits import Limits
 from hetlib.planning.speed import Curves, SpeedModel

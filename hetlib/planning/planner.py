@@ -23,9 +23,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves
 
 from hetlib.balanced.batchnorm import BalancedBatchNorm
+from hetlib.containers import mapping
 from hetlib.environment import environment
 from hetlib.errors import wrong
-from hetlib.inputs import MOST_SAMPLES, flag, mapping, number, optional, whole
+from hetlib.inputs import MOST_SAMPLES, flag, number, optional, whole
 from hetlib.planning.copies import left_as_it_was
 from hetlib.planning.decision import decide
 from hetlib.planning.example import Example, Loss, mean_square, tensors

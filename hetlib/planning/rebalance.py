@@ -12,8 +12,9 @@ import torch.distributed as dist
 
 from hetlib.balanced.arguments import require_group
 from hetlib.balanced.loss import balanced_loader
+from hetlib.containers import items
 from hetlib.errors import shown, wrong
-from hetlib.inputs import MOST_SAMPLES, items, number, whole
+from hetlib.inputs import MOST_SAMPLES, number, whole
 from hetlib.planning.change import History, Plan, next_plan
 from hetlib.planning.exchange import Exchange, Shares
 from hetlib.planning.fleet import Fleet, active_in, fleet_of

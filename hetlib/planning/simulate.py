@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hetlib.containers import items
 from hetlib.errors import wrong
-from hetlib.inputs import MOST_SEED, items, number, whole
+from hetlib.inputs import MOST_SEED, number, whole
 from hetlib.planning.speed import SpeedModel
 
 # Of a simulation: an array of them is 0.8 GB.

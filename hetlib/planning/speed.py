@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hetlib.containers import items
 from hetlib.errors import shown, wrong
-from hetlib.inputs import MOST_SAMPLES, items, keep, number, whole
+from hetlib.inputs import MOST_SAMPLES, keep, number, whole
 
 # No step is shorter, in seconds: a line through noisy points may go below 0 where it is extended.
 _SHORTEST = 1e-9

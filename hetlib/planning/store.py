@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from hetlib.containers import mapping
 from hetlib.errors import wrong
 from hetlib.files import fingerprint, write_text
-from hetlib.inputs import mapping
 from hetlib.inputs import path as checked_path
 from hetlib.planning.link import Link
 from hetlib.planning.partition import Partition

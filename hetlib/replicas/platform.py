@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hetlib.containers import items, mapping
 from hetlib.environment import cores
 from hetlib.errors import from_file, wrong
-from hetlib.inputs import MOST_SAMPLES, items, keep, mapping, number, optional, text, whole
+from hetlib.inputs import MOST_SAMPLES, keep, number, optional, text, whole
 from hetlib.reading import read_yaml
 
 # More than any machine has; each thread of a replica costs memory.

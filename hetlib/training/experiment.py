@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
+from hetlib.containers import items, mapping
 from hetlib.datasets.augment import AUGMENTATIONS
 from hetlib.datasets.naming import check_dataset, data_name
 from hetlib.datasets.objects import FUNCTIONS
-from hetlib.inputs import flag, items, mapping, number, one_of, optional, whole
+from hetlib.inputs import flag, number, one_of, optional, whole
 from hetlib.models.others import is_readers
 from hetlib.models.registry import check_model
 from hetlib.owncode import load_own, source_checksum

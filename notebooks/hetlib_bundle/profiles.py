@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hetlib.containers import mapping
 from hetlib.datasets import LandCoverScene
 from hetlib.datasets.catalog import DATASETS, OWN_FILES, find
 from hetlib.datasets.landcover import STRATIFIED
-from hetlib.inputs import mapping, one_of
+from hetlib.inputs import one_of
 from hetlib.owncode import is_own
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hetlib.containers import items, mapping
 from hetlib.errors import from_file, shown, wrong
-from hetlib.inputs import items, keep, mapping, number, one_of, text, whole
+from hetlib.inputs import keep, number, one_of, text, whole
 from hetlib.reading import read_yaml
 from hetlib.training.strategies import STRATEGIES
 from hetlib_bundle import paths

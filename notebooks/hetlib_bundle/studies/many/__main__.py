@@ -1,9 +1,12 @@
 """Record a size: ``python -m hetlib_bundle.studies.many standard`` goes on where it was left."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
+from hetlib.inputs import one_of
 from hetlib_bundle.studies.many.book import open_record
 from hetlib_bundle.studies.many.designs import design
 from hetlib_bundle.studies.many.fresh import do_fresh, fresh_design
@@ -17,14 +20,25 @@ def main(profile: str, *recipes: str) -> None:
     Args:
         profile: Size.
         recipes: Names of those to do; none is all.
+
+    Raises:
+        ValueError: There is no such size or recipe.
     """
     torch.set_num_threads(1)
     first = design(profile)
-    names = recipes or first.recipes
-    do_all(first, {name: open_record(name, profile) for name in first.recipes if name in names})
     fresh = fresh_design(profile)
-    wanted = [name for name in fresh.recipes if name in names]
-    do_fresh(fresh, {name: open_record(f"{name}{ENDING}", profile) for name in wanted})
+    names = recipes or first.recipes
+    for name in names:
+        one_of("recipe", name, first.recipes)
+    first = replace(first, recipes=_chosen(first.recipes, names))
+    fresh = replace(fresh, recipes=_chosen(fresh.recipes, names))
+    do_all(first, {name: open_record(name, profile) for name in first.recipes})
+    do_fresh(fresh, {name: open_record(f"{name}{ENDING}", profile) for name in fresh.recipes})
+
+
+def _chosen(there: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the recipes that are asked for, in the order of the design."""
+    return tuple(name for name in there if name in names)
 
 
 if __name__ == "__main__":

@@ -27,25 +27,27 @@ def do_all(design: Design, books: Books, tell: Callable[[str], None] = print) ->
 
     Args:
         design: What there is to do.
-        books: One a recipe; of recipes without one nothing is done.
+        books: One a recipe.
         tell: Takes a line of progress.
     """
-    recipes = [name for name in design.recipes if name in books]
-    for name in recipes:
+    for name in design.recipes:
         floors_of(design, name, books[name])
-    cells = [cell for cell in design.cells() if cell.recipe in books]
-    missing = [cell for cell in cells if books[cell.recipe].find(cell.work) is None]
+    missing = [cell for cell in design.cells() if books[cell.recipe].find(cell.work) is None]
     watch = Progress(sum(_size(cell) for cell in missing), tell)
     for steps in design.steps:
-        for name in recipes:
-            for cell in design.cells_of(name, steps):
-                if cell in missing:
-                    cell_of(cell, books[name])
-                    watch.note(cell)
+        for cell in missing:
+            if cell.steps == steps:
+                cell_of(cell, books[cell.recipe])
+                watch.note(cell)
         # after the first length, which is the most telling one; later they are only found
-        for name in recipes:
-            for _ in optima_of(design, name, books[name]):
-                pass
+        _do_optima(design, books)
+
+
+def _do_optima(design: Design, books: Books) -> None:
+    """Compute the optima of all recipes that are not there yet."""
+    for name in design.recipes:
+        for _ in optima_of(design, name, books[name]):
+            pass
 
 
 class Progress:
