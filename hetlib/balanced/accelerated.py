@@ -46,3 +46,23 @@ class Accelerated:
             batch: As it was read.
         """
         return moved(batch, self._module.PartialState().device)
+
+
+class LeftByAccelerate:
+    """What Accelerate asks of a loader whose batches are dealt already."""
+
+    # `Accelerator.save_state`, which asks for it, then keeps the position of one that was prepared
+    use_stateful_dataloader = True
+
+    # what Accelerate is told, once it has prepared the loader
+    _accelerated: Accelerated | None = None
+
+    @property
+    def _is_accelerate_prepared(self) -> bool:
+        """Say to ``Accelerator.prepare``, which asks, that the batches are dealt already."""
+        return True
+
+    @_is_accelerate_prepared.setter
+    def _is_accelerate_prepared(self, _: bool) -> None:
+        """Note that it was prepared: ``Accelerator.prepare`` marks what it returns."""
+        self._accelerated = Accelerated(self)

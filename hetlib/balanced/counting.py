@@ -171,6 +171,19 @@ def device_of(group: Group) -> torch.device:
     return torch.device("cpu")
 
 
+def largest_of_all(number: int) -> int:
+    """Return the largest of all replicas' numbers, by one small all-reduce.
+
+    Args:
+        number: This replica's.
+    """
+    if world_of() == 1:
+        return number
+    largest = torch.tensor(number, device=device_of(None))
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
 def world_of(group: Group = None) -> int:
     """Return the number of replicas of a group, 1 without a job.
 

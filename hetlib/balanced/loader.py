@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from hetlib.balanced.accelerated import Accelerated
+from hetlib.balanced.accelerated import LeftByAccelerate
 from hetlib.balanced.batches import collate
+from hetlib.balanced.counting import largest_of_all
 from hetlib.balanced.dealing import Deal, Position
 from hetlib.balanced.forking import rest_before_fork
 from hetlib.balanced.passes import Begun, Dealer, Marks, TrainingPass
@@ -22,7 +22,6 @@ from hetlib.balanced.progress import HandedOut, Progress
 from hetlib.balanced.refusals import (
     checked_options,
     in_words_of_loader,
-    refuse_elsewhere,
     require_all_rows,
     samples_from,
 )
@@ -31,7 +30,7 @@ from hetlib.balanced.weights import replica_weights
 from hetlib.inputs import optional, whole
 
 
-class BalancedLoader(DataLoader[Any]):
+class BalancedLoader(LeftByAccelerate, DataLoader[Any]):
     """Deal a data set to replicas by a plan, batch by batch.
 
     A pass goes on from the position: after an epoch left early, or after a state was loaded. One
@@ -62,9 +61,6 @@ class BalancedLoader(DataLoader[Any]):
     >>> [len(batch) for (batch,) in loader]
     [3, 3, 1]
     """
-
-    # `Accelerator.save_state`, which asks for it, then keeps the position of one that was prepared
-    use_stateful_dataloader = True
 
     def __init__(
         self,
@@ -102,20 +98,6 @@ class BalancedLoader(DataLoader[Any]):
         self._progress = Progress(len(dealer))
         # the iterator of the latest training pass, which knows what workers were given
         self._deal: Deal | None = None
-        # what Accelerate is told, once it has prepared this loader
-        self._accelerated: Accelerated | None = None
-        # whether batches were balanced that another loader read by this one's sampler
-        self._balanced_elsewhere = False
-
-    @property
-    def _is_accelerate_prepared(self) -> bool:
-        """Say to ``Accelerator.prepare``, which asks, that the batches are dealt already."""
-        return True
-
-    @_is_accelerate_prepared.setter
-    def _is_accelerate_prepared(self, _: bool) -> None:
-        """Note that it was prepared: ``Accelerator.prepare`` marks what it returns."""
-        self._accelerated = Accelerated(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has the position, and nothing of a pass that is on its way.
@@ -169,8 +151,7 @@ class BalancedLoader(DataLoader[Any]):
         """Let the next pass begin at a position."""
         self._progress.move(position)
         self._dealer.begin(position)
-        self._dealer.elsewhere = None
-        self._balanced_elsewhere = False
+        self._dealer.elsewhere.forget()
         self._deal = None
 
     def replan(self, plan: HasShares | Sequence[int], step: int | None = None) -> None:
@@ -190,7 +171,7 @@ class BalancedLoader(DataLoader[Any]):
         unread = self._first_unread()
         step = optional(whole, "step", step, low=0)
         if step is None:
-            step = _largest(unread)
+            step = largest_of_all(unread)
         if step < unread:
             raise ValueError(
                 f"`plan` is to hold from step {step} on, but this replica has read as far as step "
@@ -222,8 +203,7 @@ class BalancedLoader(DataLoader[Any]):
         """Deal from the position on, and start the workers."""
         self._follow_elsewhere()
         start = self._progress.begin()
-        self._dealer.elsewhere = None
-        self._balanced_elsewhere = False
+        self._dealer.elsewhere.forget()
         with self._dealer.own_pass(start):
             batches = super().__iter__()
         assert self._dealer.latest is not None
@@ -232,9 +212,9 @@ class BalancedLoader(DataLoader[Any]):
 
     def _follow_elsewhere(self) -> None:
         """Move the position behind an epoch whose rest another loader read and was trained."""
-        deal = self._dealer.elsewhere
-        if deal is not None and deal.is_over and self._balanced_elsewhere:
-            self._move(Position(deal.position.epoch + 1, 0))
+        trained = self._dealer.elsewhere.trained()
+        if trained is not None:
+            self._move(trained)
 
     def _evaluation(self) -> Iterator[Any]:
         with self._dealer.own_pass(Position(self._progress.start.epoch, 0)):
@@ -255,7 +235,8 @@ class BalancedLoader(DataLoader[Any]):
         Raises:
             RuntimeError: It is not clear which batch it is, or it has not as many samples.
         """
-        refuse_elsewhere(self._dealer.elsewhere, self._progress)
+        if not self._progress.waiting:
+            self._dealer.elsewhere.refuse()
         batch = self._progress.newest()
         own = batch.counts[self._dealer.rank]
         if samples is None:
@@ -281,8 +262,8 @@ class BalancedLoader(DataLoader[Any]):
         Returns:
             The batch; and whether this replica has one sample of weight 0 in it, in place of none.
         """
-        if self._dealer.elsewhere is not None and not self._progress.waiting:
-            self._balanced_elsewhere = True
+        if self._dealer.elsewhere.is_read and not self._progress.waiting:
+            self._dealer.elsewhere.note_balanced()
             return None, False
         batch = self._progress.oldest()
         if batch is None:
@@ -319,13 +300,3 @@ class BalancedLoader(DataLoader[Any]):
         """
         self._move(self._dealer.take_over(state))
         self._progress.last = None
-
-
-def _largest(number: int) -> int:
-    """Return the largest of all replicas' numbers."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return number
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    largest = torch.tensor(number, device=device)
-    dist.all_reduce(largest, dist.ReduceOp.MAX)
-    return int(largest)

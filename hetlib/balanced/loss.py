@@ -120,7 +120,7 @@ def _factor_of_count(
     samples: int | torch.Tensor | None,
     group: Group,
 ) -> Factor:
-    batch, is_filler = None, False
+    is_filler = False
     if dealer is not None:
         batch, is_filler = dealer.take_counted_batch()
         _require_alone(batch, loss)

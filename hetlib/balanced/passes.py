@@ -10,6 +10,7 @@ import torch.distributed as dist
 
 from hetlib.balanced.accelerated import Accelerated
 from hetlib.balanced.dealing import Deal, Dealt, Position
+from hetlib.balanced.elsewhere import Elsewhere
 from hetlib.balanced.progress import HandedOut, Progress
 from hetlib.balanced.sampler import BalancedSampler
 from hetlib.balanced.sizes import sizes_of
@@ -22,12 +23,14 @@ class Dealer(BalancedSampler):
     even_batches = False
     # the latest pass's iterator, and what it has dealt and not yet handed out
     latest: tuple[Deal, deque[Dealt]] | None = None
-    # the pass of another loader, since the latest of its own one began
-    elsewhere: Deal | None = None
     _is_for_own = False
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.elsewhere = Elsewhere()
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "latest": None, "elsewhere": None}
+        return {**self.__dict__, "latest": None, "elsewhere": Elsewhere()}
 
     @property
     def rank(self) -> int:
@@ -70,8 +73,9 @@ class Dealer(BalancedSampler):
     def __iter__(self) -> Deal:
         if not self._is_for_own:
             # Accelerate's `skip_first_batches` makes a loader that counts from the first step
-            self.elsewhere = Deal(self, Position(self.epoch, 0))
-            return self.elsewhere
+            whole_epoch = Deal(self, Position(self.epoch, 0))
+            self.elsewhere.begin(whole_epoch)
+            return whole_epoch
         record: deque[Dealt] = deque()
         deal = Deal(self, Position(self.epoch, self.step), record)
         self.latest = (deal, record)

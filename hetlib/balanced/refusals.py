@@ -8,8 +8,7 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from hetlib.balanced.batches import Collate
-from hetlib.balanced.dealing import Deal
-from hetlib.balanced.progress import HandedOut, Progress
+from hetlib.balanced.progress import HandedOut
 from hetlib.balanced.shares import gives_queries
 from hetlib.balanced.sizes import has_rows, samples_in
 from hetlib.errors import wrong
@@ -122,24 +121,4 @@ def require_all_rows(batch: HandedOut, own: int, merge: Any) -> None:
         f"the batch has {rows} rows, but {own} samples were dealt to this replica: does "
         "`collate_fn` leave some out? Count what the loss is the mean over: "
         "balance(loss, loader, count=len(targets))."
-    )
-
-
-def refuse_elsewhere(deal: Deal | None, progress: Progress) -> None:
-    """Refuse to say the counts of a batch that another loader handed out.
-
-    Args:
-        deal: What another loader reads, if one does.
-        progress: What this loader has handed out.
-
-    Raises:
-        RuntimeError: There is such a loader, and no batch of this one is to be balanced.
-    """
-    if deal is None or progress.waiting:
-        return
-    raise RuntimeError(
-        "another loader reads the sampler of this one, as `skip_first_batches` of Accelerate makes "
-        "one, and it is not known which batch that handed out. Count what the loss is the mean "
-        "over: balance(loss, loader, count=len(targets)). Or go on by the loader's own state "
-        "(`load_state_dict`), which needs no skipping."
     )

@@ -1,6 +1,5 @@
 """Which samples each replica gets in each step; every sample once an epoch."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,27 +8,21 @@ import torch.distributed as dist
 from torch.utils.data import Sampler
 
 from hetlib.balanced.dealing import Deal, Position
-from hetlib.balanced.order import put_owned, shuffled
-from hetlib.balanced.queries import Queries
-from hetlib.balanced.schedule import Schedule, Shares
+from hetlib.balanced.epochs import Epochs
+from hetlib.balanced.schedule import Shares
 from hetlib.balanced.shares import (
     HasShares,
     deal,
-    gives_queries,
     rank_of,
-    require_no_shards,
-    samples_of,
-    shards_of,
     shares_of,
-    split,
 )
 from hetlib.balanced.state import State, state_of
-from hetlib.inputs import MOST_SEED, flag, optional, whole
+from hetlib.inputs import optional, whole
 
 __all__ = ["BalancedSampler", "Deal", "HasShares", "Position", "deal"]
 
 
-class BalancedSampler(Sampler[list[Any]]):
+class BalancedSampler(Epochs, Sampler[list[Any]]):
     """Batch sampler that deals each global batch by shares.
 
     One epoch is one permutation of the data set. Step k takes the next global batch of it and
@@ -73,36 +66,18 @@ class BalancedSampler(Sampler[list[Any]]):
         drop_last: bool = False,
         shards: Sequence[int] | np.ndarray | None = None,
     ) -> None:
-        shares = shares_of(plan)
-        self.seed = whole("seed", seed, low=0, high=MOST_SEED)
-        self.shuffle = flag("shuffle", shuffle)
-        self.drop_last = flag("drop_last", drop_last)
-        # drawn anew each epoch; None: the samples' numbers are dealt
-        self.queries: Queries | None = None
-        size: object = num_samples
-        if isinstance(num_samples, Iterable) and gives_queries(num_samples):
-            require_no_shards(shards)
-            self.queries = Queries(num_samples, self.seed)
-            size = len(self.queries)
-        self.num_samples = samples_of(size, shares, self.drop_last)
-        self.shards = shards_of(shards, self.num_samples)
-        self.global_batch = sum(shares)
-        # the same plans make the same run
-        self._schedule = Schedule(shares)
+        super().__init__(
+            num_samples,
+            shares_of(plan),
+            seed=seed,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            shards=shards,
+        )
         # where iterating begins
         self.epoch = 0
         self.step = 0
-        self._rank = rank_of(rank, shares)
-
-    @property
-    def plans(self) -> list[tuple[int, Shares]]:
-        """The first step of each plan, counted over all epochs, and its shares, in order."""
-        return self._schedule.plans
-
-    @property
-    def replicas(self) -> int:
-        """Number of replicas of the plan."""
-        return len(self._schedule.first)
+        self._rank = rank_of(rank, self._schedule.first)
 
     @property
     def batch_size(self) -> int:
@@ -116,11 +91,6 @@ class BalancedSampler(Sampler[list[Any]]):
             "time: each replica has its own. With Accelerate use a BalancedLoader, which `prepare` "
             "leaves as it is; with Lightning and Fabric say use_distributed_sampler=False."
         )
-
-    @property
-    def knows_rank(self) -> bool:
-        """Whether the rank was given; else the job is asked when a batch is dealt."""
-        return self._rank is not None
 
     @property
     def rank(self) -> int:
@@ -140,16 +110,6 @@ class BalancedSampler(Sampler[list[Any]]):
                 "plan for as many, or give `rank`."
             )
         return dist.get_rank()
-
-    def __len__(self) -> int:
-        """Return the steps of an epoch."""
-        if self.drop_last:
-            return self.num_samples // self.global_batch
-        return self._all_steps()
-
-    def _all_steps(self) -> int:
-        """Return the steps of an epoch with the last, short one, if there is one."""
-        return -(-self.num_samples // self.global_batch)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration begin at the first step of an epoch.
@@ -175,11 +135,7 @@ class BalancedSampler(Sampler[list[Any]]):
         Raises:
             ValueError: There is no such step or epoch.
         """
-        step = whole("step", step, low=0, high=self._all_steps() - 1)
-        epoch = self._epoch_of(epoch)
-        shares = self._schedule.at(epoch * len(self) + step)
-        left = self.num_samples - step * self.global_batch
-        return split(min(self.global_batch, left), shares)
+        return self.counts_in(self._epoch_of(epoch), step)
 
     def _epoch_of(self, epoch: int | None) -> int:
         """Return an epoch's number, or the present one's for ``None``."""
@@ -203,48 +159,6 @@ class BalancedSampler(Sampler[list[Any]]):
         first = optional(whole, "step", step)
         present = self.epoch * len(self) + self.step
         self._schedule.change(shares_of(plan), first, present)
-
-    def permutation(self, epoch: int) -> np.ndarray:
-        """Return the order of the samples in an epoch, the same on every replica.
-
-        Args:
-            epoch: Its number, from 0.
-
-        Returns:
-            The samples' numbers, ``(num_samples,)``.
-
-        Raises:
-            ValueError: There is no such epoch.
-        """
-        epoch = whole("epoch", epoch, low=0)
-        # queries come in the order of the sampler that drew them
-        if self.shuffle and self.queries is None:
-            order = shuffled(self.num_samples, self.seed, epoch)
-        else:
-            order = np.arange(self.num_samples)
-        if self.shards is not None:
-            by_step = [self.counts(step, epoch) for step in range(self._all_steps())]
-            put_owned(order, self.shards, by_step)
-        return order
-
-    def keys(self, epoch: int, numbers: Sequence[int]) -> list[Any]:
-        """Return what the data set is asked for: the samples' numbers, or their queries.
-
-        Args:
-            epoch: The epoch.
-            numbers: Of samples in it.
-        """
-        if self.queries is None:
-            return list(numbers)
-        drawn = self.queries.of(epoch)
-        return [drawn[number] for number in numbers]
-
-    @property
-    def first_key(self) -> Any:
-        """What the data set is asked for to see how a sample looks."""
-        if self.queries is None:
-            return 0
-        return self.queries.first
 
     def steps(
         self, epoch: int | None = None, step: int | None = None
@@ -270,7 +184,7 @@ class BalancedSampler(Sampler[list[Any]]):
         order = self.permutation(start.epoch)
         for number in range(start.step, len(self)):
             first = number * self.global_batch
-            yield self.counts(number, start.epoch), order[first : first + self.global_batch]
+            yield self.counts_in(start.epoch, number), order[first : first + self.global_batch]
 
     def __iter__(self) -> Deal:
         return Deal(self, Position(self.epoch, self.step))
@@ -287,20 +201,6 @@ class BalancedSampler(Sampler[list[Any]]):
         """
         state = State(position, self._schedule.first, self.plans)
         return state.to_dict(self._belongs_to())
-
-    def _belongs_to(self) -> dict[str, Any]:
-        """Return what a position means nothing without."""
-        shards = None
-        if self.shards is not None:
-            shards = hashlib.sha256(self.shards.tobytes()).hexdigest()[:16]
-        return {
-            "num_samples": self.num_samples,
-            "global_batch": self.global_batch,
-            "seed": self.seed,
-            "shuffle": self.shuffle,
-            "drop_last": self.drop_last,
-            "shards": shards,
-        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state.
