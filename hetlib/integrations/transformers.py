@@ -220,6 +220,7 @@ class BalancedTrainer:
         """Say whether twice the items make another loss; the model is left as it is."""
         parent: Any = super()
         losses = []
+        modes = [(module, module.training) for module in model.modules()]
         model.eval()
         try:
             with torch.no_grad(), random_states_kept():
@@ -228,7 +229,8 @@ class BalancedTrainer:
         except Exception:  # the same comes in the step itself, with all that it says
             return True
         finally:
-            model.train()
+            for module, training in modes:
+                module.training = training
         first, second = losses
         return not bool(torch.isclose(first, second, rtol=0, atol=0, equal_nan=True))
 

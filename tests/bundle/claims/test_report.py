@@ -10,6 +10,7 @@ import pytest
 from hetlib.training.records import RunRecord
 from hetlib_bundle import claims, paths
 from hetlib_bundle.claims import register
+from hetlib_bundle.claims.register import Claim
 from hetlib_bundle.kept.keeper import keeper
 from tests.bundle.claims.made import claim, name_of, run
 
@@ -182,10 +183,8 @@ def test_settings_are_cells_of_their_own(results: Path, monkeypatch: pytest.Monk
     assert "setting" not in claims.judge_records(["runs"], records)
 
 
-def test_the_primary_claims_share_one_level_of_error(
-    results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By itself each is supported at p = 0.013; three of them together are not."""
+def claims_on_three_effects(results: Path) -> tuple[Claim, Claim]:
+    """Write a table of three effects; return a descriptive and a primary claim about it."""
     values = {"dataset": "wake", "model": "smallcnn", "strategy": "uneven-plain", "setting": "base"}
     effects = pd.DataFrame({**values, "seed": range(3), "OA - single": [-2.2, -3.2, -2.8]})
     (results / "quick" / "tables").mkdir(parents=True)
@@ -193,7 +192,14 @@ def test_the_primary_claims_share_one_level_of_error(
 
     source = {"notebook": "14_settings", "table": "14_differences", "column": "OA - single"}
     alone = claim(quantity="column", data={}, source=source)
-    primary = dataclasses.replace(alone, role="primary", why="A reason.")
+    return alone, dataclasses.replace(alone, role="primary", why="A reason.")
+
+
+def test_the_primary_claims_share_one_level_of_error(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself each is supported at p = 0.013; three of them together are not."""
+    alone, primary = claims_on_three_effects(results)
     registered(monkeypatch, P1=primary, P2=primary, P3=primary, C1=alone)
     table = table_of("quick")
     assert table.p["P1"] == pytest.approx(3 * table.p["C1"])
@@ -208,15 +214,8 @@ def test_the_primary_claims_share_one_level_of_error(
 def test_a_primary_claim_that_is_not_run_still_counts(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = {"dataset": "wake", "model": "smallcnn", "strategy": "uneven-plain", "setting": "base"}
-    effects = pd.DataFrame({**values, "seed": range(3), "OA - single": [-2.2, -3.2, -2.8]})
-    (results / "quick" / "tables").mkdir(parents=True)
-    effects.to_csv(results / "quick" / "tables" / "14_differences.csv", index=False)
-
-    source = {"notebook": "14_settings", "table": "14_differences", "column": "OA - single"}
-    alone = claim(quantity="column", data={}, source=source)
-    primary = dataclasses.replace(alone, role="primary", why="A reason.")
-    missing = dataclasses.replace(primary, source={**source, "table": "14_own_rate"})
+    alone, primary = claims_on_three_effects(results)
+    missing = dataclasses.replace(primary, source={**primary.source, "table": "14_own_rate"})
     registered(monkeypatch, P1=primary, P2=missing, C1=alone)
     table = table_of("quick")
     assert table.verdict["P2"] == "not run"
