@@ -60,3 +60,8 @@ def test_a_sample_that_fills_a_place_has_no_weight(team):
     by_rank = team(1, 1, 1).run(workers_jobs.by_loop, "zip", THREE, "sample")
     expected = workers_jobs.by_loop(None, "zip", THREE)
     assert worst_error([[found] for found in by_rank], [expected]) < 1e-12
+
+
+def test_other_shares_hold_from_the_first_step_that_no_replica_has_read(team):
+    by_rank = team(1, 1).run(workers_jobs.plans_where_one_has_read_ahead)
+    assert by_rank == [[(0, (2, 1)), (3, (1, 2))]] * 2

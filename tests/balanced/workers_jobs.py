@@ -231,6 +231,17 @@ def planned_anew(loader: Any, rank: int) -> Iterator[Any]:
             loader.replan([*shares[1:], shares[0]])
 
 
+def plans_where_one_has_read_ahead(rank: int) -> list[tuple[int, tuple[int, ...]]]:
+    """Deal anew where rank 1 has read two steps more; return the plans of this rank."""
+    data = torch.utils.data.TensorDataset(torch.arange(24))
+    loader = hetlib.BalancedLoader(data, [2, 1])
+    batches = iter(loader)
+    for _ in range(1 + 2 * rank):
+        next(batches)
+    loader.replan([1, 2])
+    return loader.dealer.plans
+
+
 def endless(loader: Any, rank: int) -> Iterator[Any]:
     """Read as many steps from a loop over epochs that never ends."""
     yield from itertools.islice(again_and_again(loader), len(loader))
