@@ -26,6 +26,7 @@ from hetlib.balanced.refusals import (
     samples_from,
 )
 from hetlib.balanced.sampler import BalancedSampler, HasShares
+from hetlib.balanced.watching import Watch
 from hetlib.balanced.weights import replica_weights
 from hetlib.inputs import optional, whole
 
@@ -192,7 +193,8 @@ class BalancedLoader(LeftByAccelerate, DataLoader[Any]):
         # can hang.
         if not torch.is_grad_enabled():
             return self._evaluation()
-        return TrainingPass(self._begin, self._progress, self._marks, self._accelerated)
+        watch = Watch(self._progress, self._dealer)
+        return TrainingPass(self._begin, self._progress, self._marks, watch, self._accelerated)
 
     def _get_iterator(self) -> Any:
         if self.num_workers:

@@ -24,6 +24,7 @@ from hetlib.balanced.graph import is_marked, mark, pools_batchnorm, refuse_nan
 from hetlib.balanced.loader import BalancedLoader
 from hetlib.balanced.progress import HandedOut
 from hetlib.balanced.sharded import refuse_other_divisor
+from hetlib.balanced.watching import note_balanced
 from hetlib.errors import shown
 from hetlib.inputs import one_of, optional, whole
 
@@ -101,6 +102,7 @@ def balance(
             refuse_nan(loss)
     weigh(loss, factor)
     mark(loss)
+    note_balanced()
     return loss
 
 

@@ -14,6 +14,7 @@ from hetlib.balanced.elsewhere import Elsewhere
 from hetlib.balanced.progress import HandedOut, Progress
 from hetlib.balanced.sampler import BalancedSampler
 from hetlib.balanced.sizes import sizes_of
+from hetlib.balanced.watching import Watch
 
 
 class Dealer(BalancedSampler):
@@ -114,6 +115,7 @@ class TrainingPass(Iterator[Any]):
         begin: Begins to deal at the position.
         progress: Where it is noted; the pass is the one begun last.
         marks: What is noted of each batch.
+        watch: Looks at what is handed out.
         accelerated: What Accelerate is told, where it prepared the loader.
     """
 
@@ -122,11 +124,13 @@ class TrainingPass(Iterator[Any]):
         begin: Callable[[], Begun],
         progress: Progress,
         marks: Marks,
+        watch: Watch,
         accelerated: Accelerated | None = None,
     ) -> None:
         self._begin = begin
         self._progress = progress
         self._marks = marks
+        self._watch = watch
         self._is_first = True
         self._accelerated = accelerated
         self._deal()
@@ -145,9 +149,11 @@ class TrainingPass(Iterator[Any]):
         if self._is_first and self._progress.moved_at > self._run:
             # Trainers set the epoch, or load a checkpoint, with the iterator already in hand.
             self._deal()
+        self._watch.next_is_asked()
         try:
             batch = next(self._batches)
         except StopIteration:
+            self._watch.ended()
             self._progress.end(self._epoch, self._run)
             if self._accelerated is not None:
                 self._accelerated.end()
@@ -174,4 +180,5 @@ class TrainingPass(Iterator[Any]):
             sizes=sizes_of(batch) if self._marks.may_leave_out else None,
         )
         self._progress.hand_out(handed, is_first=self._is_first)
+        self._watch.handed_out(handed)
         self._is_first = False

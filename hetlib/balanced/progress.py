@@ -124,6 +124,16 @@ class Progress:
             return self.waiting[0]
         return self.last
 
+    def left_out(self) -> HandedOut | None:
+        """Return the batch handed out last, if the loop was expected to balance it and has not.
+
+        A loop that reads ahead has not come to it yet, and one that has balanced nothing in this
+        pass may balance by counts alone.
+        """
+        if self._reads_ahead or not self._balances or self.last not in self.waiting:
+            return None
+        return self.last
+
     def newest(self) -> HandedOut:
         """Return the batch handed out last.
 

@@ -23,6 +23,7 @@ from hetlib.balanced.loader import BalancedLoader
 from hetlib.balanced.loss import balance, balanced_loader
 from hetlib.balanced.randomness import random_states_kept
 from hetlib.balanced.shares import HasShares, shares_of
+from hetlib.balanced.watching import note_balanced
 from hetlib.errors import require
 
 require("transformers", "transformers")
@@ -173,6 +174,8 @@ class BalancedTrainer:
                 "the Trainer divides this loss by the items of all replicas, and it was balanced "
                 "before; leave `balance` out of `compute_loss_func`."
             )
+        else:
+            note_balanced()
         return (loss, outputs) if return_outputs else loss
 
     def _weights_itself(
