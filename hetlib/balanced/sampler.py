@@ -216,6 +216,7 @@ class BalancedSampler(Epochs, Sampler[list[Any]]):
             ValueError: The state belongs to another training; the message names the field.
         """
         position = self.take_over(state)
+        self.epoch = position.epoch
         self.step = position.step
 
     def take_over(self, state: Mapping[str, Any]) -> Position:
@@ -241,6 +242,8 @@ class BalancedSampler(Epochs, Sampler[list[Any]]):
                 )
             plans = [(0, own)]
         self._schedule.plans = plans
-        self.epoch = there.position.epoch
+        # a later epoch that was set before is the next pass's: of a state from the end of an epoch
+        # some loaders first read what is left of that one
+        self.epoch = max(self.epoch, there.position.epoch)
         self.step = 0
         return there.position

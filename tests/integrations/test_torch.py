@@ -37,8 +37,17 @@ def test_fully_shard_ends_where_one_process_does(
     problem.assert_same_training(found, "fsdp", "right", reference)
 
 
-@pytest.mark.parametrize("way", ["alone", "workers", "rare_snapshots"])
-def test_torchdatas_loader_goes_on_in_mid_epoch(
+@pytest.mark.parametrize(
+    "way",
+    [
+        "alone",
+        "workers",
+        "rare_snapshots",
+        "after_an_epoch",
+        "after_an_epoch_with_rare_snapshots",
+    ],
+)
+def test_torchdatas_loader_goes_on_from_its_state(
     found: list[Found], reference: torch.Tensor, way: str
 ) -> None:
     problem.assert_same_training(found, "stateful", way, reference)

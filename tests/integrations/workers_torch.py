@@ -183,8 +183,17 @@ def replanned(folder: str) -> list[Any]:
     return loader.state_dict()["plans"]
 
 
-def stateful(workers: int, snapshots: int, mutant: str = "") -> tuple[torch.Tensor, list[int]]:
-    """Return what is trained with torchdata's loader, begun anew after three steps."""
+def stateful(
+    workers: int, snapshots: int, mutant: str = "", *, before: int = 3
+) -> tuple[torch.Tensor, list[int]]:
+    """Return what is trained with torchdata's loader, begun anew after some steps.
+
+    Args:
+        workers: Of the loader.
+        snapshots: Steps from one snapshot of the sampler to the next.
+        mutant: Of `problem.MUTANTS`; none if empty.
+        before: Steps before the new beginning; more than an epoch has: at its end.
+    """
 
     def begun() -> tuple[Training, hetlib.BalancedSampler]:
         data = problem.Samples()
@@ -200,13 +209,14 @@ def stateful(workers: int, snapshots: int, mutant: str = "") -> tuple[torch.Tens
 
     with problem.mutated(mutant):
         first, _ = begun()
-        first.steps(3)
+        first.steps(before)
         states = [part.state_dict() for part in (first.net, first.optimizer, first.loader)]
 
         second, sampler = begun()
         for part, state in zip((second.net, second.optimizer, second.loader), states, strict=True):
             part.load_state_dict(state)
-        second.steps()
+        if before < problem.STEPS:
+            second.steps()
         sampler.set_epoch(1)
         second.steps()
     weights, seen = second.end()
@@ -242,6 +252,8 @@ def everything(rank: int, folder: str) -> dict[str, Any]:
             "alone": stateful(0, 1),
             "workers": stateful(2, 1),
             "rare_snapshots": stateful(2, 2),
+            "after_an_epoch": stateful(0, 1, before=problem.STEPS + 1),
+            "after_an_epoch_with_rare_snapshots": stateful(2, 2, before=problem.STEPS + 1),
             **{mutant: stateful(0, 1, mutant) for mutant in problem.MUTANTS},
         },
         "scripts": {
