@@ -7,8 +7,9 @@ from typing import NamedTuple
 from hetlib.planning import budget
 from hetlib.planning.partition import Partition
 from hetlib.planning.race import race
+from hetlib.planning.ranks import gather
 from hetlib.planning.search import Search
-from hetlib.planning.timing import Task, curve, gather
+from hetlib.planning.timing import Task, curve
 from hetlib.planning.trials import Trial
 
 _FOR_CURVES = 0.4  # of the seconds; the rest is for real steps

@@ -8,7 +8,7 @@ import torch.distributed as dist
 
 from hetlib.inputs import keep, number
 from hetlib.planning.race import WORTH
-from hetlib.planning.timing import gather
+from hetlib.planning.ranks import gather
 
 _SMALL = 8  # bytes: what one number takes is the delay of the link
 

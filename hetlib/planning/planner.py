@@ -33,9 +33,10 @@ from hetlib.planning.example import Example, Loss, mean_square, tensors
 from hetlib.planning.memory import LossOf
 from hetlib.planning.partition import Partition
 from hetlib.planning.progress import spending
+from hetlib.planning.ranks import RefusedElsewhereError, gather, refused_by_all, require_same
 from hetlib.planning.reuse import stored_plan
 from hetlib.planning.store import PlanFile
-from hetlib.planning.timing import Task, capped, gather, require_same
+from hetlib.planning.timing import Task, capped
 from hetlib.replicas.platform import Replica
 
 # Returns an optimizer of parameters.
@@ -94,6 +95,7 @@ def plan(
         ValueError: An argument is not allowed, or differs between ranks, no choice of replicas
             takes exactly the global batch, the model does not run on the example, or ``accumulate``
             is asked for a model whose BatchNorm needs the whole batch at once.
+        RuntimeError: Another rank has refused what it was given.
 
     Example:
         >>> def loss(model, batch):  # doctest: +SKIP
@@ -104,28 +106,32 @@ def plan(
         >>> loader = hetlib.BalancedLoader(data, plan)  # doctest: +SKIP
     """
     begin = time.perf_counter()
-    global_batch = whole("global_batch", global_batch, low=1, high=MOST_SAMPLES)
-    seconds = number("seconds", seconds, above=0)
-    accumulate = flag("accumulate", accumulate)
-    progress = optional(flag, "progress", progress)
-    _refuse_no_function("loss", loss)
-    _refuse_no_function("optimizer", optimizer)
-    _refuse_what_cannot_be_timed(model, accumulate)
+    with refused_by_all("plan"):
+        global_batch = whole("global_batch", global_batch, low=1, high=MOST_SAMPLES)
+        seconds = number("seconds", seconds, above=0)
+        accumulate = flag("accumulate", accumulate)
+        progress = optional(flag, "progress", progress)
+        _refuse_no_function("loss", loss)
+        _refuse_no_function("optimizer", optimizer)
+        _refuse_what_cannot_be_timed(model, accumulate)
+        task = Task(
+            replica=_own_replica(model, replica, global_batch),
+            network=model,
+            loss_of=_loss_of(Example(example_batch), loss or mean_square),
+            optimizer_of=_optimizer_of(optimizer or _sgd),
+        )
     require_same(global_batch=global_batch, accumulate=accumulate)
-    task = Task(
-        replica=_own_replica(model, replica, global_batch),
-        network=model,
-        loss_of=_loss_of(Example(example_batch), loss or mean_square),
-        optimizer_of=_optimizer_of(optimizer or _sgd),
-    )
     with (
         left_as_it_was(model, example_batch, loss, optimizer),
         torch.inference_mode(mode=False),
         torch.enable_grad(),
     ):
-        task.optimizer_of(model)  # an error of it is said as such
-        known = gather(_identity(task, example_batch, [loss, optimizer]))
-        file = PlanFile(store, [global_batch, accumulate, known])
+        with refused_by_all("plan"):
+            task.optimizer_of(model)  # an error of it is said as such
+            own = _identity(task, example_batch, [loss, optimizer])
+        known = gather(own)
+        with refused_by_all("plan"):
+            file = PlanFile(store, [global_batch, accumulate, known])
         again = stored_plan(file, len(known), global_batch, model)
         if again.plan is not None:
             return again.plan
@@ -190,6 +196,8 @@ def _bounded(task: Task, loss: Loss | None) -> Task:
     """Return the task with bounds of its batch; an error of its first steps says what to change."""
     try:
         return capped(task)
+    except RefusedElsewhereError:
+        raise
     except Exception as error:
         if loss is not None:
             what = "`loss(model, example_batch)` cannot be trained"

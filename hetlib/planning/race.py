@@ -12,7 +12,8 @@ import torch
 import torch.distributed as dist
 
 from hetlib.planning.blocks import BLOCK, typical
-from hetlib.planning.timing import Group, Stepper, StepTime, Task, alone, gather
+from hetlib.planning.ranks import gather
+from hetlib.planning.timing import Group, Stepper, StepTime, Task, alone
 from hetlib.replicas.groups import subgroup
 
 Shares: TypeAlias = tuple[int, ...]

@@ -6,8 +6,8 @@ from torch import nn
 
 from hetlib.planning.link import Link, measured_link
 from hetlib.planning.partition import Partition
+from hetlib.planning.ranks import gather
 from hetlib.planning.store import PlanFile
-from hetlib.planning.timing import gather
 
 _DOUBTS = 3  # so often is a link that seems slower than it was timed anew, before all else is
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -19,50 +19,16 @@ from hetlib.balanced.normalize import ALONE
 from hetlib.planning.blocks import Blocks, batches_to_time
 from hetlib.planning.copies import copied
 from hetlib.planning.memory import LossOf, fitting_batch
+from hetlib.planning.ranks import gather, refused_by_all
 from hetlib.planning.speed import SpeedModel
 from hetlib.replicas.emulation import SlowDown, Stopwatch
 from hetlib.replicas.platform import Replica
-
-Item = TypeVar("Item")
 
 Group: TypeAlias = dist.ProcessGroup | None  # None: a replica by itself
 
 _TURNS_A_BUDGET = 4  # so often is looked whether all replicas are sure
 
 _SURE = 0.005  # relative standard error of a step time at which a curve is good enough
-
-
-def gather(item: Item) -> list[Item]:
-    """Return every rank's item, by rank; a barrier too.
-
-    Args:
-        item: What this rank has to tell; it has to be possible to pickle it.
-
-    Returns:
-        The items of all ranks; this one alone where no process group exists.
-    """
-    if not dist.is_initialized():
-        return [item]
-    items = [item] * dist.get_world_size()
-    if len(items) > 1:
-        dist.all_gather_object(items, item)
-    return items
-
-
-def require_same(**settings: object) -> None:
-    """Refuse a job whose ranks were given different things; every rank has to call it.
-
-    Args:
-        settings: Of this rank, by the arguments' names.
-
-    Raises:
-        ValueError: One differs; the same on every rank.
-    """
-    by_rank = gather(settings)
-    for name in settings:
-        values = [of_rank[name] for of_rank in by_rank]
-        if values.count(values[0]) != len(values):
-            raise ValueError(f"`{name}` is {values} by rank; give the same on every rank.")
 
 
 @dataclass(frozen=True)
@@ -106,9 +72,16 @@ def capped(task: Task) -> Task:
 
     Raises:
         ValueError: A step does not run, or does not train the network that it was given.
+        RefusedElsewhereError: That is so on another rank.
     """
     place = (platform.node(), task.replica.place)
     sharing = gather(place).count(place)
+    with refused_by_all("plan"):
+        return _capped(task, sharing)
+
+
+def _capped(task: Task, sharing: int) -> Task:
+    """Return the task with bounds of its batch, beside replicas that share its device's memory."""
     task = replace(task, least=fewest_samples(task))
     if task.replica.max_batch is not None:
         return task

@@ -188,6 +188,26 @@ def test_what_differs_between_ranks_is_refused_on_every_rank(team, name, values)
         assert f"`{name}` is {values} by rank; give the same on every rank." in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("global_batch", -1, "`global_batch` is -1"),
+        ("seconds", 0, "`seconds` is 0"),
+        ("loss", "mse", "`loss` is 'mse'"),
+        ("optimizer", 3, "`optimizer` is 3"),
+        ("max_batch", 0, "`max_batch` is 0"),
+        ("store", 3, "`store` is 3"),
+        ("model", torch.nn.ReLU(), "`model` has no weight that is trained"),
+        ("model", torch.nn.Linear(3, 2), "the model does not run on `example_batch`"),
+    ],
+)
+def test_what_one_rank_refuses_is_refused_by_all(team, name, value, words):
+    other, own = team(1, 1).run(workers_kinds.refused_by_one, name, value)
+    assert own.startswith(f"ValueError: {words}")
+    assert other.startswith("RefusedElsewhereError: rank 1 cannot plan (")
+    assert other.endswith("so no rank can; see there.")
+
+
 def test_an_option_that_no_replica_has_is_refused_by_name():
     with pytest.raises(ValueError, match=r"'max_bach' \(meant: 'max_batch'\?\)"):
         planned(torch.nn.Linear(3, 2), torch.ones(4, 3), max_bach=3)

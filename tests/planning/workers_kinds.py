@@ -360,6 +360,19 @@ def planned_differently(rank: int, name: str, values: list[Any]) -> str:
     return ""
 
 
+def refused_by_one(rank: int, name: str, value: Any) -> str:
+    """Return the error of a plan for which rank 1 alone is given something wrong."""
+    options: dict[str, Any] = {"global_batch": 16, "seconds": 0.1}
+    options |= {"model": nn.Linear(4, 2), "example_batch": torch.ones(2, 4)}
+    if rank == 1:
+        options[name] = value
+    try:
+        hetlib.plan(progress=False, **options)
+    except (ValueError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
 def stored(rank: int, folder: str, changes: dict[str, Any]) -> None:
     """Plan with a store, with some of what a plan depends on changed."""
     torch.manual_seed(0)
