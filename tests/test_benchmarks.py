@@ -30,13 +30,20 @@ def test_the_best_of_a_sweep_is_compared_in_runs_that_did_not_choose_it() -> Non
     compared = []
     for _ in range(200):
         times = speedup.in_turns(noisy, SPLITS, 2)
-        best, ratios = speedup.over_best(noisy, SPLITS, times)
-        assert best not in ("plan", "equal")
-        assert len(ratios) == speedup.PAIRS
-        chosen.append(np.median(times["plan"] / times[best]))
-        compared.append(np.median(ratios))
+        fresh = speedup.fresh_ratios(noisy, SPLITS, times)
+        assert fresh.best not in ("plan", "equal")
+        assert len(fresh.over_best) == speedup.AGAIN
+        chosen.append(np.median(times["plan"] / times[fresh.best]))
+        compared.append([np.median(fresh.over_best), np.median(fresh.over_alone)])
     assert np.mean(chosen) > 1.03
-    assert abs(np.mean(compared) - 1) < 0.01
+    assert np.abs(np.mean(compared, axis=0) - 1).max() < 0.01
+
+
+def test_a_plan_that_leaves_the_slow_one_out_is_the_fast_one_alone() -> None:
+    splits = speedup.splits_of((128, 0), slowdown=4)
+    times = speedup.in_turns(lambda shares: 1.0 + shares[1], splits, 2)
+    fresh = speedup.fresh_ratios(lambda shares: 1.0 + shares[1], splits, times)
+    assert fresh.over_alone.tolist() == [1.0] * speedup.AGAIN
 
 
 def test_a_sweep_is_refined_around_its_best_split() -> None:

@@ -4,7 +4,8 @@ Two emulated replicas. All splits in steps of B/32, from the fast replica alone 
 again for the slow one as its speed calls for, are trained in turns, and then two more around the
 best. The smallest of many noisy medians is smaller than its split really is, and a plan that seems
 best may owe it to noise. So the turns of the sweep only say which other split is the best; the plan
-and that one are then trained in turns again, and those runs alone give their ratio.
+and that one, and the fast replica alone, are then trained in turns again, and those runs alone give
+their ratios.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,7 +42,8 @@ SLOWDOWNS = (2, 4, 8, 50)
 STEEPEST = 50  # with the first case alone
 BATCH = 128
 STEP = BATCH // 32  # samples of the slow replica from one split of the sweep to the next
-PAIRS = 8  # turns of the plan and the best other split
+AGAIN = 8  # turns of the plan, the best other split and the fast replica alone
+ALONE = "0"  # samples of the slow replica, by which splits go
 
 
 def splits_of(chosen: Shares, slowdown: float) -> dict[str, Shares]:
@@ -89,13 +91,29 @@ def best_of(splits: Splits, times: Times) -> str:
     return min(others, key=lambda name: np.median(times[name]))
 
 
-def over_best(train: Train, splits: Splits, times: Times) -> tuple[str, list[float]]:
-    """Return the best split beside the plan, and the plan's step over its own in fresh runs."""
+class Fresh(NamedTuple):
+    """The plan's step over that of others, in fresh runs.
+
+    Attributes:
+        best: Name of the best split of the sweep beside the plan.
+        over_best: Its ratios, one a turn.
+        over_alone: Those to the fast replica alone; ones where that is the plan.
+    """
+
+    best: str
+    over_best: np.ndarray
+    over_alone: np.ndarray
+
+
+def fresh_ratios(train: Train, splits: Splits, times: Times) -> Fresh:
+    """Train the plan, the best other split and the fast replica alone in turns again."""
     best = best_of(splits, times)
-    pair = {"plan": splits["plan"], best: splits[best]}
-    again = in_turns(train, pair, PAIRS)
-    ratios = again["plan"] / again[best]
-    return best, list(ratios)
+    names = {"plan", best, ALONE} & splits.keys()
+    again = in_turns(train, {name: splits[name] for name in sorted(names)}, AGAIN)
+    plan = again["plan"]
+    # the plan may be to leave the slow one out
+    alone = again.get(ALONE, plan)
+    return Fresh(best, plan / again[best], plan / alone)
 
 
 def refined(
@@ -123,16 +141,19 @@ def rows_of(replicas: hetlib.Replicas, case: Case, slowdown: float) -> list[Row]
     train = partial(step_with, replicas, case)
     times = in_turns(train, splits, case.turns)
     more_splits, more_times = refined(train, splits, times, case.turns)
-    best, over_sweep = over_best(train, more_splits, more_times)
+    fresh = fresh_ratios(train, more_splits, more_times)
 
     own = times["plan"]
-    alone = times.get("0", own)  # the plan may be to leave the slow one out
     ideal = (1 + 1 / slowdown) * slowdown / 2
     split = "/".join(map(str, plan.shares))
     title = f"{case.model}, slow-down {slowdown}, plan {split}"
     return [
-        row(f"{title}: step / best of the sweep ({best})", over_sweep, at_most=1.03),
-        row(f"{title}: step / alone", list(own / alone), at_most=1.02),
+        row(
+            f"{title}: step / best of the sweep ({fresh.best})",
+            list(fresh.over_best),
+            at_most=1.03,
+        ),
+        row(f"{title}: step / alone", list(fresh.over_alone), at_most=1.02),
         row(
             f"{title}: equal / step; proportional ideal {ideal:.2f}",
             list(times["equal"] / own),
