@@ -25,6 +25,13 @@ class WatchedKernelManager(AsyncKernelManager):
 
     post_start_kernel = _async_post_start_kernel
 
+    async def _async_interrupt_kernel(self) -> None:
+        # One that is about to be asked to end, and has nothing to do, would print the interrupt.
+        if not self.shutting_down:
+            await super()._async_interrupt_kernel()
+
+    interrupt_kernel = _async_interrupt_kernel
+
 
 def kill_kernels() -> None:
     """Kill the kernels that run, and what they started."""
