@@ -40,5 +40,16 @@ def test_processes_train_what_one_process_trains() -> None:
     shares = table.shares[0].split("/")
     assert sum(map(int, shares)) == base.global_batch
     assert "0" not in shares
+    assert processes.shares_of(found) == {"1:2, BatchNorm": tuple(map(int, shares))}
     options = found["1:2, BatchNorm"][processes.PROCESSES][0].experiment["dataset_options"]
     assert options["seed"] == 3
+
+
+def test_shares_that_are_known_are_not_planned_again() -> None:
+    base = hetlib.Experiment(dataset="wake", dataset_options={"per_class": 20}, max_steps=1)
+    settings = processes.settings_of([2.0], ["GroupNorm"])
+    kinds = (processes.PROCESSES, processes.SINGLE)
+    known = {"1:2, GroupNorm": (100, 28)}
+    found = processes.trained(base, settings, [3], seconds=0.5, kinds=kinds, shares=known)
+    assert processes.shares_of(found) == known
+    assert list(found["1:2, GroupNorm"]) == list(kinds)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeAlias
 import pandas as pd
 
 import hetlib
-from hetlib.planning.partition import Partition
 from hetlib.training.experiment import Experiment
 from hetlib.training.records import RunRecord
 from hetlib_bundle.studies.floors import mark
@@ -31,6 +30,9 @@ KINDS = (PROCESSES, SINGLE, DOUBLE)
 # Seeds of Q1, on which nothing was chosen, and as many of them at quick size.
 FRESH = range(1000, 1024)
 QUICK_FRESH = FRESH[:2]
+
+# Samples a step of each replica.
+Shares: TypeAlias = tuple[int, ...]
 
 # Records of one setting, by kind: one a seed.
 ByKind: TypeAlias = dict[str, list[RunRecord]]
@@ -54,26 +56,30 @@ def settings_of(ratios: Sequence[float], norms: Sequence[str] = tuple(NORMS)) ->
     return [Setting(ratio, norm) for ratio in ratios for norm in norms]
 
 
-def plans_of(
-    base: Experiment, settings: Sequence[Setting], seconds: float
-) -> Iterator[tuple[Setting, hetlib.Replicas, Partition]]:
-    """Yield each setting with its replicas at work and the planner's shares.
-
-    The plan keeps both replicas: what is asked is whether uneven processes train alike, not whether
-    it pays.
+def shares_of(found: Mapping[str, ByKind]) -> dict[str, Shares]:
+    """Return the shares that each setting was trained with.
 
     Args:
-        base: What is trained.
+        found: From `trained`.
+    """
+    shares = {}
+    for setting, by_kind in found.items():
+        first = by_kind[PROCESSES][0]
+        shares[setting] = tuple(first.shares)
+    return shares
+
+
+def at_work(settings: Sequence[Setting]) -> Iterator[tuple[Setting, hetlib.Replicas]]:
+    """Yield each setting with its replicas at work.
+
+    Args:
         settings: Grouped by their ratio, whose replicas are started once.
-        seconds: Budget of a plan.
     """
     for ratio in dict.fromkeys(setting.ratio for setting in settings):
         with hetlib.Replicas(hetlib.Platform.emulated([1, ratio])) as replicas:
             for setting in settings:
                 if setting.ratio == ratio:
-                    case = with_norm(base, setting.norm)
-                    plan = hetlib.plan_experiment(case, replicas, seconds=seconds, keep_all=True)
-                    yield setting, replicas, plan
+                    yield setting, replicas
 
 
 def with_norm(base: Experiment, norm: str) -> Experiment:
@@ -89,8 +95,12 @@ def trained(
     seconds: float,
     store: Any = None,
     kinds: Sequence[str] = KINDS,
+    shares: Mapping[str, Shares] | None = None,
 ) -> dict[str, ByKind]:
     """Train each setting in processes, in one process, and in one process in float64.
+
+    The plan keeps both replicas: what is asked is whether uneven processes train alike, not whether
+    it pays.
 
     Args:
         base: What is trained; its strategy, norm and shares are set here.
@@ -99,13 +109,20 @@ def trained(
         seconds: Budget of a plan.
         store: Folder of single records, in which finished runs are looked up.
         kinds: Of `KINDS`, those that are trained.
+        shares: By setting, as `shares_of` returns them; ``None``: they are planned.
 
     Returns:
         By setting and kind, one record a seed.
     """
     found: dict[str, ByKind] = {}
-    for setting, replicas, plan in plans_of(base, settings, seconds):
-        case = replace(with_norm(base, setting.norm), strategy="balanced", shares=plan.shares)
+    for setting, replicas in at_work(settings):
+        case = with_norm(base, setting.norm)
+        if shares is None:
+            plan = hetlib.plan_experiment(case, replicas, seconds=seconds, keep_all=True)
+            own = plan.shares
+        else:
+            own = shares[setting.name]
+        case = replace(case, strategy="balanced", shares=own)
         virtual = hetlib.VirtualReplicas(replicas.platform)
         alone = replace(case, strategy="single")
         exact = replace(alone, dtype="float64")
