@@ -16,6 +16,7 @@ from hetlib_bundle.profiles import get_profile
 from hetlib_bundle.studies import cnn_runs, cnn_tables, cnns
 from hetlib_bundle.studies.many.cells import OWN, REFERENCE
 from hetlib_bundle.studies.many.conditions import Condition
+from hetlib_bundle.studies.many.search import Rate
 
 SIZE = dataclasses.replace(get_profile("quick"), per_class=12)
 BASE = cnns.base_of("wake", SIZE, model="resnet8", augment="flips-rotations")
@@ -30,10 +31,10 @@ DESIGN = cnns.Design(
 )
 # Of one process, and of the plain mean: the same after two steps.
 RATES = {
-    ("wake", "single", 2): cnns.Rate(0.1, False),
-    ("wake", "plain", 2): cnns.Rate(0.1, False),
-    ("wake", "single", 4): cnns.Rate(0.1, False),
-    ("wake", "plain", 4): cnns.Rate(0.05, True),
+    ("wake", "single", 2): Rate(0.1, False),
+    ("wake", "plain", 2): Rate(0.1, False),
+    ("wake", "single", 4): Rate(0.1, False),
+    ("wake", "plain", 4): Rate(0.05, True),
 }
 CELLS = list(DESIGN.cells(RATES))
 CLASSICAL = pd.DataFrame(
@@ -118,8 +119,8 @@ def test_the_best_rate_of_a_search_and_whether_it_is_at_the_end() -> None:
     assert len(table) == 2 * 2 * 3
     assert (table.seeds == 2).all()
     rates = cnn_runs.best_rates(table)
-    assert rates["wake", "single", 2] == cnns.Rate(0.1, False)  # the lower of two as good
-    assert rates["wake", "plain", 4] == cnns.Rate(0.05, True)
+    assert rates["wake", "single", 2] == Rate(0.1, False)  # the lower of two as good
+    assert rates["wake", "plain", 4] == Rate(0.05, True)
 
 
 def test_data_sets_whose_search_is_not_done_wait() -> None:

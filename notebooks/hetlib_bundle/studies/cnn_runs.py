@@ -12,7 +12,8 @@ import hetlib
 from hetlib.training.experiment import Experiment
 from hetlib.training.records import RunRecord
 from hetlib_bundle.studies import floors
-from hetlib_bundle.studies.cnns import Cell, Design, Rate, Rates
+from hetlib_bundle.studies.cnns import Cell, Design, Rates
+from hetlib_bundle.studies.many.search import Rate, best_of
 
 POINTS = 100.0  # of a fraction of 1
 
@@ -91,9 +92,9 @@ def best_rates(table: pd.DataFrame) -> Rates:
     """
     found: dict[tuple[str, str, int], Rate] = {}
     for (dataset, steps, kind), part in table.groupby(["dataset", "steps", "kind"], sort=False):
-        lr = float(part.lr[part.best].min())
-        edge = lr in (part.lr.min(), part.lr.max())
-        found[str(dataset), str(kind), int(str(steps))] = Rate(lr, edge)
+        rising = part.sort_values("lr")
+        best = best_of(rising.lr.tolist(), rising.OA.to_numpy())
+        found[str(dataset), str(kind), int(str(steps))] = best
     return found
 
 

@@ -17,6 +17,7 @@ from hetlib.training.experiment import Experiment
 from hetlib_bundle.profiles import Profile
 from hetlib_bundle.studies.many.cells import OWN, REFERENCE
 from hetlib_bundle.studies.many.conditions import Condition
+from hetlib_bundle.studies.many.search import Rate
 
 # What trains a condition, by its kind.
 STRATEGIES = {
@@ -40,15 +41,6 @@ class Planned(NamedTuple):
     # `REFERENCE`: that searched for one process; `OWN`: that searched for the plain mean over
     # i.i.d. draws with these shares. One process's own is the reference.
     role: str
-
-
-class Rate(NamedTuple):
-    """A searched peak learning rate."""
-
-    lr: float
-
-    # It is the lowest or the highest of those tried: the optimum may lie beyond.
-    edge: bool
 
 
 # By data set, kind ("single" or "plain") and length.

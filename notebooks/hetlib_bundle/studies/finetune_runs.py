@@ -17,7 +17,7 @@ import hetlib
 from hetlib.training.experiment import Experiment
 from hetlib.training.records import RunRecord
 from hetlib_bundle.studies.finetune import NORMS, OWN, ROLES, SHARDS, WINDOW, Case, Depth
-from hetlib_bundle.studies.many.search import search
+from hetlib_bundle.studies.many.search import best_of, search
 from hetlib_bundle.studies.many.tables import slashed
 
 # What a search is for: fields of `Case`.
@@ -114,11 +114,10 @@ def rates_table(trials: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for names, found in trials.groupby(SEARCH, sort=False):
-        means = found.groupby("lr", as_index=False).OA.mean()
-        best = means.iloc[means.OA.argmax()]
-        edge = best.lr in (means.lr.min(), means.lr.max())
+        means = found.groupby("lr").OA.mean()
+        best = best_of(means.index.tolist(), means.to_numpy())
         searched_for = dict(zip(SEARCH, names, strict=True))
-        rows.append({**searched_for, "lr": float(best.lr), "OA": float(best.OA), "edge": edge})
+        rows.append({**searched_for, "lr": best.lr, "OA": float(means.max()), "edge": best.edge})
     return pd.DataFrame(rows)
 
 

@@ -25,20 +25,20 @@ def peak_at(best: float):
 def test_the_optimum_is_found_inside(place):
     score, tried = peak_at(0.1 * 2.0**place)
     found = search(score, Grid(middle=0.1))
-    assert found.best == pytest.approx(0.1 * 2.0**place)
-    assert not found.edge
+    assert found.best.lr == pytest.approx(0.1 * 2.0**place)
+    assert not found.best.edge
     assert found.rates == tuple(sorted(tried))
     assert len(tried) == len(set(tried))  # no rate twice
     assert found.scores.shape == (len(found.rates), 2)
-    assert found.scores.mean(1).argmax() == found.rates.index(found.best)
+    assert found.scores.mean(1).argmax() == found.rates.index(found.best.lr)
 
 
 @pytest.mark.parametrize("place", [-20, 20])
 def test_an_optimum_at_the_edge_is_marked(place):
     score, _ = peak_at(0.1 * 2.0**place)
     found = search(score, Grid(middle=0.1, most=1))
-    assert found.edge
-    assert found.best in (found.rates[0], found.rates[-1])
+    assert found.best.edge
+    assert found.best.lr in (found.rates[0], found.rates[-1])
 
 
 @pytest.mark.parametrize("wrong", [{"middle": 0.0}, {"reach": 0}, {"more": 0}, {"most": -1}])

@@ -22,7 +22,7 @@ from hetlib_bundle.studies.many.samples import (
     confusions,
     mean_losses,
 )
-from hetlib_bundle.studies.many.search import Found, Grid, search
+from hetlib_bundle.studies.many.search import Found, Grid, Rate, search
 
 # Raise it when the same settings give other results.
 FORMAT = 1
@@ -106,20 +106,22 @@ def run_cell(cell: Cell, reference: float | None = None) -> dict[str, Any]:
     """
     began = time.process_time()
     if cell.condition.kind == "balanced" and reference is not None:
-        found = Found((reference,), np.empty((1, 0)), reference, edge=False)
+        found = Found((reference,), np.empty((1, 0)))
+        best = Rate(reference, edge=False)
     else:
         found = search_rate(cell)
-    rates = [found.best]
-    if reference is not None and reference != found.best:
+        best = found.best
+    rates = [best.lr]
+    if reference is not None and reference != best.lr:
         rates.append(reference)
     scored = score_on_test(cell, rates)
     runs = {OWN: scored[0], REFERENCE: scored[-1]}
     return {
         "n_eff": cell.condition.n_eff,
         "search": {"rates": list(found.rates), "oa": found.scores.tolist()},
-        "rate": found.best,
-        "edge": found.edge,
-        "reference": found.best if reference is None else reference,
+        "rate": best.lr,
+        "edge": best.edge,
+        "reference": best.lr if reference is None else reference,
         "runs": runs,
         "seconds": time.process_time() - began,
     }

@@ -8,7 +8,7 @@ those of the claims alone.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from hetlib_bundle.studies.many.book import Book
 from hetlib_bundle.studies.many.cells import Cell, score_on_test, search_rate, split_of
 from hetlib_bundle.studies.many.conditions import Condition
 from hetlib_bundle.studies.many.designs import DESIGNS, GLOBAL_BATCH
+from hetlib_bundle.studies.many.search import Rate
 from hetlib_bundle.studies.many.work import Books
 
 # Raise it when the same settings give other results.
@@ -157,18 +158,6 @@ def _cell(design: Fresh, name: str, condition: Condition, steps: int, seeds: Seq
     )
 
 
-class Rate(NamedTuple):
-    """A rate that was chosen.
-
-    Attributes:
-        rate: Peak learning rate.
-        edge: A better one may lie beyond those that were tried, or every one of them lost a seed.
-    """
-
-    rate: float
-    edge: bool
-
-
 def rate_of(design: Fresh, name: str, found: Trained, book: Book) -> Rate | None:
     """Return the rate that a search chose, None where it is missing and nothing is computed.
 
@@ -206,7 +195,7 @@ def safe_rate(rates: Sequence[float], scores: np.ndarray) -> Rate:
 
     Returns:
         The rate with the best mean of those that lose no seed, and whose next higher one loses none
-        (or was not tried); the lowest where there is none.
+        (or was not tried); the lowest where there is none, which counts as an edge.
     """
     means = scores.mean(1)
     sound = (scores > scores.max(0) - LOST).all(1)
@@ -236,11 +225,11 @@ def run_of(
     if searched is None:
         return None
     cell = _cell(design, name, found.condition, found.steps, seeds)
-    work = {**cell.work, "what": "fresh runs", "rate": searched.rate, "format": FORMAT}
+    work = {**cell.work, "what": "fresh runs", "rate": searched.lr, "format": FORMAT}
     del work["search_seeds"]
 
     def compute() -> dict[str, Any]:
-        [scored] = score_on_test(cell, [searched.rate])
+        [scored] = score_on_test(cell, [searched.lr])
         return {**scored, "chance": _chances(name, seeds), "tested": _tested(name, seeds)}
 
     return book.get(work, compute)

@@ -107,11 +107,11 @@ def _rounds(
         layers = train_rounds(of.recipe, rounds, local_steps, of.search_seeds, rates)
         return _scores(layers, of.recipe, of.search_seeds, "validation").T
 
-    found = search(validate, Grid(middle=recipe(of.recipe).middle_rate))
-    layers = train_rounds(of.recipe, rounds, local_steps, of.seeds, [found.best])
+    best = search(validate, Grid(middle=recipe(of.recipe).middle_rate)).best
+    layers = train_rounds(of.recipe, rounds, local_steps, of.seeds, [best.lr])
     scores = _scores(layers, of.recipe, of.seeds, "test")
     about = {"strategy": strategy, "ratio": ratio, "steps": steps}
-    about |= {"rate": found.best, "edge": found.edge}
+    about |= {"rate": best.lr, "edge": best.edge}
     return [
         {**about, "seed": seed, "oa": 100 * float(oa)}
         for seed, (oa,) in zip(of.seeds, scores, strict=True)

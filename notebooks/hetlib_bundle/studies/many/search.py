@@ -44,20 +44,44 @@ class Grid:
         return [float(self.middle * FACTOR**place) for place in places]
 
 
+class Rate(NamedTuple):
+    """A peak learning rate that was chosen.
+
+    Attributes:
+        lr: The rate.
+        edge: A better one may lie beyond those that were tried.
+    """
+
+    lr: float
+    edge: bool
+
+
+def best_of(rates: Sequence[float], means: Sequence[float] | np.ndarray) -> Rate:
+    """Return the rate with the best mean score, of equally good ones the lowest.
+
+    Args:
+        rates: That were tried, rising, (R,).
+        means: Of their scores, (R,).
+    """
+    best = int(np.argmax(means))
+    return Rate(float(rates[best]), edge=best in (0, len(rates) - 1))
+
+
 class Found(NamedTuple):
     """What a search found.
 
     Attributes:
         rates: All that were tried, rising, (R,).
         scores: Of them on validation data, (R, S): a column a seed.
-        best: The rate with the best mean.
-        edge: It is the lowest or the highest of those tried: the optimum may lie beyond.
     """
 
     rates: tuple[float, ...]
     scores: np.ndarray
-    best: float
-    edge: bool
+
+    @property
+    def best(self) -> Rate:
+        """The rate with the best mean."""
+        return best_of(self.rates, self.scores.mean(1))
 
 
 def search(score: Callable[[Sequence[float]], np.ndarray], grid: Grid) -> Found:
@@ -81,6 +105,4 @@ def search(score: Callable[[Sequence[float]], np.ndarray], grid: Grid) -> Found:
             scores = np.concatenate([scores, score(grid.rates(added))])
         else:
             break
-    best = int(scores.mean(1).argmax())
-    rates = grid.rates(places)
-    return Found(tuple(rates), scores, rates[best], best in (0, len(places) - 1))
+    return Found(tuple(grid.rates(places)), scores)

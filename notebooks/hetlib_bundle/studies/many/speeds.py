@@ -88,7 +88,7 @@ def speed_table(
         seeds=tuple(seeds),
         search_seeds=tuple(search_seeds),
     )
-    rate = search_rate(cell).best
+    rate = search_rate(cell).best.lr
     rows = []
     for case in CASES:
         by_samples = _scores(cell, step_weights(case, "samples", steps), rate)
