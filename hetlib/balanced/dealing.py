@@ -52,6 +52,12 @@ class Deals(Protocol):
     def take_over(self, state: Mapping[str, Any]) -> Position:
         """Take over the plans of a state, and return its position."""
 
+    def note_begun(self) -> None:
+        """Note that a pass deals its first step."""
+
+    def keep_set_epoch(self) -> None:
+        """Let an epoch that was set follow a pass that goes on in an older one."""
+
 
 class Deal:
     """A pass over one epoch: an iterator over the samples of one replica.
@@ -82,6 +88,7 @@ class Deal:
         rank = sampler.rank
         if self._order is None:
             self._order = sampler.permutation(self._epoch)
+            sampler.note_begun()
         counts = sampler.counts(self._step, self._epoch)
         if self._record is not None:
             self._record.append(Dealt(self.position, counts))
@@ -118,6 +125,7 @@ class Deal:
             ValueError: The state belongs to another training; the message names the field.
         """
         position = self._sampler.take_over(state)
+        self._sampler.keep_set_epoch()
         self._epoch = position.epoch
         self._step = position.step
         self._order = None

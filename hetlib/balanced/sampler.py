@@ -77,6 +77,8 @@ class BalancedSampler(Epochs, Sampler[list[Any]]):
         # where iterating begins
         self.epoch = 0
         self.step = 0
+        # the epoch that `set_epoch` chose, until a pass begins
+        self._set_epoch: int | None = None
         self._rank = rank_of(rank, self._schedule.first)
 
     @property
@@ -121,9 +123,23 @@ class BalancedSampler(Epochs, Sampler[list[Any]]):
             ValueError: It is no whole number >= 0.
         """
         epoch = whole("epoch", epoch, low=0)
+        self._set_epoch = epoch
         if epoch != self.epoch:
             self.epoch = epoch
             self.step = 0
+
+    def note_begun(self) -> None:
+        """Note that a pass deals its first step: what was set before has come to be."""
+        self._set_epoch = None
+
+    def keep_set_epoch(self) -> None:
+        """Let an epoch that was set follow a pass that goes on in an older one.
+
+        torchdata's loader loads a state when it is iterated, after `set_epoch`. One from the end of
+        an epoch may hold an older snapshot: then it first reads what was left of that epoch.
+        """
+        if self._set_epoch is not None:
+            self.epoch = max(self.epoch, self._set_epoch)
 
     def counts(self, step: int, epoch: int | None = None) -> tuple[int, ...]:
         """Return the samples of each replica in a step.
@@ -216,7 +232,6 @@ class BalancedSampler(Epochs, Sampler[list[Any]]):
             ValueError: The state belongs to another training; the message names the field.
         """
         position = self.take_over(state)
-        self.epoch = position.epoch
         self.step = position.step
 
     def take_over(self, state: Mapping[str, Any]) -> Position:
@@ -242,8 +257,6 @@ class BalancedSampler(Epochs, Sampler[list[Any]]):
                 )
             plans = [(0, own)]
         self._schedule.plans = plans
-        # a later epoch that was set before is the next pass's: of a state from the end of an epoch
-        # some loaders first read what is left of that one
-        self.epoch = max(self.epoch, there.position.epoch)
+        self.epoch = there.position.epoch
         self.step = 0
         return there.position
