@@ -145,7 +145,8 @@ class Collate:
     def _tried(self) -> Iterable[Any]:
         """Return what the data set is asked for until a sample is found."""
         if isinstance(self._first, int) and hasattr(self._data, "__len__"):
-            return range(self._first, min(len(self._data), _MOST_TRIED))
+            # a sampler's first number may be any
+            return range(self._first, min(len(self._data), self._first + _MOST_TRIED))
         return [self._first]
 
 

@@ -139,7 +139,9 @@ def number_of(count: Any, device: torch.device, name: str) -> torch.Tensor:
         ValueError: It is no finite number >= 0.
     """
     try:
-        given = torch.as_tensor(count).detach()
+        # torch would round a number of Python's to float32
+        exact = torch.float64 if isinstance(count, float) else None
+        given = torch.as_tensor(count, dtype=exact).detach()
         if given.is_meta or given.dtype == torch.bool:
             raise ValueError
     except Exception:  # torch has an error of its own for each thing that is no number

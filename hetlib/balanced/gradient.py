@@ -72,7 +72,8 @@ def check_gradient(
         ValueError: An argument is not allowed, or layers draw at random, which cannot be repeated,
             or weights are sharded.
         RuntimeError: The gradient is another one, or could not be computed; the same on every
-            replica, with the likely reason.
+            replica, with the likely reason. But a ``loss_of`` that raises where BatchNorm goes over
+            all replicas leaves the others waiting in these layers until their time-out.
 
     Example:
         loss = balance(loss_of(model, batch), loader)
@@ -188,9 +189,9 @@ class _Check:
         return self._explain([part], shares)
 
     def _weighted(self, shares: list[Share]) -> list[Share]:
-        """Return the shares with the weights n_r / n in place of counts."""
+        """Return the shares with the weights n_r / n in place of counts; those of sums stay."""
         if self._reduction == "sum":
-            return [Share(share.batch, 1.0) for share in shares]
+            return shares
         total = sum(share.weight for share in shares) or 1.0
         return [Share(share.batch, share.weight / total) for share in shares]
 
@@ -281,9 +282,12 @@ def _require_repeatable(network: nn.Module) -> None:
 
 
 def _own_count(loader: Any, count: Any, reduction: str) -> float:
-    """Return the count of this replica."""
+    """Return the count of this replica, of a sum 1, or 0 where it has no sample."""
     if reduction == "sum":
-        return 1.0
+        if loader is None:
+            return 1.0
+        dealer = balanced_loader(loader)
+        return float(dealer.counts[dealer.dealer.rank] > 0)
     if count is not None:
         return float(number_of(count, torch.device("cpu"), "count"))
     if loader is None:

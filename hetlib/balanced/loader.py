@@ -112,6 +112,11 @@ class BalancedLoader(LeftByAccelerate, DataLoader[Any]):
         return self._dealer
 
     @property
+    def fills(self) -> bool:
+        """Whether a replica without samples in a step gets one of weight 0 (``empty="sample"``)."""
+        return self._marks.fills
+
+    @property
     def shares(self) -> tuple[int, ...]:
         """Local batches of the plan that was set last: made with, dealt anew, or loaded."""
         _, shares = self._dealer.plans[-1]

@@ -200,6 +200,12 @@ class BalancedTrainer:
                 "`average_tokens_across_devices` is False, with which each replica divides by its "
                 "own items, so that all weigh the same; set it to True."
             )
+        if self._loader is not None and self._loader.fills:
+            raise ValueError(
+                "the loader was made with empty='sample', and the Trainer divides this loss by the "
+                "items of all replicas, that one among them; make it with empty='rows' or "
+                "drop_last=True."
+            )
         return True
 
     def _uses_items(

@@ -54,6 +54,11 @@ def test_jobs_of_several_precisions_and_with_ranks_of_their_own_are_accepted(tea
         assert set(found.values()) == {""}, found
 
 
+def test_sums_of_replicas_without_samples_are_accepted(team):
+    for found in team(1, 1).run(workers_checks.right_sums):
+        assert found == {"sample": "", "rows": ""}
+
+
 def test_a_wrong_job_with_batchnorm_is_refused(team):
     for found in team(1, 1).run(workers_checks.wrong):
         assert "It is the plain mean over the replicas" in found["plain mean"][0]

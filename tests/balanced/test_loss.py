@@ -225,3 +225,8 @@ def test_a_mean_loss_over_no_samples_gives_no_gradient():
     images, labels = plain_workers.make_data(4, 0)
     F.cross_entropy(model(images[:0]), labels[:0]).backward()
     assert plain_workers.flat_gradient(model).abs().max() == 0
+
+
+@pytest.mark.parametrize("count", [16777217.0, 0.1, 2**53])
+def test_a_count_is_not_rounded(count):
+    assert float(hetlib.announce(count).own) == count

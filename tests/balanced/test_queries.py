@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DistributedSampler, RandomSampler
+from torch.utils.data import BatchSampler, DistributedSampler, RandomSampler, SubsetRandomSampler
 
 import hetlib
 
@@ -162,6 +162,35 @@ def test_a_loader_reads_queries_and_an_empty_batch_looks_like_one():
         for batch in loader:
             assert batch["image"].shape == (rows, 3)
             assert loader.counts == (3, 0)
+
+
+@pytest.mark.parametrize(("empty", "rows"), [("rows", 0), ("sample", 1)])
+def test_an_empty_batch_is_made_wherever_the_numbers_begin(empty, rows):
+    data = torch.utils.data.TensorDataset(torch.zeros(1000, 3))
+    loader = hetlib.BalancedLoader(
+        data, [8, 0], rank=1, sampler=SubsetRandomSampler(range(500, 600)), empty=empty
+    )
+    for (batch,) in loader:
+        assert batch.shape == (rows, 3)
+
+
+def test_samples_left_out_are_missed_wherever_the_numbers_begin():
+    def odd_ones(samples):
+        kept = [image for (image,) in samples if image[0] % 2]
+        return {"image": torch.stack(kept)} if kept else None
+
+    data = torch.utils.data.TensorDataset(torch.arange(3000.0).reshape(1000, 3))
+    loader = hetlib.BalancedLoader(
+        data,
+        [8],
+        rank=0,
+        sampler=SubsetRandomSampler(range(500, 600)),
+        collate_fn=odd_ones,
+    )
+    batch = next(iter(loader))
+    loss = torch.nn.Linear(3, 1)(batch["image"]).mean()
+    with pytest.raises(RuntimeError, match="rows, but 8 samples were dealt"):
+        hetlib.balance(loss, loader)
 
 
 def test_what_cannot_be_dealt_is_named():

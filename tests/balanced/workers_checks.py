@@ -121,6 +121,24 @@ def right_in_other_ways(rank: int) -> dict[str, str]:
     return found
 
 
+def summed(model: nn.Module, indices: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(model(INPUTS[indices]), LABELS[indices], reduction="sum")
+
+
+def right_sums(rank: int) -> dict[str, str]:
+    """Check losses that are sums, where a replica has one sample in place of none, or no row."""
+    found = {}
+    for empty in ("sample", "rows"):
+        model = DistributedDataParallel(network())
+        loader = hetlib.BalancedLoader(range(len(INPUTS)), (9, 0), empty=empty, seed=1)
+        indices = next(iter(loader)).long()
+        hetlib.balance(summed(model, indices), loader, reduction="sum").backward()
+        found[empty] = message_of(
+            hetlib.check_gradient, model, summed, indices, loader=loader, reduction="sum"
+        )
+    return found
+
+
 class Drawing(nn.Module):
     """Draws at random in its forward pass, where no layer tells."""
 

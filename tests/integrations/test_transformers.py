@@ -70,6 +70,7 @@ def test_a_resumed_job_trains_each_sample_once(found: list[Found], steps: int) -
         ("own_items", "`average_tokens_across_devices` is False"),
         ("unclear", "set `loss_is_scaled_for_ga`"),
         ("dealing_sampler", "DistributedSampler, which deals to the replicas itself"),
+        ("filling", "the loader was made with empty='sample'"),
         ("no_plan", "give one of `plan` and `loader`"),
     ],
 )

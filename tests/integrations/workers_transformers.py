@@ -258,6 +258,9 @@ def refusals() -> dict[str, str]:
         "dealing_sampler": lambda: train(Means(), kind=Dealing),
         "own_items": lambda: train(Sums(), average_tokens_across_devices=False),
         "unclear": lambda: train(Sums(), kind=PlannedOwn),
+        "filling": lambda: train(
+            Sums(), trainer_options={"loader": problem.loader(empty="sample")}
+        ),
         "no_plan": lambda: train(Means(), trainer_options={"loader": None}),
     }
     said = {}
