@@ -211,8 +211,8 @@ def design(profile: str) -> tuple[Depth, ...]:
         statistics=("frozen", "local", "balanced"),
         draws=(IID,),
         roles=(OF_SINGLE,),
-        seeds=(0,),
+        seeds=(0, 1, 2),
         search_seeds=(100,),
-        grid=Grid(middle=0.01, reach=1, most=0),
+        grid=Grid(middle=0.01, reach=1, more=1),
     )
     return (last, glimpse)
