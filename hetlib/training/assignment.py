@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hetlib.errors import wrong
 from hetlib.planning.partition import Partition
 from hetlib.replicas.platform import Platform
 from hetlib.training.experiment import Experiment, check_accumulation
-from hetlib.training.strategies import shares_for
+from hetlib.training.strategies import STRATEGIES, shares_for
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ def assign(
         Shares, speeds and passes of each replica.
 
     Raises:
-        ValueError: There are not as many shares as replicas, or a share needs several passes where
-            they would change the result.
+        ValueError: There are not as many shares as replicas, the plan is of other replicas or of
+            another global batch, or a share needs several passes where they would change the
+            result.
     """
+    if plan is not None:
+        _require_fit(experiment, platform, plan)
     speeds = _speeds(platform, plan)
     planned: Sequence[int] | None = experiment.shares
     if planned is None and plan is not None:
@@ -73,6 +77,19 @@ def assign(
     if any(_exceeds(held, most) for held in every_plan):
         check_accumulation(experiment, depends)
     return Assignment(shares, speeds, most, plan)
+
+
+def _require_fit(experiment: Experiment, platform: Platform, plan: Partition) -> None:
+    """Refuse a plan of other replicas, and one of another global batch where its shares count."""
+    step = "plan_experiment(experiment, replicas) makes one that fits."
+    replicas = len(platform)
+    if len(plan.shares) != replicas:
+        words = f"one share for each of the {replicas} replicas of the platform"
+        raise wrong("plan_with.shares", plan.shares, words, step)
+    taken = STRATEGIES[experiment.strategy].planned and experiment.shares is None
+    if taken and sum(plan.shares) != experiment.global_batch:
+        words = f"shares that add up to `global_batch`, which is {experiment.global_batch}"
+        raise wrong("plan_with.shares", plan.shares, words, step)
 
 
 def _speeds(platform: Platform, plan: Partition | None) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """From an experiment to its record: plans, fingerprints, what is refused before anything starts."""
 
 import dataclasses
+import re
 from unittest import mock
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 import hetlib
 from hetlib.training.records import RunRecord, runs_frame
-from tests.training.common import SETTINGS, changed, limited
+from tests.training.common import PLATFORM, SETTINGS, changed, limited
 
 
 @pytest.fixture
@@ -104,6 +105,37 @@ def test_a_record_keeps_the_plan_behind_it_and_its_name(tmp_path):
     plain = hetlib.train(settings, replicas)
     assert plain.plan is None
     assert hetlib.train(settings, replicas, plan_with=plan).fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "uneven-plain", "speed-weighted"])
+@pytest.mark.parametrize("shares", [(32, 32, 0), (64, 64, 64)])
+def test_a_plan_of_another_global_batch_is_refused(strategy, shares):
+    """Its steps would be of other samples than the learning rate and the record say."""
+    experiment = changed(strategy=strategy, shares=None, global_batch=128, max_steps=1)
+    replicas = hetlib.VirtualReplicas(PLATFORM)
+    said = rf"`plan_with.shares` is {re.escape(str(shares))}; .*`global_batch`, which is 128"
+    with pytest.raises(ValueError, match=said):
+        hetlib.train(experiment, replicas, plan_with=planned(shares))
+
+
+@pytest.mark.parametrize("strategy", sorted(hetlib.STRATEGIES))
+@pytest.mark.parametrize("own", [None, (32, 32)])
+def test_a_plan_of_other_replicas_is_refused(strategy, own):
+    experiment = changed(strategy=strategy, shares=own, max_steps=1)
+    plan = planned((45, 13, 6))
+    with pytest.raises(ValueError, match=r"`plan_with.shares` is \(45, 13, 6\); .*2 replicas"):
+        hetlib.train(experiment, VIRTUAL, plan_with=plan)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"strategy": "equal", "shares": None}, {"shares": (45, 13, 6)}]
+)
+def test_a_plan_for_the_speeds_alone_may_have_any_shares(settings):
+    plan = planned((1, 1, 1), compute=(0.5, 0.25, 0.125))
+    experiment = changed(max_steps=1, **settings)
+    record = hetlib.train(experiment, hetlib.VirtualReplicas(PLATFORM), plan_with=plan)
+    assert record.speeds == [2, 4, 8]
+    assert sum(record.shares) == 64
 
 
 def test_a_job_keeps_no_records_in_a_store(tmp_path):
