@@ -74,6 +74,14 @@ class Epochs:
         """Return the steps of an epoch with the last, short one, if there is one."""
         return -(-self.num_samples // self.global_batch)
 
+    def shares_at(self, number: int) -> Shares:
+        """Return the local batches of the plan that a step is dealt by.
+
+        Args:
+            number: Of the step, counted over all epochs.
+        """
+        return self._schedule.at(number)
+
     def counts_in(self, epoch: int, step: int) -> Shares:
         """Return the samples of each replica in a step.
 
@@ -85,7 +93,7 @@ class Epochs:
             ValueError: There is no such step.
         """
         step = whole("step", step, low=0, high=self._all_steps() - 1)
-        shares = self._schedule.at(epoch * len(self) + step)
+        shares = self.shares_at(epoch * len(self) + step)
         left = self.num_samples - step * self.global_batch
         return split(min(self.global_batch, left), shares)
 

@@ -37,7 +37,8 @@ def pool_batchnorm(
         model: Its layers are changed.
         process_group: The replicas; None is the group of the DDP that holds the layers, else the
             default one.
-        samples: The weight of this replica: its share, or the samples that it saw.
+        samples: The weight of this replica: its share, or the samples that it saw. Where shares
+            have moved, those of the latest steps, as running statistics forget the others.
 
     Raises:
         ValueError: On every rank, when a weight is no number, negative or not finite, or all are 0;

@@ -243,6 +243,23 @@ def is_evaluated(trainee: Trainee, epoch: int) -> bool:
     return every > 0 and epoch % every == 0
 
 
+def pool_statistics(trainee: Trainee, number: int) -> None:
+    """Give all replicas the running statistics of all samples.
+
+    The shares of the last step are the weights: running statistics are of the latest steps.
+
+    Args:
+        trainee: Whose BatchNorm layers each followed the samples of one replica.
+        number: Of the step trained last, from 0.
+    """
+    place = trainee.place
+    shares = trainee.sampler.shares_at(number)
+    if place.group is None:
+        pool_segments(trainee.network, shares)
+        return
+    pool_batchnorm(trainee.network, place.group, samples=shares[place.position or 0])
+
+
 def assess(trainee: Trainee, history: History, epoch: int, loss_sum: torch.Tensor) -> None:
     """Evaluate the network, note and report its scores.
 
@@ -254,16 +271,13 @@ def assess(trainee: Trainee, history: History, epoch: int, loss_sum: torch.Tenso
     """
     experiment = trainee.experiment
     place = trainee.place
-    if experiment.norm == "pooled" and place.group is None:
-        pool_segments(trainee.network, trainee.shares)
-    elif experiment.norm == "pooled":
-        samples = trainee.shares[place.position or 0]
-        pool_batchnorm(trainee.network, place.group, samples=samples)
+    step = len(history.stamps)
+    if experiment.norm == "pooled":
+        pool_statistics(trainee, step - 1)
     confusion, loss_of_all = evaluate(trainee.network, trainee.held_out, loss_sum, place.group)
     loss_mean = float(loss_of_all) / len(trainee.data)
     scored = scores(confusion)
 
-    step = len(history.stamps)
     history.confusion = confusion
     history.evaluations.append({"epoch": epoch, "step": step, "loss": loss_mean, **scored})
     if place.leads:

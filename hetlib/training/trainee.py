@@ -37,7 +37,6 @@ class Trainee:
     Attributes:
         experiment: The settings.
         place: Which part of each global batch it computes.
-        shares: Local batches at the start.
         speeds: For weights by speed.
         most: Samples of a pass; more are taken in several.
         device: Where it computes.
@@ -59,7 +58,6 @@ class Trainee:
 
     experiment: Experiment
     place: Place
-    shares: tuple[int, ...]
     speeds: tuple[float, ...]
     most: int
     device: torch.device
@@ -134,7 +132,6 @@ def prepare(job: Job, place: Place) -> Trainee:
     return Trainee(
         experiment=experiment,
         place=place,
-        shares=shares,
         speeds=place.among(job.assignment.speeds),
         most=largest_pass(job, place.rank),
         device=device,

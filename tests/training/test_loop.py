@@ -2,12 +2,14 @@
 
 import dataclasses
 import itertools
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
 import hetlib
+from hetlib.balanced.segmented import pool_segments
 from hetlib.datasets.catalog import load_dataset
 from hetlib.training.assignment import Assignment
 from hetlib.training.setup import Job, device_of
@@ -103,6 +105,40 @@ UNEVEN = (
     {"shares": (64, 0, 0), "max_steps": 4},
     {"global_batch": 159, "shares": (100, 58, 1), "epochs": 2},
 )
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "uneven-plain"])
+def test_pooled_statistics_weigh_replicas_by_the_shares_of_the_last_step(pool, strategy):
+    """A training that begins with shares knows nothing of others that held for no step."""
+    settings = {
+        "strategy": strategy,
+        "model_options": {"norm": "pooled"},
+        "evaluate_every": 1,
+        "max_steps": 6,
+    }
+    throughout = changed(shares=(45, 13, 6), **settings)
+    moved = changed(shares=(6, 13, 45), plans=((0, (45, 13, 6)),), **settings)
+    expected = virtual(throughout)
+    for record in (virtual(moved), trained(moved, pool)):
+        assert difference(record, expected) < 1e-10
+        assert record.confusion == expected.confusion
+
+
+def test_pooled_statistics_follow_shares_that_move_within_a_training(pool):
+    """The evaluation after the third step still goes by the shares that it was dealt by."""
+    before = (45, 13, 6)
+    later = (6, 13, 45)
+    experiment = changed(
+        shares=before,
+        plans=((3, later),),
+        evaluate_every=1,
+        max_steps=6,
+        model_options={"norm": "pooled"},
+    )
+    with mock.patch("hetlib.training.loop.pool_segments", side_effect=pool_segments) as pooled:
+        one_pass = virtual(experiment)
+    assert [call.args[1] for call in pooled.call_args_list] == [before, later]
+    assert difference(trained(experiment, pool), one_pass) < 1e-10
 
 
 def test_balanced_statistics_make_batchnorm_equal_one_process(pool):
