@@ -43,6 +43,18 @@ class Step(NamedTuple):
     stamps: list[float]
 
 
+class Trained(NamedTuple):
+    """What an epoch, or the part of it that was trained, leaves behind.
+
+    Attributes:
+        loss: Sum over this process's samples, float64.
+        samples: Of all replicas.
+    """
+
+    loss: torch.Tensor
+    samples: int
+
+
 def train_replica(rank: int | None, job: Job) -> dict[str, Any] | None:
     """Train one replica, or with ``rank=None`` all of them in one pass over each global batch.
 
@@ -61,9 +73,9 @@ def train_replica(rank: int | None, job: Job) -> dict[str, Any] | None:
 
     history = History()
     for epoch in range(1, trainee.epochs + 1):
-        loss_sum = train_epoch(trainee, history, epoch - 1)
+        trained = train_epoch(trainee, history, epoch - 1)
         if is_evaluated(trainee, epoch):
-            assess(trainee, history, epoch, loss_sum)
+            assess(trainee, history, epoch, trained)
 
     result = result_of(trainee, history, replicas=len(job.platform))
     result["weights"] = None
@@ -73,7 +85,7 @@ def train_replica(rank: int | None, job: Job) -> dict[str, Any] | None:
     return result
 
 
-def train_epoch(trainee: Trainee, history: History, epoch: int) -> torch.Tensor:
+def train_epoch(trainee: Trainee, history: History, epoch: int) -> Trained:
     """Train for one epoch, or what is left of the training.
 
     Args:
@@ -82,17 +94,19 @@ def train_epoch(trainee: Trainee, history: History, epoch: int) -> torch.Tensor:
         epoch: Its number, from 0.
 
     Returns:
-        Sum of the losses of this process's samples, float64.
+        Its losses and samples.
     """
     trainee.network.train()
     trainee.epoch = epoch
     loss_sum = torch.zeros((), dtype=torch.float64)
+    samples = 0
     left = trainee.steps - len(history.stamps)
     for counts, indices in islice(trainee.sampler.steps(epoch), left):
         step = train_step(trainee, len(history.stamps), counts, indices)
         loss_sum += step.loss
+        samples += sum(counts)
         history.stamps.append(step.stamps)
-    return loss_sum
+    return Trained(loss_sum, samples)
 
 
 def train_step(trainee: Trainee, number: int, counts: tuple[int, ...], indices: np.ndarray) -> Step:
@@ -260,22 +274,22 @@ def pool_statistics(trainee: Trainee, number: int) -> None:
     pool_batchnorm(trainee.network, place.group, samples=shares[place.position or 0])
 
 
-def assess(trainee: Trainee, history: History, epoch: int, loss_sum: torch.Tensor) -> None:
+def assess(trainee: Trainee, history: History, epoch: int, trained: Trained) -> None:
     """Evaluate the network, note and report its scores.
 
     Args:
         trainee: What is trained.
         history: Gets the evaluation.
         epoch: Number of the epoch, from 1.
-        loss_sum: Of this process's samples in the epoch.
+        trained: What the epoch left behind.
     """
     experiment = trainee.experiment
     place = trainee.place
     step = len(history.stamps)
     if experiment.norm == "pooled":
         pool_statistics(trainee, step - 1)
-    confusion, loss_of_all = evaluate(trainee.network, trainee.held_out, loss_sum, place.group)
-    loss_mean = float(loss_of_all) / len(trainee.data)
+    confusion, loss_of_all = evaluate(trainee.network, trainee.held_out, trained.loss, place.group)
+    loss_mean = float(loss_of_all) / trained.samples
     scored = scores(confusion)
 
     history.confusion = confusion

@@ -7,11 +7,13 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import hetlib
 from hetlib.balanced.segmented import pool_segments
 from hetlib.datasets.catalog import load_dataset
 from hetlib.training.assignment import Assignment
+from hetlib.training.opening import Reader, build_network
 from hetlib.training.setup import Job, device_of
 from tests.training import workers
 from tests.training.common import (
@@ -214,3 +216,27 @@ def test_a_training_ends_after_its_steps_and_is_evaluated_then(steps, evaluated)
     record = hetlib.train(experiment, hetlib.VirtualReplicas(PLATFORM))
     assert [epoch["epoch"] for epoch in record.epochs] == evaluated
     assert record.epochs[-1]["step"] == steps
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6])
+def test_the_loss_of_an_epoch_is_the_mean_over_the_samples_that_it_trained(pool, steps):
+    """Weights that do not move give a mean loss that one process computes by itself."""
+    settings = {"lr": 1e-30, "schedule": "constant", "evaluate_every": 1, "max_steps": steps}
+    experiment = changed(optimizer_options={}, **settings)
+    data = load_dataset("brandenburg", "train", per_class=20)
+    network = build_network(experiment, data).double()
+    sampler = hetlib.BalancedSampler(len(data), [64], rank=0)
+    read = Reader(data)
+    losses = []
+    for epoch in range(2):
+        for _, indices in sampler.steps(epoch, 0):
+            images, labels = read(indices, epoch)
+            outputs = network(images.double())
+            losses.append(F.cross_entropy(outputs, labels, reduction="none").detach())
+    of_steps = {1: losses[:3], 2: losses[3:]}
+    for record in (virtual(experiment), trained(experiment, pool)):
+        for epoch in record.epochs:
+            first = 3 * (epoch["epoch"] - 1)
+            trained_steps = of_steps[epoch["epoch"]][: epoch["step"] - first]
+            mean = float(torch.cat(trained_steps).mean())
+            assert epoch["loss"] == pytest.approx(mean, rel=1e-9)
