@@ -12,7 +12,7 @@ from hetlib.files import fingerprint
 from hetlib.inputs import flag, number, optional, path
 from hetlib.planning.partition import Partition
 from hetlib.replicas.team import Team
-from hetlib.training.asked import require_asked, require_plan
+from hetlib.training.asked import require_asked, require_fit, require_plan
 from hetlib.training.assignment import Assignment, assign
 from hetlib.training.experiment import RESULTS_VERSION, Experiment
 from hetlib.training.loop import train_replica
@@ -62,7 +62,7 @@ def train(
     keep_weights = flag("keep_weights", keep_weights)
     store = optional(path, "store", store)
     check_store(store, replicas)
-    check_fit(experiment, replicas)
+    require_fit(experiment, replicas)
     seconds = number("seconds", seconds, above=0)
 
     # Opened here first: what is wrong is said before any worker starts, and the cache exists.
@@ -102,29 +102,6 @@ def check_store(store: Path | None, replicas: Team) -> None:
     if store is not None and replicas.rank is not None:
         raise ValueError(
             f"`store` is {str(store)!r}; let rank 0 of a job keep the record: record.save(folder)."
-        )
-
-
-def check_fit(experiment: Experiment, replicas: Team) -> None:
-    """Refuse settings that these replicas cannot follow.
-
-    Args:
-        experiment: The settings.
-        replicas: Who trains.
-
-    Raises:
-        ValueError: A plan or a drift has not one number >= 0 for each replica, or virtual replicas
-            are to follow their speeds.
-    """
-    count = len(replicas.platform)
-    for _, values in (*experiment.plans, *experiment.drift):
-        if len(values) != count or min(values) < 0:
-            raise ValueError(
-                f"`plans` and `drift` need one number >= 0 for each of the {count} replicas."
-            )
-    if experiment.rebalance and not replicas.timed:
-        raise ValueError(
-            "`rebalance` needs step times, and virtual replicas have none; use a record's `plans`."
         )
 
 

@@ -233,5 +233,5 @@ def test_what_a_platform_cannot_do_is_said_before_it_starts():
     with pytest.raises(ValueError, match="2 replicas"):
         hetlib.train(three, virtual)
     negative = with_settings(drift=((3, (1, -4)),))
-    with pytest.raises(ValueError, match=">= 0"):
+    with pytest.raises(ValueError, match=">= 1"):
         hetlib.train(negative, virtual)

@@ -12,6 +12,8 @@ import hetlib
 from hetlib.training.records import RunRecord, runs_frame
 from tests.training.common import PLATFORM, SETTINGS, changed, limited
 
+PLATFORM_OF_TWO = hetlib.Platform.emulated([1, 2])
+
 
 @pytest.fixture
 def pool(team):
@@ -138,6 +140,28 @@ def test_a_plan_for_the_speeds_alone_may_have_any_shares(settings):
     assert sum(record.shares) == 64
 
 
+ON_A_GPU = hetlib.Platform.from_list([{}, {"device": "cuda"}])
+
+
+@pytest.mark.parametrize(
+    ("factors", "platform", "said"),
+    [
+        ((1, 0.5), PLATFORM_OF_TWO, "replica 1: `slowdown` is 0.5; .* >= 1"),
+        ((0, 1), PLATFORM_OF_TWO, "replica 0: `slowdown` is 0; .* >= 1"),
+        ((-4, 1), PLATFORM_OF_TWO, "replica 0: `slowdown` is -4; .* >= 1"),
+        ((1, 1e9), PLATFORM_OF_TWO, "replica 1: `slowdown` is 1000000000.0; .* <= 10000"),
+        ((1, "4"), PLATFORM_OF_TWO, "replica 1: `slowdown` is '4'; .* >= 1"),
+        ((1, 4), ON_A_GPU, "replica 1: `slowdown` is 4; .* 1 on 'cuda'"),
+        ((1,), PLATFORM_OF_TWO, r" is \(1,\); .* each of the 2 replicas"),
+        ((1, 1, 1), PLATFORM_OF_TWO, r" is \(1, 1, 1\); .* each of the 2 replicas"),
+    ],
+)
+def test_a_drift_is_one_that_the_replicas_could_begin_with(factors, platform, said):
+    experiment = changed(shares=(32, 32), drift=((0, (1, 1)), (3, factors)))
+    with pytest.raises(ValueError, match=f"drift.* from step 3 on.*{said}"):
+        hetlib.train(experiment, hetlib.VirtualReplicas(platform))
+
+
 def test_a_job_keeps_no_records_in_a_store(tmp_path):
     """Ranks that find other records there would wait for each other."""
     replicas = mock.Mock(rank=0, timed=True)
@@ -145,7 +169,7 @@ def test_a_job_keeps_no_records_in_a_store(tmp_path):
         hetlib.train(SETTINGS, replicas, store=tmp_path)
 
 
-VIRTUAL = hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 2]))
+VIRTUAL = hetlib.VirtualReplicas(PLATFORM_OF_TWO)
 
 
 @pytest.mark.parametrize(
