@@ -116,48 +116,16 @@ def read_json(path: AnyPath, what: str = "file") -> Any:
     Raises:
         ValueError: It cannot be read, is no JSON, or has a key twice; with file and line.
     """
-    return parsed_json(read_text(path, what), path, what=what)
-
-
-def json_lines(path: AnyPath, what: str = "file") -> Iterator[tuple[int, Any]]:
-    """Read a file with JSON in each line.
-
-    Args:
-        path: Of the file.
-        what: The kind of file, for messages.
-
-    Yields:
-        The number of a line, from 1, and its content; empty lines are left out.
-
-    Raises:
-        ValueError: The file cannot be read, or a line is no JSON; with file and line.
-    """
-    for number, line in enumerate(read_text(path, what).split("\n"), start=1):
-        if line.strip():
-            yield number, parsed_json(line, path, number, what=what)
-
-
-def parsed_json(text: str, path: AnyPath, first: int = 1, *, what: str = "file") -> Any:
-    """Return what JSON text holds.
-
-    Args:
-        text: The JSON.
-        path: Of the file that it is from.
-        first: Number of its first line there.
-        what: The kind of file, for messages.
-
-    Raises:
-        ValueError: It is no JSON, or has a key twice; with file and line.
-    """
+    text = read_text(path, what)
     try:
         return json.loads(text, object_pairs_hook=_without_doubles)
     except json.JSONDecodeError as error:
-        line = first + error.lineno - 1
-        raise from_file(path, f"no valid JSON ({error.msg}).", line, what=what) from None
+        problem = f"no valid JSON ({error.msg})."
+        raise from_file(path, problem, error.lineno, what=what) from None
     except RecursionError:
-        raise from_file(path, "nested too deep.", first, what=what) from None
+        raise from_file(path, "nested too deep.", 1, what=what) from None
     except ValueError as error:
-        raise from_file(path, f"no valid JSON ({error}).", first, what=what) from None
+        raise from_file(path, f"no valid JSON ({error}).", 1, what=what) from None
 
 
 def read_csv(

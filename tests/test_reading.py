@@ -1,11 +1,10 @@
 """Files of text: what is read, and that each error names the file, and the line."""
 
-import json
 import os
 
 import pytest
 
-from hetlib.reading import json_lines, read_csv, read_json, read_text, read_yaml
+from hetlib.reading import read_csv, read_json, read_text, read_yaml
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(
     f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]\n" for n in range(1, 30)
@@ -86,18 +85,6 @@ def test_wrong_json_is_told_with_file_and_line(tmp_path, text, words):
     file.write_text(text)
     with pytest.raises(ValueError, match=f"record '{file}'.*{words}"):
         read_json(file, "record")
-
-
-def test_a_wrong_line_of_many_is_told(tmp_path):
-    file = tmp_path / "a.jsonl"
-    file.write_text('{"a": 1}\n\n[2]\n{"a"\n')
-    lines = json_lines(file)
-    assert next(lines) == (1, {"a": 1})
-    assert next(lines) == (3, [2])
-    with pytest.raises(ValueError, match="line 4: no valid JSON"):
-        next(lines)
-    file.write_text(json.dumps({"a": "x" * 2000}))
-    assert len(list(json_lines(file))) == 1
 
 
 @pytest.mark.parametrize(

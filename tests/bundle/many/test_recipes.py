@@ -10,14 +10,13 @@ from hetlib_bundle import paths
 from hetlib_bundle.studies.many import features, recipes
 from hetlib_bundle.studies.many.book import Book
 from hetlib_bundle.studies.many.designs import design
-from hetlib_bundle.studies.many.recipes import RECIPES, recipe
+from hetlib_bundle.studies.many.recipes import recipe
 from hetlib_bundle.studies.many.work import floors_of
 
-EMBEDDED = [name for name, how in RECIPES.items() if how.embedded]
 WIDTHS = {"brandenburg-pixels": 9 * 13, "wake-pixels": 9 * 6, "pines-pixels": 30}
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
+@pytest.mark.parametrize("name", WIDTHS)
 def test_splits_of_scenes_lie_apart_and_vary(name: str) -> None:
     how = recipe(name)
     split = how.load(0)
@@ -102,7 +101,7 @@ def test_eurosat_and_statlog(real_data: Path) -> None:
     assert not blocks[0] & blocks[2]
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
+@pytest.mark.parametrize("name", WIDTHS)
 def test_records_are_of_the_splits_of_now(name: str) -> None:
     """A change of a data set's splits asks for new records: delete the recipe's and record them."""
     size = design("standard")

@@ -54,7 +54,6 @@ class Recipe:
         hidden: Units of the hidden layers; none is a linear layer.
         descent: Momentum and weight decay.
         middle_rate: Peak learning rate in the middle of the first search.
-        embedded: The data is part of the clone.
         has_places: The samples have places, and so regions.
     """
 
@@ -65,7 +64,6 @@ class Recipe:
     hidden: tuple[int, ...] = (64, 64)
     descent: Descent = field(default_factory=Descent)
     middle_rate: float = 0.16
-    embedded: bool = False
     has_places: bool = False
 
     def sizes(self, split: Split) -> tuple[int, ...]:
@@ -229,7 +227,6 @@ RECIPES: Mapping[str, Recipe] = {
             title="Brandenburg, 3 x 3 pixels, three layers",
             load=brandenburg_pixels,
             plain=brandenburg_pixels,
-            embedded=True,
             has_places=True,
         ),
         Recipe(
@@ -238,7 +235,6 @@ RECIPES: Mapping[str, Recipe] = {
             load=wake_pixels,
             plain=wake_pixels,
             middle_rate=0.08,
-            embedded=True,
             has_places=True,
         ),
         Recipe(
@@ -247,7 +243,6 @@ RECIPES: Mapping[str, Recipe] = {
             load=pines_pixels,
             plain=pines_pixels,
             middle_rate=0.32,
-            embedded=True,
             has_places=True,
         ),
         Recipe(
