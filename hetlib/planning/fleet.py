@@ -40,7 +40,6 @@ class Fleet:
         """Model the speed of each replica with the whole batch."""
         self.models = models
         self.batch = batch
-        self.caps = caps
         self._limits: dict[str, Any] = {"caps": caps, "floors": floors, "multiples": multiples}
         # A step asks for the same few shares again: nothing is computed twice.
         self.times = lru_cache(partial(modelled_times, models))

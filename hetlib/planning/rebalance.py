@@ -65,6 +65,7 @@ class Rebalancer:
         """Plan for the models as they are, without a plan to go back to."""
         require_group("group", group)
         self._loop: Loop | None = None
+        self._exchange: Exchange | None = None  # of a loop, its own
         if isinstance(models, Partition):
             fleet = fleet_of(models)
             replicas = len(models.shares)
@@ -76,13 +77,11 @@ class Rebalancer:
             each = items("models", models, _model, low=1)
             held = _held(shares, len(each))
             fleet = Fleet(each, sum(held), caps)
-        self.models = fleet.models
-        self.caps = fleet.caps
+            self._exchange = Exchange(len(held))
         self.band = number("band", band, low=0)
         self.cost = number("cost", cost, low=0)
         self._fleet = fleet
         self._history = History()
-        self._exchange = Exchange(len(held))
         best = self._fleet.best([1.0] * len(held))
         self._plan = Plan(shares=held, before=(), work=best.work)
 
@@ -136,7 +135,13 @@ class Rebalancer:
 
         Raises:
             ValueError: There is not a number of samples for each replica, or the time is none.
+            RuntimeError: The rebalancer was made with a loader.
         """
+        if self._exchange is None:
+            raise RuntimeError(
+                "this Rebalancer was made of a plan and a loader, and measures by itself; call "
+                "`step`."
+            )
         if type(seconds) is not float:  # in every step: what is right costs nothing
             seconds = number("seconds", seconds, low=0)
         replicas = len(self._plan.shares)

@@ -162,6 +162,9 @@ def test_a_step_without_a_backward_pass_is_named():
 def test_a_rebalancer_says_what_it_is_made_of():
     with pytest.raises(RuntimeError, match=r"Rebalancer\(plan, loader\)"):
         hetlib.Rebalancer(MODELS, (8, 8)).step(torch.ones(1, requires_grad=True))
+    watching = hetlib.Rebalancer(plan_of(8, 8), workers_rebalance.Deals(0, (8, 8)))
+    with pytest.raises(RuntimeError, match=r"of a plan and a loader.*call `step`"):
+        watching.exchange((8, 8), 0.1)
     old = dataclasses.replace(plan_of(8, 8), models=())
     with pytest.raises(ValueError, match="carries no speed models"):
         hetlib.Rebalancer(old, workers_rebalance.Deals(0, (8, 8)))

@@ -17,7 +17,7 @@ def even(models, **options):
     return hetlib.Rebalancer(models, (64, 64), **options)
 
 
-def play(rebalancer, factors, steps, noise=0.0, seed=0):
+def play(rebalancer, factors, steps, noise=0.0, models=None):
     """Let replicas run for some steps; return the new plans by step.
 
     Args:
@@ -25,16 +25,18 @@ def play(rebalancer, factors, steps, noise=0.0, seed=0):
         factors: Over their models, of all steps or of each.
         steps: How many.
         noise: Deviation of the logarithm of their times.
-        seed: Of the noise.
+        models: Of the replicas; those of a constant speed by default.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     replicas = len(rebalancer.shares)
+    if models is None:
+        models = CONSTANT[:1] * replicas
     plans = {}
     counts = []
     seconds = []
     for step, now in enumerate(np.broadcast_to(factors, (steps, replicas))):
         shares = rebalancer.shares
-        modelled = times_of(rebalancer.models, shares)
+        modelled = times_of(models, shares)
         drawn = noise * rng.standard_normal(replicas)
         counts.append(shares)
         seconds.append(now * modelled * np.exp(drawn))
@@ -54,8 +56,9 @@ def times_of(models, shares):
 def test_a_fourfold_slow_down_is_answered_with_the_new_optimum():
     for models in (CONSTANT, CURVED):
         rebalancer = even(models)
-        assert play(rebalancer, [1, 1], 40) == {}  # it learns how noisy the machine is
-        plans = play(rebalancer, [4, 1], 10)
+        # it learns how noisy the machine is
+        assert play(rebalancer, [1, 1], 40, models=models) == {}
+        plans = play(rebalancer, [4, 1], 10, models=models)
         slowed = models[0].slowed(4)
         best = hetlib.partition([slowed, models[1]], 128)
         assert list(plans.values()) == [best.shares]
@@ -65,7 +68,7 @@ def test_a_fourfold_slow_down_is_answered_with_the_new_optimum():
 def test_a_curve_is_scaled_and_not_taken_for_a_speed():
     slowed = [CURVED[0].slowed(4), CURVED[1]]
     rebalancer = even(CURVED)
-    play(rebalancer, [4, 1], 40)
+    play(rebalancer, [4, 1], 40, models=CURVED)
     step = max(times_of(slowed, rebalancer.shares))
     proportional = max(times_of(slowed, (26, 102)))
     assert step < 0.9 * proportional
@@ -128,7 +131,7 @@ def test_replicas_that_swap_roles_get_the_best_plan_at_once(models, before, afte
     rebalancer = hetlib.Rebalancer(models, (64,) * replicas)
     factors = np.ones((place + 10, replicas)) * before
     factors[place:] = after
-    plans = play(rebalancer, factors, place + 10, noise=0.02)
+    plans = play(rebalancer, factors, place + 10, noise=0.02, models=models)
     assert [step for step in plans if step >= place] == [max(plans)]
     slowed = [model.slowed(factor) for model, factor in zip(models, after, strict=True)]
     best = hetlib.partition(slowed, 64 * replicas)
@@ -137,9 +140,9 @@ def test_replicas_that_swap_roles_get_the_best_plan_at_once(models, before, afte
 
 def test_it_recovers_from_one_sample():
     rebalancer = even(CURVED)
-    play(rebalancer, [100, 1], 50)
+    play(rebalancer, [100, 1], 50, models=CURVED)
     assert rebalancer.shares == (1, 127)  # too slow for even one, which it keeps
-    play(rebalancer, [1, 1], 40)
+    play(rebalancer, [1, 1], 40, models=CURVED)
     assert rebalancer.shares == (64, 64)
 
 
