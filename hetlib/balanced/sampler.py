@@ -10,16 +10,11 @@ from torch.utils.data import Sampler
 from hetlib.balanced.dealing import Deal, Position
 from hetlib.balanced.epochs import Epochs
 from hetlib.balanced.schedule import Shares
-from hetlib.balanced.shares import (
-    HasShares,
-    deal,
-    rank_of,
-    shares_of,
-)
+from hetlib.balanced.shares import HasShares, rank_of, shares_of
 from hetlib.balanced.state import State, state_of
 from hetlib.inputs import optional, whole
 
-__all__ = ["BalancedSampler", "Deal", "HasShares", "Position", "deal"]
+__all__ = ["BalancedSampler", "HasShares"]
 
 
 class BalancedSampler(Epochs, Sampler[list[Any]]):

@@ -14,11 +14,12 @@ import numpy as np
 from hetlib.datasets import cache as store
 from hetlib.datasets.catalog import find_scene, register, scene_files
 from hetlib.datasets.labels import read_labels
-from hetlib.datasets.landcover import STRATIFIED, LandCoverScene, source_files
+from hetlib.datasets.landcover import LandCoverScene, source_files
 from hetlib.datasets.rasters import read_scene
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import SPLITS, check_split
 from hetlib.datasets.types import Classes, File, Names, Range, Shards, Transforms
+from hetlib.datasets.window_options import STRATIFIED
 from hetlib.errors import require
 
 NAME = "indian_pines"

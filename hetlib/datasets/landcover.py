@@ -13,7 +13,7 @@ from hetlib.datasets.rasters import bands_in, names_of, open_raster, sources_of
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import check_split
 from hetlib.datasets.types import Classes, File, Names, Range, Shards, Transforms
-from hetlib.datasets.window_options import BLOCK, STRATIFIED, WindowOptions
+from hetlib.datasets.window_options import STRATIFIED, WindowOptions
 from hetlib.datasets.windows import (
     cut_windows,
     draw_windows,
@@ -22,8 +22,6 @@ from hetlib.datasets.windows import (
 )
 from hetlib.errors import DatasetNotFoundError
 from hetlib.inputs import path
-
-__all__ = ["BLOCK", "STRATIFIED", "LandCoverScene", "source_files"]
 
 
 class LandCoverScene(ImageDataset):

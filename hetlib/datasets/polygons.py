@@ -14,7 +14,7 @@ import numpy as np
 
 from hetlib.datasets import cache as store
 from hetlib.datasets.labels import TAG
-from hetlib.datasets.landcover import STRATIFIED, LandCoverScene, source_files
+from hetlib.datasets.landcover import LandCoverScene, source_files
 from hetlib.datasets.rasterising import (
     classes_in_use,
     codes_of_pixels,
@@ -26,6 +26,7 @@ from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import SPLITS, check_split
 from hetlib.datasets.types import File, Names, Range, Shards, Transforms
 from hetlib.datasets.vectors import read_polygons
+from hetlib.datasets.window_options import STRATIFIED
 from hetlib.errors import DatasetNotFoundError
 from hetlib.inputs import whole
 

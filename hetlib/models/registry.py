@@ -14,8 +14,6 @@ from hetlib.balanced.normalize import ALONE
 from hetlib.models.entry import BATCH, Entry
 from hetlib.models.others import build_other, check_other, normalises_batches
 
-__all__ = ["BATCH", "MODELS", "build_model", "build_with", "check_model", "depends_on_batch"]
-
 _NO_CNNS = ("entry", "others", "registry")  # files of this folder
 
 

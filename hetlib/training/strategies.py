@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from hetlib.balanced.sampler import deal
+from hetlib.balanced.shares import deal
 from hetlib.balanced.weights import LR_RULES, effective_batch, replica_weights
 
 Shares: TypeAlias = tuple[int, ...]  # local batch of each replica

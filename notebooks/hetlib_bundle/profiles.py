@@ -18,7 +18,7 @@ from typing import Any
 from hetlib.containers import mapping
 from hetlib.datasets import LandCoverScene
 from hetlib.datasets.catalog import DATASETS, OWN_FILES, find
-from hetlib.datasets.landcover import STRATIFIED
+from hetlib.datasets.window_options import STRATIFIED
 from hetlib.inputs import one_of
 from hetlib.owncode import is_own
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from hetlib.balanced.sampler import BalancedSampler, deal
+from hetlib.balanced.sampler import BalancedSampler
+from hetlib.balanced.shares import deal
 from tests.balanced import situations, workers
 
 shares_lists = st.lists(st.integers(0, 40), min_size=1, max_size=6)

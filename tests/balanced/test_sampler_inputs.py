@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hetlib.balanced import queries
-from hetlib.balanced.sampler import BalancedSampler, deal
+from hetlib.balanced.sampler import BalancedSampler
+from hetlib.balanced.shares import deal
 
 # Of the wrong type for every argument, or of no type at all.
 ODD = [

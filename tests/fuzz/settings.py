@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 import hetlib
-from hetlib.balanced.sampler import deal
+from hetlib.balanced.shares import deal
 from hetlib.balanced.weights import replica_weights
 from hetlib.errors import shown
 from hetlib.planning.simulate import ring_all_reduce, simulate

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hetlib
-from hetlib.balanced.sampler import deal
+from hetlib.balanced.shares import deal
 from hetlib.training.assignment import Assignment
 from hetlib.training.loop import train_replica
 from hetlib.training.setup import Job

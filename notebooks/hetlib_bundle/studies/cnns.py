@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
 from hetlib.datasets import load_dataset
-from hetlib.datasets.landcover import STRATIFIED
+from hetlib.datasets.window_options import STRATIFIED
 from hetlib.errors import DatasetNotFoundError
 from hetlib.training.experiment import Experiment
 from hetlib_bundle.profiles import Profile

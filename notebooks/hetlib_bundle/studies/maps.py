@@ -15,7 +15,7 @@ from hetlib.datasets.plotting import three_bands
 from hetlib.datasets.rasters import read_scene
 from hetlib.datasets.regions import stratified_splits
 from hetlib.datasets.splits import zones
-from hetlib.datasets.windows import STRATIFIED, WindowOptions
+from hetlib.datasets.window_options import STRATIFIED, WindowOptions
 from hetlib.mapping.colours import COLOURS, class_colours
 from hetlib.mapping.geotiff import grid_of, open_map
 

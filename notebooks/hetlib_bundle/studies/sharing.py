@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 import hetlib
-from hetlib.balanced.sampler import deal
+from hetlib.balanced.shares import deal
 
 # Relative step times that differ by less are taken as equal.
 ROUNDING = 1e-9
