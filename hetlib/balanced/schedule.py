@@ -29,7 +29,7 @@ class Schedule:
         return next(shares for first, shares in reversed(self.plans) if first <= number)
 
     def change(self, shares: Shares, step: int | None, present: int) -> None:
-        """Let other shares hold from a step on; plans from there on are dropped.
+        """Let other shares hold from a step on, in place of those that begin at the same step.
 
         Args:
             shares: Local batch of each replica.
@@ -37,7 +37,8 @@ class Schedule:
             present: The step that comes next: no earlier one can change.
 
         Raises:
-            ValueError: The shares have another number or sum, or the step lies before the present.
+            ValueError: The shares have another number or sum, or the step lies before the present
+                or before the first one of the last plan.
         """
         last_change = self.plans[-1][0]
         earliest = max(present, last_change)

@@ -146,6 +146,7 @@ class Loop:
 
     def _end_of_step(self) -> Shares | None:
         """Tell the others of the step before; return new shares where all agree on some."""
+        # once a pass was seen the calls are in their place, and a loop may leave one out
         if self._at is not None and not self._clock.passes:
             raise RuntimeError(
                 "no backward pass followed `rebalancer.step(loss)`; call it right before "

@@ -102,8 +102,8 @@ class Rebalancer:
 
         Raises:
             ValueError: The loss is no tensor.
-            RuntimeError: No backward pass followed the last call, or the rebalancer was made
-                without a loader.
+            RuntimeError: A step is over, and no backward pass was seen in it nor before, so the
+                call came behind it; or the rebalancer was made without a loader.
         """
         if self._loop is None:
             raise RuntimeError(

@@ -103,7 +103,7 @@ class JobReplicas(Replicas):
         """
         if dist.is_initialized():
             dist.destroy_process_group()
-            # as in `hetlib.balanced.counting`: gloo's threads let go of the last backward pass a
+            # as in `hetlib.balanced.loss`: gloo's threads let go of the last backward pass a
             # little later
             time.sleep(0.1)
 

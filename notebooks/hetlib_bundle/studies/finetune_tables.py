@@ -61,7 +61,7 @@ def runs_table(records: ByRole, known: floors.Floors | None = None) -> pd.DataFr
     """Return all runs, beside one process and beside the balanced gradient of the same seed.
 
     Args:
-        records: From `.finetune.trained`.
+        records: From `.finetune_runs.trained`.
         known: From `.floors.by_dataset`, for the marks.
 
     Returns:

@@ -5,6 +5,6 @@ that a condition with its own searched rate and ten seeds costs seconds of one c
 (`.recipes`) is a data set with a network that learns it, a *condition* (`.conditions`) a way to
 form the gradient, a *cell* (`.cells`) a condition trained for so many steps: its rate is searched
 on validation data (`.search`), then it is trained again on other seeds and scored on test data.
-Cells are kept line by line (`.book`); tables (`.tables`, `.regime`, `.steps`) are functions of
+Cells are kept line by line (`.book`); tables (`.tables`, `.regime`, `.target`) are functions of
 what is kept alone.
 """

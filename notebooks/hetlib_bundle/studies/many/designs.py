@@ -12,7 +12,7 @@ from hetlib_bundle.studies.many.recipes import recipe
 # Samples of a step over all replicas.
 GLOBAL_BATCH = 128
 
-# Shares that planners make, from hardly uneven to those that none would take; n_eff / B falls.
+# From hardly uneven, as planners make them, to such as none would make; n_eff / B falls.
 SHARES = (
     (80, 48),
     (107, 21),
