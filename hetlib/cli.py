@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from hetlib.errors import MissingDependencyError, from_file, require
 from hetlib.inputs import number
 from hetlib.reading import read_yaml
@@ -115,7 +116,7 @@ def show(record: "hetlib.RunRecord") -> None:
     import numpy as np
 
     scores = record.scores
-    shares = "/".join(map(str, record.shares))
+    shares = slashed(record.shares)
     typer.echo(
         f"OA {scores['oa']:.4f}  AA {scores['aa']:.4f}  kappa {scores['kappa']:.4f}  "
         f"shares {shares}"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from hetlib.balanced.shares import slashed
 from hetlib.training.records import RunRecord
 from hetlib_bundle.claims.register import DESCRIPTIVE
 from hetlib_bundle.claims.summary import WORDS
@@ -81,7 +82,7 @@ def results_text() -> str:
 def _first_edition_text() -> list[str]:
     """Return the short trainings and measured times of notebooks 07, 09 and 14, and verdicts."""
     first = _runs("standard")[0].experiment
-    shares = "/".join(map(str, first["shares"]))
+    shares = slashed(first["shares"])
     weak, runs = _hardly_trained()
     text = (
         f"Short trainings ({first['epochs']} epochs but for the last row) with shares in "
@@ -113,7 +114,7 @@ def _accuracy_text() -> list[str]:
             rows.append([f"{dataset}, {model}", str(epochs), *_differences(part), weak])
 
     first = _runs("standard")[0].experiment
-    shares = "/".join(map(str, first["shares"]))
+    shares = slashed(first["shares"])
     text = (
         f"Accuracy (`07_accuracy`: virtual replicas with shares {shares}, the same weights and "
         f"sample order for every strategy, {_seeds()} seeds, learning rate chosen on validation "

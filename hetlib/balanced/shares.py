@@ -92,6 +92,15 @@ def shares_of(plan: HasShares | Sequence[int]) -> tuple[int, ...]:
     return shares
 
 
+def slashed(shares: Iterable[int]) -> str:
+    """Return shares as tables write them, such as 107/21.
+
+    Args:
+        shares: Samples of each replica.
+    """
+    return "/".join(str(samples) for samples in shares)
+
+
 def gives_queries(num_samples: Iterable[Any]) -> bool:
     """Return whether a sampler of queries stands in place of the number of samples.
 

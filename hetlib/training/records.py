@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetlib.balanced.shares import slashed
 from hetlib.datasets.naming import data_name
 from hetlib.errors import require
 from hetlib.files import write_text
@@ -207,7 +208,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
     row |= {name: record.experiment[name] for name in settings}
     row["norm"] = record.experiment["model_options"].get("norm", "")
     row["replicas"] = len(record.platform)
-    row["shares"] = "/".join(map(str, record.shares))
+    row["shares"] = slashed(record.shares)
     row["mode"] = record.mode
     row["run"] = record.fingerprint
     row["lr"] = record.lr

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hetlib.balanced.shares import slashed
 from hetlib.training.records import RunRecord
 from hetlib_bundle import paths
 from hetlib_bundle.claims.letter import load_reported
@@ -144,8 +145,3 @@ def open_study(
     """
     keep = keeper(notebook, profile, source, asked, **parameters)
     return Study(keep, get_profile(keep.profile))
-
-
-def slashed(shares: Sequence[int]) -> str:
-    """Return shares as captions and tables write them, such as 90/26/9/3."""
-    return "/".join(map(str, shares))

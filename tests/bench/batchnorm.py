@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from hetlib.models.registry import build_model
 from tests.bench import Row
 from tests.bench._measure import row
@@ -101,7 +102,7 @@ def run() -> list[Row]:
         for case in CASES:
             balanced, local, again = slowest(replicas.run(turns, case)).T
             layers = sum(isinstance(module, nn.BatchNorm2d) for module in build(case).modules())
-            held = "/".join(map(str, case.shares))
+            held = slashed(case.shares)
             title = f"{case.model}, {case.size} px, {layers} layers, shares {held}"
             rows.append(row(f"{title}: balanced / local", list(balanced / local)))
             rows.append(row(f"{title}: local / local", list(again / local)))

@@ -15,6 +15,7 @@ import torchvision
 from torch.nn.parallel import DistributedDataParallel
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from hetlib.models.registry import build_model
 from tests.bench import Row
 from tests.bench._measure import row
@@ -113,7 +114,7 @@ def run() -> list[Row]:
         for name, shares in CASES:
             taken = replicas.run(turns, name, shares)[0]
             millions = sum(p.numel() for p in make(name).parameters()) / 1e6
-            sizes = "/".join(map(str, shares))
+            sizes = slashed(shares)
             title = f"{name} ({millions:.1f} M weights), shares {sizes}"
             noise = row(f"{title}: plain / plain", over_plain(taken, "plain again"))
             rows.append(noise)

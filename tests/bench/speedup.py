@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from tests.bench import Row
 from tests.bench._measure import row
 from tests.bench.prediction import experiment, step_of
@@ -145,7 +146,7 @@ def rows_of(replicas: hetlib.Replicas, case: Case, slowdown: float) -> list[Row]
 
     own = times["plan"]
     ideal = (1 + 1 / slowdown) * slowdown / 2
-    split = "/".join(map(str, plan.shares))
+    split = slashed(plan.shares)
     title = f"{case.model}, slow-down {slowdown}, plan {split}"
     return [
         row(

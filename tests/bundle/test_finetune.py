@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from hetlib.training.records import RunRecord
 from hetlib_bundle.figures.finetune import finetune_figure
 from hetlib_bundle.studies import finetune, finetune_runs, tuned
@@ -163,7 +164,7 @@ def test_rates_are_those_of_their_search() -> None:
     trials = []
     for number, case in enumerate(cases):
         for lr, oa in ((0.01, 50.0), (0.02 + number, 60.0), (99.0, 55.0)):
-            row = {**case._asdict(), "shares": "/".join(map(str, case.shares))}
+            row = {**case._asdict(), "shares": slashed(case.shares)}
             trials.append({**row, "lr": lr, "seed": 100, "OA": oa})
     rates = finetune_runs.rates_table(pd.DataFrame(trials))
     assert len(rates) == len(cases)

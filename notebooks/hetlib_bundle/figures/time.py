@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hetlib.balanced.shares import slashed
 from hetlib.planning.speed import SpeedModel
 from hetlib.replicas.platform import Replica
 from hetlib.training.records import PHASES, RunRecord
@@ -90,7 +91,7 @@ def _draw_timeline(axes: Axes, record: RunRecord, first: int, steps: int) -> Non
     list_rows(axes, names)
     axes.set_xlim(0, None)
 
-    shares = "/".join(map(str, record.shares))
+    shares = slashed(record.shares)
     axes.set_title(f"{record.experiment['strategy']}, shares {shares}", loc="left")
 
 

@@ -14,8 +14,7 @@ from hetlib.training.records import RunRecord
 from hetlib_bundle.studies import floors
 from hetlib_bundle.studies.cnns import Cell, Design, Rates
 from hetlib_bundle.studies.many.search import Rate, best_of
-
-POINTS = 100.0  # of a fraction of 1
+from hetlib_bundle.studies.many.tables import POINTS
 
 
 def different(cells: Iterable[Cell]) -> list[Experiment]:

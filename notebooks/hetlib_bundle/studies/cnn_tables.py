@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from hetlib.balanced.shares import slashed
 from hetlib.training.records import RunRecord
 from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.studies import floors
@@ -60,7 +61,7 @@ def _row(cell: Cell, record: RunRecord, known: floors.Floors) -> dict[str, Any]:
         "recipe": record.data_name,
         "kind": condition.kind,
         "sampling": condition.sampling,
-        "shares": tables.slashed(condition.shares),
+        "shares": slashed(condition.shares),
         "n_eff": condition.n_eff,
         "ratio": condition.n_eff / condition.global_batch,
         "steps": experiment.max_steps,

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from hetlib.training.experiment import Experiment
 from hetlib.training.records import RunRecord
 from hetlib_bundle.studies.finetune import NORMS, OWN, ROLES, SHARDS, WINDOW, Case, Depth
 from hetlib_bundle.studies.many.search import best_of, search
-from hetlib_bundle.studies.many.tables import slashed
 
 # What a search is for: fields of `Case`.
 SEARCH = ["part", "statistics", "strategy", "shares"]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from hetlib.training.records import RunRecord
 from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.studies import floors
@@ -21,7 +22,7 @@ from hetlib_bundle.studies.finetune import (
     Case,
 )
 from hetlib_bundle.studies.finetune_runs import ByRole
-from hetlib_bundle.studies.many.tables import MARKS, slashed
+from hetlib_bundle.studies.many.tables import MARKS, POINTS
 
 # Where nothing is normalised by batches: the harm there is that of the gradient alone.
 WITHOUT = "frozen"
@@ -35,8 +36,6 @@ PLACE = ["part", "shares", "draws", "rate"]
 HIDES = "hides"
 ADDS = "adds to"
 NEITHER = "neither, measurably"
-
-POINTS = 100.0  # of a fraction of 1
 
 
 def case_of(record: RunRecord) -> Case:

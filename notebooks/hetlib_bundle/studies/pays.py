@@ -17,6 +17,7 @@ import pandas as pd
 import psutil
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from hetlib_bundle.claims.verdict import interval
 
 Shares: TypeAlias = tuple[int, ...]
@@ -127,7 +128,7 @@ def _measured(
                     "ratio": cell.ratio,
                     "batch": cell.global_batch,
                     "split": name,
-                    "shares": "/".join(map(str, shares)),
+                    "shares": slashed(shares),
                     "turn": turn,
                     "step": taken[shares],
                 }

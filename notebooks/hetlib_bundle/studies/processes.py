@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pandas as pd
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from hetlib.training.experiment import Experiment
 from hetlib.training.records import RunRecord
 from hetlib_bundle.studies.floors import mark
@@ -169,7 +170,7 @@ def differences(found: Mapping[str, ByKind]) -> pd.DataFrame:
                     "setting": setting,
                     "seed": run["seed"],
                     "strategy": run["strategy"],
-                    "shares": "/".join(map(str, own.shares)),
+                    "shares": slashed(own.shares),
                     "OA": 100 * own.scores["oa"],
                     "OA - single": 100 * (own.scores["oa"] - one.scores["oa"]),
                     "trained": mark(one) != AT_CHANCE,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 import hetlib
-from hetlib.balanced.shares import deal
+from hetlib.balanced.shares import deal, slashed
 
 # Relative step times that differ by less are taken as equal.
 ROUNDING = 1e-9
@@ -78,7 +78,7 @@ def rival_table(
     for name, shares in rivals.items():
         row = {
             "shares": name,
-            "samples": "/".join(map(str, shares)),
+            "samples": slashed(shares),
             "step (ms)": 1e3 * steps[name],
             "speedup over equal": steps["equal"] / steps[name],
             "over fastest alone": steps["fastest alone"] / steps[name],

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 import hetlib
+from hetlib.balanced.shares import slashed
 from hetlib.balanced.weights import replica_weights
 from hetlib.training.records import RunRecord
 from hetlib_bundle import claims
@@ -45,7 +46,7 @@ def times_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
     for record in records:
         row = {name: record.experiment[name] for name in RUN}
         row |= claims.timed(record)
-        row["shares"] = "/".join(map(str, record.shares))
+        row["shares"] = slashed(record.shares)
         rows.append(row)
     frame = pd.DataFrame(rows).set_index(RUN)
     return frame.sort_index()

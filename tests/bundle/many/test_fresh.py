@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hetlib.balanced.shares import slashed
 from hetlib_bundle import claims
 from hetlib_bundle.studies.many import fresh, fresh_tables
 from hetlib_bundle.studies.many.book import Book
 from hetlib_bundle.studies.many.fresh import PLANNED, WORST, Fresh, safe_rate
 from hetlib_bundle.studies.many.study import one_thread
-from hetlib_bundle.studies.many.tables import AT_CHANCE, slashed
+from hetlib_bundle.studies.many.tables import AT_CHANCE
 from tests.bundle.many import wide
 
 # By the claim, as `19_fresh` judges them.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetlib.balanced.shares import slashed
 from hetlib.balanced.weights import effective_batch, replica_weights
 from hetlib.inputs import one_of
 
@@ -60,7 +61,7 @@ class Condition:
         if self.kind not in ALONE:
             words.append(self.sampling)
         if self.kind != "single":
-            words.append("/".join(map(str, self.shares)))
+            words.append(slashed(self.shares))
         return " ".join(words)
 
     @property

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetlib.balanced.shares import slashed
 from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.studies.many.conditions import n_eff_ratio
 from hetlib_bundle.studies.many.designs import Design
-from hetlib_bundle.studies.many.tables import POINTS, slashed
+from hetlib_bundle.studies.many.tables import POINTS
 from hetlib_bundle.studies.many.work import Books, optima_of
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from hetlib.balanced.shares import slashed
 from hetlib_bundle.kept.source import resolve
 from hetlib_bundle.studies.many import judged
 from hetlib_bundle.studies.many.book import open_book
@@ -17,7 +18,7 @@ from hetlib_bundle.studies.many.cells import OWN
 from hetlib_bundle.studies.many.fresh import Fresh, Trained, do_fresh, fresh_design, rate_of, run_of
 from hetlib_bundle.studies.many.samples import SCORES
 from hetlib_bundle.studies.many.study import made, one_thread
-from hetlib_bundle.studies.many.tables import AT_CHANCE, POINTS, mark_of, slashed
+from hetlib_bundle.studies.many.tables import AT_CHANCE, POINTS, mark_of
 from hetlib_bundle.studies.many.work import Books
 
 # Of the names of the books, beside those of the first runs.

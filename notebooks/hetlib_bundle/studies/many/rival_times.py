@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from hetlib import SpeedModel, effective_batch, partition
+from hetlib.balanced.shares import slashed
 from hetlib_bundle import paths
 from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.kept.lines import read
@@ -145,7 +146,7 @@ def rivals_table(runs: pd.DataFrame) -> pd.DataFrame:
                 {
                     "ratio": ratio,
                     "strategy": strategy,
-                    "shares": "/".join(map(str, shares)),
+                    "shares": slashed(shares),
                     "n_eff/B": _part_worth(strategy, of),
                     "step (ms)": 1e3 * seconds,
                     **_over_seeds(steps, seconds / times["fastest-only"]),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hetlib import SpeedModel, partition
-from hetlib.balanced.shares import deal
+from hetlib.balanced.shares import deal, slashed
 from hetlib_bundle import paths
 from hetlib_bundle.kept.lines import read
 
@@ -125,7 +125,7 @@ def sizing_table(batch: int = GLOBAL_BATCH) -> pd.DataFrame:
                 {
                     "fleet": fleet.name,
                     "rule": name,
-                    "shares": "/".join(map(str, shares)),
+                    "shares": slashed(shares),
                     "step (ms)": 1e3 * step,
                     "over the best (%)": 100 * (step / best - 1),
                 }

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetlib.balanced.shares import slashed
 from hetlib_bundle.claims.verdict import interval, verdict
 from hetlib_bundle.studies.many.cells import OWN, REFERENCE
 from hetlib_bundle.studies.many.conditions import Condition
@@ -28,15 +29,6 @@ MARKS = (AT_CHANCE, BELOW_THE_FLOOR)
 CELL = ["recipe", "steps", "seed"]
 
 POINTS = 100.0  # of a fraction of 1
-
-
-def slashed(shares: Sequence[int]) -> str:
-    """Return shares as tables write them, such as 107/21.
-
-    Args:
-        shares: Samples of each replica.
-    """
-    return "/".join(map(str, shares))
 
 
 def runs_table(design: Design, books: Books) -> pd.DataFrame:
