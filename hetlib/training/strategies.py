@@ -160,6 +160,29 @@ def shares_for(strategy: str, global_batch: int, speeds: Speeds, planned: Planne
     return STRATEGIES[strategy].share_out(global_batch, speeds, planned)
 
 
+def samples_worth(strategy: str, shares: Sequence[int], speeds: Speeds = ()) -> float:
+    """Return how many samples a strategy's gradient is worth (n_eff), by formula.
+
+    Args:
+        strategy: Name in `STRATEGIES`.
+        shares: Local batch of each replica; those without samples count for nothing.
+        speeds: Of each replica, in any unit, for a strategy that weighs by them.
+
+    Returns:
+        The effective batch, see `hetlib.effective_batch`.
+
+    Raises:
+        ValueError: The strategy weighs by speed, and there is not one for each replica.
+
+    >>> round(samples_worth("uneven-plain", (224, 32)))
+    112
+    """
+    chosen = STRATEGIES[strategy]
+    if chosen.weighting == "samples":
+        return float(sum(shares))  # to the last bit
+    return effective_batch(shares, chosen.weights(shares, speeds))
+
+
 def learning_rate(
     *, strategy: str, optimizer: str, lr: float, global_batch: int, shares: Sequence[int]
 ) -> float:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hetlib.training.strategies import STRATEGIES, learning_rate, shares_for
+from hetlib.training.strategies import STRATEGIES, learning_rate, samples_worth, shares_for
 
 SPEEDS = (1.0, 4.0, 2.0)
 PLANNED = (10, 40, 14)
@@ -31,6 +31,18 @@ def test_shares_and_learning_rate_of_every_strategy():
             strategy=name, optimizer="SGD", lr=0.1, global_batch=64, shares=PLANNED
         )
         assert rate == expected
+
+
+def test_a_gradient_is_worth_its_samples_or_fewer_where_it_weighs_them_unevenly():
+    for name in ("single", "balanced", "fastest-only"):
+        assert samples_worth(name, PLANNED) == 64
+    for name in ("equal", "uneven-plain", "uneven-plain-retuned"):
+        assert samples_worth(name, PLANNED) == pytest.approx(EFFECTIVE)
+        assert samples_worth(name, (0, *PLANNED)) == pytest.approx(EFFECTIVE)
+    by_speed = 49 / (1 / 10 + 16 / 40 + 4 / 14)
+    assert samples_worth("speed-weighted", PLANNED, SPEEDS) == pytest.approx(by_speed)
+    with pytest.raises(ValueError, match="one speed for each of 3 replicas"):
+        samples_worth("speed-weighted", PLANNED)
 
 
 @pytest.mark.parametrize("planned", [None, (), (32, 32)])

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hetlib.balanced.weights import effective_batch
 from hetlib.training.records import RunRecord
-from hetlib.training.strategies import STRATEGIES
+from hetlib.training.strategies import samples_worth
 from hetlib_bundle.claims.quantities import QUANTITIES
 from hetlib_bundle.claims.register import CELL, Claim
 
@@ -58,11 +57,8 @@ def values(claim: Claim, records: Iterable[RunRecord]) -> pd.DataFrame:
 
 def _part_worth(record: RunRecord) -> float:
     """Return the part of the global batch that a run's gradient is worth, by formula."""
-    strategy = STRATEGIES[record.experiment["strategy"]]
-    pairs = zip(record.shares, record.speeds, strict=True)
-    shares, speeds = zip(*[pair for pair in pairs if pair[0]], strict=True)
-    worth = effective_batch(shares, strategy.weights(shares, speeds))
-    return worth / sum(shares)
+    worth = samples_worth(record.experiment["strategy"], record.shares, record.speeds)
+    return worth / sum(record.shares)
 
 
 def _paired(claim: Claim, records: Iterable[RunRecord]) -> dict[_Pair, dict[str, RunRecord]]:

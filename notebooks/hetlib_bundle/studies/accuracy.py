@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-import hetlib
-from hetlib.balanced.weights import replica_weights
 from hetlib.training.experiment import Experiment
+from hetlib.training.strategies import samples_worth, shares_for
 from hetlib_bundle.claims.verdict import interval
 
 SCORES = ("oa", "aa", "kappa")
@@ -68,14 +67,12 @@ def effective_batch(strategy: str, shares: Sequence[int], slowdowns: Sequence[fl
 
     Args:
         strategy: By name.
-        shares: Samples per step of each replica; `single` and `equal` do not use them.
+        shares: Samples per step of each replica, which strategies by speed take.
         slowdowns: Of each replica.
     """
-    if strategy in ("single", "equal"):
-        return float(sum(shares))
     speeds = [1 / slowdown for slowdown in slowdowns]
-    weights = replica_weights(shares, hetlib.STRATEGIES[strategy].weighting, speeds)
-    return float(hetlib.effective_batch(shares, weights))
+    taken = shares_for(strategy, sum(shares), speeds, shares)
+    return samples_worth(strategy, taken, speeds)
 
 
 def mean_scores(runs: pd.DataFrame) -> dict[str, float]:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import hetlib
 from hetlib.balanced.shares import slashed
 from hetlib.training.records import RunRecord
+from hetlib.training.strategies import samples_worth
 from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.studies import floors
 from hetlib_bundle.studies.finetune import (
@@ -94,19 +94,12 @@ def _scored(record: RunRecord, scores: Mapping[tuple[Case, int], float]) -> dict
         "shares": slashed(case.shares),
         "lr": record.lr,
         "seed": seed,
-        "n_eff": _effective(case),
+        "n_eff": samples_worth(case.strategy, case.shares),
         "OA": oa,
         "AA": POINTS * record.scores["aa"],
         "OA - single": oa - scores[single, seed],
         "OA - balanced": oa - scores[balanced, seed],
     }
-
-
-def _effective(case: Case) -> float:
-    """Return how many samples a step is worth."""
-    if case.strategy == PLAIN:
-        return hetlib.effective_batch(case.shares)
-    return sum(case.shares)
 
 
 def means_table(runs: pd.DataFrame) -> pd.DataFrame:

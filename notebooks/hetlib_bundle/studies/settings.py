@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import hetlib
 from hetlib.models import MODELS
 from hetlib.training.experiment import Experiment
 from hetlib.training.records import RunRecord, runs_frame
+from hetlib.training.strategies import samples_worth
 from hetlib_bundle.studies import floors
 from hetlib_bundle.studies.accuracy import mean_scores, paired_difference
 
@@ -185,7 +185,7 @@ def differences(
         row: Row = {"setting": setting}
         row |= {name: run.experiment[name] for name in RUN}
         row["lr"] = run.lr
-        row["n_eff"] = _batch(row["strategy"], run.shares)
+        row["n_eff"] = samples_worth(row["strategy"], run.shares, run.speeds)
         row["n_eff/B"] = row["n_eff"] / sum(run.shares)
         row[DIFFERENCE] = 100 * (run.scores["oa"] - oa[row["seed"]])
         rows.append(row)
@@ -225,19 +225,11 @@ def score_row(
     single = runs_frame(records["single"]).set_index("seed")
     row: Row = {"setting": setting, "strategy": strategy}
     row |= dict(frame[SAID].iloc[0])
-    row["n_eff"] = _batch(strategy, runs[0].shares)
+    row["n_eff"] = samples_worth(strategy, runs[0].shares, runs[0].speeds)
     row["n_eff/B"] = row["n_eff"] / sum(runs[0].shares)
     row |= mean_scores(frame)
     row |= paired_difference(frame.oa, single.oa)
     return row | floors.counted(runs, known)
-
-
-def _batch(strategy: str, shares: Sequence[int]) -> float:
-    """Return the effective batch: that of the plain mean, else the global one."""
-    taking_part = [share for share in shares if share]
-    if strategy == "uneven-plain":
-        return hetlib.effective_batch(taking_part)
-    return sum(taking_part)
 
 
 def disagreeing(verdicts: pd.DataFrame) -> list[str]:

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-import hetlib
 from hetlib.balanced.shares import slashed
-from hetlib.balanced.weights import replica_weights
 from hetlib.training.records import RunRecord
+from hetlib.training.strategies import samples_worth
 from hetlib_bundle import claims
 from hetlib_bundle.claims.verdict import interval
 
@@ -81,9 +80,8 @@ def time_row(
 
 def _part_worth(strategy: str, shares: str) -> float:
     """Return the part of the global batch that a strategy's gradient is worth, by formula."""
-    taking_part = [int(share) for share in shares.split("/") if share != "0"]
-    weights = replica_weights(taking_part, hetlib.STRATEGIES[strategy].weighting)
-    return float(hetlib.effective_batch(taking_part, weights)) / sum(taking_part)
+    samples = [int(share) for share in shares.split("/")]
+    return samples_worth(strategy, samples) / sum(samples)
 
 
 def sample_microseconds(records: Sequence[RunRecord], rank: int) -> float:
