@@ -64,16 +64,7 @@ class Keeper:
 
         Empty where the values were computed.
         """
-        heads = list(self._heads())
-        if not heads:
-            return ""
-        dates = sorted({head["date"][:10] for head in heads})
-        when = dates[0]
-        if dates[-1] != when:
-            when += f" to {dates[-1]}"
-        processors = " and ".join(_found(heads, "processor"))
-        versions = " and ".join(_found(heads, "torch"))
-        return f" Recorded {when}, {processors}, torch {versions}."
+        return recorded_on(list(self._heads()))
 
     def environment(self) -> pd.DataFrame:
         """Return what this machine and its packages are, and what the records were made on."""
@@ -164,6 +155,23 @@ class Keeper:
                     f"`{key}` is {given}, and {name} was recorded with {known}; "
                     'allowed is that, or any value with source="computed".'
                 )
+
+
+def recorded_on(heads: Sequence[Mapping[str, Any]]) -> str:
+    """Return when and on what records were made, as a sentence for captions; "" without records.
+
+    Args:
+        heads: Of the records.
+    """
+    if not heads:
+        return ""
+    dates = sorted({head["date"][:10] for head in heads})
+    when = dates[0]
+    if dates[-1] != when:
+        when += f" to {dates[-1]}"
+    processors = " and ".join(_found(heads, "processor"))
+    versions = " and ".join(_found(heads, "torch"))
+    return f" Recorded {when}, {processors}, torch {versions}."
 
 
 def _found(heads: Sequence[Mapping[str, Any]], what: str) -> list[str]:

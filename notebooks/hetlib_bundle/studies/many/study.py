@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 import torch
 
+from hetlib_bundle.kept.keeper import recorded_on
 from hetlib_bundle.kept.source import resolve
 from hetlib_bundle.studies.many import tables
 from hetlib_bundle.studies.many.book import open_book
@@ -88,7 +89,4 @@ def made(books: Books, source: str) -> str:
     """
     if source != "recorded":
         return ""
-    heads = [book.head for book in books.values() if book.head]
-    dates = sorted({head["date"][:10] for head in heads})
-    found = heads[0]["environment"]
-    return f" Recorded {dates[0]}, {found['processor']}, torch {found['torch']}."
+    return recorded_on([book.head for book in books.values() if book.head])
