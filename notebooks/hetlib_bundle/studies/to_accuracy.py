@@ -9,9 +9,8 @@ import pandas as pd
 
 import hetlib
 from hetlib_bundle.claims.verdict import interval
-from hetlib_bundle.studies.many.judged import BELOW
 from hetlib_bundle.studies.many.tables import chosen
-from hetlib_bundle.studies.many.target import steps_to
+from hetlib_bundle.studies.many.target import middle_length, needed, targets
 
 # Columns of `time_table`; what is measured and what is computed says so.
 COLUMNS = [
@@ -59,8 +58,8 @@ class Needed(NamedTuple):
 def steps_needed(runs: pd.DataFrame, shares: Sequence[int]) -> list[Needed]:
     """Return the steps to the target of each recipe, for shares as uneven as those given.
 
-    The target of a seed is what one process reaches in the middle of the lengths, less `BELOW`
-    points, as for P3.
+    The target of a seed is what one process reaches in the middle of the lengths, less
+    `.many.target.BELOW` points, as for P3.
 
     Args:
         runs: From `.many.tables.runs_table`.
@@ -68,34 +67,28 @@ def steps_needed(runs: pd.DataFrame, shares: Sequence[int]) -> list[Needed]:
             nearest.
     """
     wanted = hetlib.effective_batch(shares) / sum(shares)
-    lengths = sorted(runs.steps.unique())
+    lengths = set(runs.steps)
     found = []
     for recipe, of_recipe in runs.groupby("recipe", sort=False):
         single = chosen(of_recipe, "single")
         plain = chosen(of_recipe, "plain")
-        longest = set(of_recipe.steps) == set(lengths)
-        if longest and len(plain):
+        has_all = set(of_recipe.steps) == lengths
+        if has_all and len(plain):
             ratios = sorted(plain.ratio.unique(), key=lambda ratio: abs(ratio - wanted))
             nearest = plain[plain.ratio == ratios[0]]
-            middle = lengths[len(lengths) // 2]
-            found.append(_needed(str(recipe), single, nearest, middle))
+            found.append(_needed(str(recipe), single, nearest, middle_length(runs)))
     return found
 
 
 def _needed(recipe: str, single: pd.DataFrame, plain: pd.DataFrame, middle: int) -> Needed:
     """Return what one recipe needs."""
-    alone = []
-    uneven = []
-    for seed, own in single.groupby("seed"):
-        curve = own.set_index("steps").oa.sort_index()
-        target = float(curve[middle]) - BELOW
-        alone.append(steps_to(curve, target))
-        rival = plain[plain.seed == seed].set_index("steps").oa.sort_index()
-        uneven.append(steps_to(rival, target))
+    goals = targets(single, middle)
+    alone = needed(single, goals)
+    uneven = needed(plain, goals)
     never = int(np.isinf(uneven).sum())
     longest = float(single.steps.max())
-    counted = np.minimum(uneven, longest)
-    _, half = interval(np.log(counted / np.array(alone)))
+    counted = uneven.clip(upper=longest)
+    _, half = interval(np.log(counted / alone))
     return Needed(
         recipe=recipe,
         shares=plain.shares.iloc[0],
@@ -108,7 +101,7 @@ def _needed(recipe: str, single: pd.DataFrame, plain: pd.DataFrame, middle: int)
     )
 
 
-def _geometric_mean(values: Sequence[float] | np.ndarray) -> float:
+def _geometric_mean(values: pd.Series) -> float:
     return float(np.exp(np.log(values).mean()))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hetlib_bundle.studies.many.tables import AT_CHANCE, chosen, differences
-from hetlib_bundle.studies.many.target import steps_to
+from hetlib_bundle.studies.many.target import middle_length, needed, targets
 
 # Shares that a planner makes for a replica four times slower, and those of no planner.
 PLANNED = "107/21"
@@ -18,9 +18,6 @@ WORST = "90/26/9/3"
 
 # Of every table here, beside its value.
 COLUMNS = ["dataset", "setting", "seed", "strategy", "n_eff", "n_eff/B", "edge", "trained"]
-
-# Points below what one process reaches at the target's length, so that longer runs surely reach it.
-BELOW = 1.0
 
 
 def effective_batch(runs: pd.DataFrame) -> pd.DataFrame:
@@ -86,8 +83,8 @@ def to_target(runs: pd.DataFrame) -> pd.DataFrame:
 
     With the same shares a step takes as long, so this is the ratio of the times, too. Over i.i.d.
     draws the balanced gradient is that of one process. The target of a recipe and seed is what one
-    process has in the middle of the lengths, less `BELOW`. A plain mean that never reaches it
-    counts as if it did at the longest length: no less than that.
+    process has in the middle of the lengths, less `.target.BELOW`. A plain mean that never reaches
+    it counts as if it did at the longest length: no less than that.
 
     Args:
         runs: From `.tables.runs_table`.
@@ -99,16 +96,16 @@ def to_target(runs: pd.DataFrame) -> pd.DataFrame:
     single = chosen(runs, "single")
     plain = chosen(runs, "plain")
     plain = plain[plain.shares == PLANNED]
-    lengths = sorted(single.steps.unique())
-    middle = lengths[len(lengths) // 2]
+    middle = middle_length(single)
+    longest = single.steps.max()
     rows = []
     for (recipe, seed), own in plain.groupby(["recipe", "seed"], sort=False):
         alone = single[(single.recipe == recipe) & (single.seed == seed)]
-        target = float(alone[alone.steps == middle].oa.iloc[0]) - BELOW
-        needed = steps_to(_curve(alone), target)
-        taken = steps_to(_curve(own), target)
+        goal = targets(alone, middle)
+        taken = float(needed(own, goal).iloc[0])
         reached = math.isfinite(taken)
-        ratio = (taken if reached else lengths[-1]) / needed
+        of_one_process = float(needed(alone, goal).iloc[0])
+        ratio = (taken if reached else longest) / of_one_process
         rows.append(
             {
                 "dataset": recipe,
@@ -124,11 +121,6 @@ def to_target(runs: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _curve(runs: pd.DataFrame) -> pd.Series:
-    """Return a seed's OA by the length of its training."""
-    return runs.set_index("steps").oa.sort_index()
 
 
 def _global_batch(shares: str) -> int:

@@ -1,25 +1,13 @@
 """The map of regimes: what the plain mean loses, over the length of the training and n_eff / B."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import pandas as pd
 
 from hetlib import partition
-from hetlib_bundle import paths
-from hetlib_bundle.kept.lines import read
 from hetlib_bundle.studies.many.designs import MAPPED
+from hetlib_bundle.studies.many.measured import measured
 from hetlib_bundle.studies.many.tables import chosen, differences, summary
-
-# Records whose step model and exchange decide which shares a planner would make.
-PLATFORM = "01_speeds.jsonl"
-
-
-@cache
-def _measured(profile: str = "standard") -> tuple:
-    """Return the recorded step model of the fast replica and the seconds of an exchange of two."""
-    models, plan, *_ = read(paths.RECORDED / profile / PLATFORM).value
-    return models[0], plan.communication
 
 
 def is_planned(shares: Sequence[int]) -> bool:
@@ -32,10 +20,11 @@ def is_planned(shares: Sequence[int]) -> bool:
     Args:
         shares: Samples of each replica in a step.
     """
-    model, exchange = _measured()
+    recorded = measured()
+    model = recorded.models[0]
     longest = model.time(max(shares))
     models = [model.slowed(longest / model.time(share)) for share in shares]
-    plan = partition(models, sum(shares), communication=lambda k: (k - 1) * exchange)
+    plan = partition(models, sum(shares), communication=lambda k: (k - 1) * recorded.exchange)
     return min(plan.shares) > 0
 
 

@@ -14,25 +14,18 @@ import pandas as pd
 
 from hetlib import SpeedModel, effective_batch, partition
 from hetlib.balanced.shares import slashed
-from hetlib_bundle import paths
 from hetlib_bundle.claims.verdict import interval
-from hetlib_bundle.kept.lines import read
 from hetlib_bundle.studies.many.local import AVERAGES
-from hetlib_bundle.studies.many.target import steps_to
+from hetlib_bundle.studies.many.measured import measured
+from hetlib_bundle.studies.many.target import middle_length, needed, targets
 
 GLOBAL_BATCH = 128
-
-# Step models of the clone, wherever a run's own records lie.
-RECORD = paths.RECORDED / "standard" / "01_speeds.jsonl"
 
 # Samples of a local step, and so twice as many of them as steps of the global batch.
 LOCAL_BATCH = 64
 
 # Samples that a replica adds at a time until the deadline.
 ADDED = 16
-
-# Points below what one process reaches in the middle of the lengths: the target.
-BELOW = 1.0
 
 # What the tables call the gradient of all samples of a step.
 EXACT = "exact"
@@ -66,8 +59,9 @@ def fleet(ratio: float) -> Fleet:
     Args:
         ratio: Of their speeds.
     """
-    models, plan, *_ = read(RECORD).value
-    return Fleet(models[0], models[0].slowed(ratio), plan.communication)
+    recorded = measured()
+    fast = recorded.models[0]
+    return Fleet(fast, fast.slowed(ratio), recorded.exchange)
 
 
 def deadline(of: Fleet) -> float:
@@ -120,7 +114,7 @@ def local_name(average: str) -> str:
 def rivals_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the modelled time to the target of each strategy beside that of the fast device alone.
 
-    The target of a seed is what one process reaches in the middle of the lengths, less `BELOW`.
+    The target of a seed: `.target.targets`, in the middle of the lengths.
 
     Args:
         runs: From `.rivals.curves`.
@@ -132,15 +126,15 @@ def rivals_table(runs: pd.DataFrame) -> pd.DataFrame:
         over the seeds that reach the target; ``reached``, ``seeds``, and ``edge``.
     """
     exact = runs[runs.strategy == EXACT]
-    targets = targets_of(runs)
-    alone = needed(exact, targets)
+    goals = targets_of(runs)
+    alone = needed(exact, goals)
     rows = []
     for ratio in sorted(set(runs.ratio) - {0.0}):
         of = fleet(ratio)
         times = step_times(of, ratio)
         for strategy, seconds in times.items():
             own = runs[(runs.strategy == strategy) & runs.ratio.isin((0.0, ratio))]
-            steps = needed(own if len(own) else exact, targets) / alone
+            steps = needed(own if len(own) else exact, goals) / alone
             shares = of.shares if strategy in ("balanced", "uneven-plain") else ()
             rows.append(
                 {
@@ -180,44 +174,28 @@ def control_table(runs: pd.DataFrame) -> pd.DataFrame:
         A row a ratio and average: ``ratio``, ``strategy``, and as in `rivals_table` ``steps``,
         ``time``, ``low``, ``high``, ``reached`` and ``seeds``, as multiples of the control's.
     """
-    targets = targets_of(runs)
-    control = needed(runs[runs.strategy == HALF], targets)
+    goals = targets_of(runs)
+    control = needed(runs[runs.strategy == HALF], goals)
     rows = []
     for ratio in sorted(set(runs.ratio) - {0.0}):
         times = step_times(fleet(ratio), ratio)
         for average in AVERAGES:
             name = local_name(average)
             own = runs[(runs.strategy == name) & (runs.ratio == ratio)]
-            steps = needed(own, targets) / control
+            steps = needed(own, goals) / control
             found = _over_seeds(steps, times[name] / times[HALF])
             rows.append({"ratio": ratio, "strategy": name, **found})
     return pd.DataFrame(rows)
 
 
 def targets_of(runs: pd.DataFrame) -> pd.Series:
-    """Return the target of each seed: one process's OA in the middle of the lengths, less `BELOW`.
+    """Return the target of each seed, see `.target.targets`.
 
     Args:
         runs: From `.rivals.curves`.
     """
     exact = runs[runs.strategy == EXACT]
-    lengths = sorted(exact.steps.unique())
-    middle = exact[exact.steps == lengths[len(lengths) // 2]]
-    return middle.set_index("seed").oa - BELOW
-
-
-def needed(runs: pd.DataFrame, targets: pd.Series) -> pd.Series:
-    """Return the steps that each seed needs to its target, infinite where it never gets there.
-
-    Args:
-        runs: Of one strategy, at all lengths.
-        targets: By seed.
-    """
-    found = {}
-    for seed, group in runs.groupby("seed"):
-        curve = group.set_index("steps").oa.sort_index()
-        found[seed] = steps_to(curve, targets[seed])
-    return pd.Series(found)
+    return targets(exact, middle_length(exact))
 
 
 def _over_seeds(steps: pd.Series, step_ratio: float) -> Mapping[str, float]:

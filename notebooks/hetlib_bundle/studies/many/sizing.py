@@ -12,8 +12,7 @@ import pandas as pd
 
 from hetlib import SpeedModel, partition
 from hetlib.balanced.shares import deal, slashed
-from hetlib_bundle import paths
-from hetlib_bundle.kept.lines import read
+from hetlib_bundle.studies.many.measured import measured
 
 GLOBAL_BATCH = 128
 
@@ -41,8 +40,8 @@ def recorded_fleets(profile: str = "standard") -> list[Fleet]:
     Args:
         profile: Of the records.
     """
-    models, *_ = read(paths.RECORDED / profile / "01_speeds.jsonl").value
-    found = [Fleet("measured 1:4", tuple(models))]
+    models = measured(profile).models
+    found = [Fleet("measured 1:4", models)]
     for slowdowns in FLEETS:
         name = ":".join(f"{slow:g}" for slow in slowdowns)
         slower = tuple(models[0].slowed(slow) for slow in slowdowns)

@@ -13,6 +13,43 @@ import pandas as pd
 from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.studies.many.cells import OWN
 
+# Points below what one process reaches at the target's length, so that longer runs surely reach it.
+BELOW = 1.0
+
+
+def middle_length(runs: pd.DataFrame) -> int:
+    """Return the middle one of the lengths, the longer of two.
+
+    Args:
+        runs: At all lengths.
+    """
+    lengths = sorted(runs.steps.unique())
+    return lengths[len(lengths) // 2]
+
+
+def targets(single: pd.DataFrame, length: int) -> pd.Series:
+    """Return the target of each seed: what one process reaches at a length, less `BELOW`.
+
+    Args:
+        single: Runs of one process, of one recipe.
+        length: In steps.
+    """
+    return single[single.steps == length].set_index("seed").oa - BELOW
+
+
+def needed(runs: pd.DataFrame, goals: pd.Series) -> pd.Series:
+    """Return the steps that each seed needs to its target, infinite where it never gets there.
+
+    Args:
+        runs: Of one strategy and recipe, at all lengths.
+        goals: By seed.
+    """
+    found = {}
+    for seed, group in runs.groupby("seed"):
+        curve = group.set_index("steps").oa.sort_index()
+        found[seed] = steps_to(curve, goals[seed])
+    return pd.Series(found)
+
 
 def steps_to(curve: pd.Series, target: float) -> float:
     """Return the length of a training that reaches a target, interpolated on a log scale.
@@ -39,15 +76,14 @@ def steps_to(curve: pd.Series, target: float) -> float:
     return float(np.exp(logs[place - 1] + part * (logs[place] - logs[place - 1])))
 
 
-def target_table(runs: pd.DataFrame, below: float = 1.0) -> pd.DataFrame:
+def target_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Return how many times as many steps the plain mean needs as one process.
 
     The target of a recipe and seed is what one process has in the middle of the lengths, less
-    ``below``.
+    `BELOW`.
 
     Args:
         runs: From `.tables.runs_table`.
-        below: Points below that accuracy, so that longer trainings reach it in spite of noise.
 
     Returns:
         A row a recipe, kind, sampling and shares: ``ratio`` of the steps (geometric mean over the
@@ -57,16 +93,15 @@ def target_table(runs: pd.DataFrame, below: float = 1.0) -> pd.DataFrame:
     own = runs[(runs.role == OWN) & runs.kind.isin(("single", "small", "plain"))]
     rows = []
     for recipe, of_recipe in own.groupby("recipe", sort=False):
-        lengths = sorted(of_recipe.steps.unique())
-        middle = lengths[len(lengths) // 2]
+        lengths = of_recipe.steps.unique()
         single = of_recipe[of_recipe.kind == "single"]
-        targets = single[single.steps == middle].set_index("seed").oa - below
-        needed = _needed(single, targets)
+        goals = targets(single, middle_length(of_recipe))
+        alone = needed(single, goals)
         others = of_recipe[of_recipe.kind != "single"]
         for names, group in others.groupby(["kind", "sampling", "shares"], sort=False):
             if group.steps.nunique() < min(2, len(lengths)):  # one length is no curve
                 continue
-            ratios = _needed(group, targets) / needed
+            ratios = needed(group, goals) / alone
             rows.append(
                 {
                     "recipe": recipe,
@@ -76,15 +111,6 @@ def target_table(runs: pd.DataFrame, below: float = 1.0) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _needed(runs: pd.DataFrame, targets: pd.Series) -> pd.Series:
-    """Return the steps that each seed needs."""
-    found = {}
-    for seed, group in runs.groupby("seed"):
-        curve = group.set_index("steps").oa.sort_index()
-        found[seed] = steps_to(curve, targets[seed])
-    return pd.Series(found)
 
 
 def _geometric(ratios: pd.Series) -> dict[str, float]:
