@@ -19,6 +19,7 @@ BASE = (
     "reading",
     "files",
     "environment",
+    "memory",
     "owncode",
 )
 WALLS = {
@@ -29,6 +30,7 @@ WALLS = {
     "reading": ("errors", "inputs"),
     "files": (),
     "environment": (),
+    "memory": (),
     "owncode": (),
     "balanced": BASE,
     "replicas": BASE,
@@ -50,6 +52,7 @@ CORE = (
     "reading",
     "files",
     "environment",
+    "memory",
     "balanced",
     "replicas",
     "planning",

@@ -3,14 +3,14 @@
 No batch is run that might not fit: what a sample needs is seen in two small ones.
 """
 
-import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from hetlib.memory import available_memory
 
 LossOf = Callable[[nn.Module, int], torch.Tensor]  # loss of a network, or of its DDP, on n samples
 
@@ -20,26 +20,19 @@ _COPIES = 4  # of the weights: gradients, DDP's buckets, optimizer state and the
 
 _PEAK = 2  # the backward pass's peak over what the forward pass saves
 
-_CGROUP = Path("/sys/fs/cgroup")
-
-_MEMINFO = Path("/proc/meminfo")  # of Linux
-
 
 def free_memory(device: torch.device) -> int | None:
     """Return the bytes that are free now.
 
     Args:
-        device: A GPU, or the CPU for the memory of the machine within this job's control group.
+        device: A GPU, or the CPU.
 
     Returns:
         Bytes, at least 0; ``None`` where nobody knows.
     """
     if device.type == "cuda":
         return _free_on_gpu(device)
-    known = [free for free in (_free_on_machine(), _free_in_group()) if free is not None]
-    if not known:
-        return None
-    return max(min(known), 0)
+    return available_memory()
 
 
 def _free_on_gpu(device: torch.device) -> int:
@@ -47,35 +40,6 @@ def _free_on_gpu(device: torch.device) -> int:
     free, _ = torch.cuda.mem_get_info(device)
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return free + kept
-
-
-def _free_on_machine() -> int | None:
-    """Return what psutil says, or without it Linux itself; ``None`` elsewhere."""
-    try:
-        import psutil
-    except ImportError:
-        return _available_by_meminfo()
-    return int(psutil.virtual_memory().available)
-
-
-def _available_by_meminfo() -> int | None:
-    try:
-        available = re.search(r"^MemAvailable: +(\d+) kB$", _MEMINFO.read_text(), re.MULTILINE)
-    except OSError:
-        return None
-    if available is None:
-        return None
-    return 1024 * int(available[1])
-
-
-def _free_in_group() -> int | None:
-    """Return what is left of this job's control group; ``None`` where it has no limit."""
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):  # no group, or "max"
-        return None
-    return limit - used
 
 
 def saved_bytes(forward: Callable[[], Any]) -> int:

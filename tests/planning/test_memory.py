@@ -2,9 +2,7 @@
 
 import functools
 import gc
-import sys
 import weakref
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,23 +15,10 @@ from hetlib.planning.timing import Task, capped
 from tests.planning import workers_memory as workers
 
 CPU = torch.device("cpu")
-MEGABYTE = 2**20
-
-MEMINFO = """\
-MemTotal:           9000 kB
-MemFree:            1000 kB
-MemAvailable:       3000 kB
-"""
 
 
 def two_layers() -> nn.Module:
     return nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5))
-
-
-def write_group(folder: Path, limit: int | str, used: int) -> None:
-    """Write a control group's files."""
-    (folder / "memory.max").write_text(f"{limit}\n")
-    (folder / "memory.current").write_text(f"{used}\n")
 
 
 def test_saved_bytes_counts_each_tensor_once():
@@ -94,50 +79,8 @@ def test_what_torch_keeps_of_a_gpu_is_free(monkeypatch):
     assert memory.free_memory(torch.device("cuda:0")) == 750
 
 
-def test_free_memory_stays_within_the_control_group(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    assert memory.free_memory(CPU) > MEGABYTE
-    write_group(tmp_path, limit=5000, used=2000)
-    assert memory.free_memory(CPU) == 3000
-    write_group(tmp_path, limit=5000, used=6000)
-    assert memory.free_memory(CPU) == 0
-    write_group(tmp_path, limit="max", used=6000)
-    assert memory.free_memory(CPU) > MEGABYTE
-
-
-@pytest.fixture
-def no_psutil(monkeypatch, tmp_path):
-    """A machine without psutil and without a control group."""
-    monkeypatch.setitem(sys.modules, "psutil", None)
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "no group")
-
-
-def test_psutil_tells_what_is_free(monkeypatch, tmp_path):
-    pytest.importorskip("psutil")
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
-    assert memory.free_memory(CPU) > MEGABYTE
-
-
-def test_without_psutil_linux_tells_what_is_free(no_psutil, monkeypatch, tmp_path):
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text(MEMINFO)
-    monkeypatch.setattr(memory, "_MEMINFO", meminfo)
-    assert memory.free_memory(CPU) == 3000 * 1024
-
-
-@pytest.mark.skipif(not memory._MEMINFO.exists(), reason="of Linux")
-def test_linux_and_psutil_tell_the_same(monkeypatch):
-    pytest.importorskip("psutil")
-    by_psutil = memory._free_on_machine()
-    by_linux = memory._available_by_meminfo()
-    assert by_linux == pytest.approx(by_psutil, rel=0.2)
-
-
-def test_where_nobody_knows_what_is_free_there_is_no_cap(no_psutil, monkeypatch, tmp_path):
-    meminfo = tmp_path / "meminfo"
-    monkeypatch.setattr(memory, "_MEMINFO", meminfo)
-    assert memory.free_memory(CPU) is None
-    meminfo.write_text("MemTotal:   9000 kB\n")  # of an old kernel
+def test_where_nobody_knows_what_is_free_there_is_no_cap(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: None)
     assert memory.free_memory(CPU) is None
     assert memory.fitting_batch(two_layers(), workers.loss_of, CPU) is None
 
@@ -146,13 +89,6 @@ def test_where_nobody_knows_what_is_free_there_is_no_cap(no_psutil, monkeypatch,
 
     task = Task(hetlib.Replica(), two_layers(), workers.loss_of, sgd)
     assert capped(task).replica.max_batch is None
-
-
-def test_a_control_group_is_a_cap_where_nobody_knows_more(no_psutil, monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    write_group(tmp_path, limit=5000, used=2000)
-    assert memory.free_memory(CPU) == 3000
 
 
 def test_a_plan_keeps_to_the_memory_of_each_replica(team):
