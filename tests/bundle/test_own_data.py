@@ -7,7 +7,7 @@ import pandas as pd
 import papermill
 import pytest
 
-from hetlib_bundle import paths
+from hetlib_bundle import claims, paths
 from hetlib_bundle.profiles import PROFILES, options_given
 
 from ..datasets.scenes import write_tree
@@ -68,6 +68,22 @@ def test_accuracy_of_own_data_is_a_whole_table(mine: Path) -> None:
     assert (table[table.strategy == "balanced"]["OA - single"].abs() < 1e-9).all()
     verdicts = pd.read_csv(results / "tables" / "07_verdicts.csv")
     assert set(verdicts.dataset) == {"my fields", "Shapes"}
+
+
+@pytest.mark.slow
+def test_accuracy_says_where_no_claim_applies(mine: Path) -> None:
+    """The claims about longer training are about one data set and network."""
+    executed(
+        "07_accuracy",
+        profile="quick",
+        lrs=[0.05],
+        datasets="shapes_in_a_notebook:Shapes",
+        dataset_options={"samples": 60, "size": 16},
+        epochs=2,
+    )
+    results = mine / "results" / "quick-Shapes-2"
+    assert pd.read_csv(results / "tables" / "07_verdicts.csv").empty
+    assert claims.NO_CLAIM in (mine / "out.ipynb").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from hetlib_bundle.claims.extract import column_values, values
 from hetlib_bundle.claims.judge import (
+    NO_CLAIM,
     judge,
     judge_records,
     judge_values,
@@ -14,6 +15,7 @@ from hetlib_bundle.claims.report import collect, report, stored_records
 
 __all__ = [
     "CELL",
+    "NO_CLAIM",
     "QUANTITIES",
     "Claim",
     "collect",

@@ -35,6 +35,9 @@ CHECK_WORDS = (BROKEN, HOLDS, IDENTICAL)
 # What a table of verdicts says of each cell.
 JUDGED = ["n", "effect", "low", "high", "verdict", "unit"]
 
+# What a notebook says where a table of verdicts has no row.
+NO_CLAIM = "No claim applies: those of this notebook are about other data, networks or lengths."
+
 # What `judge` returns beside the cell: what the gradient is worth (nan where nobody says), the
 # verdict, the evidence, and why it is weak.
 COLUMNS = [*CELL, WORTH, "n", *Verdict._fields, *Evidence._fields, "note"]
@@ -127,7 +130,8 @@ def judge_records(ids: Iterable[str], records: Sequence[RunRecord]) -> pd.DataFr
         records: That the caller read or made.
 
     Returns:
-        One row a claim and cell; a claim about other data than the records' has none.
+        One row a claim and cell; a claim about other data than the records' has none, so that
+        there may be none at all (`NO_CLAIM` says so).
     """
     claims = register.load()
     found = {name: values(claims[name], records) for name in ids}
@@ -141,8 +145,12 @@ def judge_values(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Args:
         found: `values` or `column_values`, by the claim's id.
+
+    Returns:
+        The same columns, whether there are rows or none.
     """
     claims = register.load()
+    shown = ["claim", *CELL, "strategy", WORTH, "is", "margin", *JUDGED]
     parts = []
     for name, rows in found.items():
         claim = claims[name]
@@ -153,7 +161,9 @@ def judge_values(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         cells["is"] = claim.direction
         cells["margin"] = claim.margin
         if len(cells):
-            parts.append(cells[["claim", *CELL, "strategy", WORTH, "is", "margin", *JUDGED]])
+            parts.append(cells[shown])
+    if not parts:
+        return pd.DataFrame(columns=shown)
     return pd.concat(parts, ignore_index=True)
 
 

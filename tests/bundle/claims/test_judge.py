@@ -5,7 +5,7 @@ import pytest
 
 from hetlib_bundle import claims
 from hetlib_bundle.claims.judge import word_of_claim
-from tests.bundle.claims.made import claim
+from tests.bundle.claims.made import claim, run
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,18 @@ def test_of_cells_without_an_interval_the_largest_effect_speaks() -> None:
     assert claims.speaking(one, claims.judge(one, found)).setting == "b"
     every = claim(direction="above", margin=1.1, repeats="sitting")
     assert claims.speaking(every, claims.judge(every, found)).setting == "c"
+
+
+def test_without_a_claim_that_applies_the_table_has_its_columns_and_no_row() -> None:
+    found = cells(value=GOOD_VALUES)
+    full = claims.judge_values({"C3.3": found})
+    none = claims.values(claims.load()["C3.3"], [])
+    for values in ({}, {"C3.3": none}, {"C3.3": none, "C3.4": found.iloc[:0]}):
+        table = claims.judge_values(values)
+        assert table.empty
+        assert table.columns.tolist() == full.columns.tolist()
+
+    of_wake = [run("single", 0), run("uneven-plain", 0)]
+    of_records = claims.judge_records(["C3.4", "R4"], of_wake)  # about brandenburg
+    assert of_records.empty
+    assert of_records.columns.tolist() == full.columns.drop("setting").tolist()
