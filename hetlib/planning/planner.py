@@ -4,12 +4,10 @@ A model is timed on every replica at once, then real steps of the few plans that
 timed: the model itself, random states and gradients stay as they were.
 """
 
-import functools
 import inspect
 import os
 import platform
 import time
-import types
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from functools import partial
@@ -30,6 +28,7 @@ from hetlib.inputs import MOST_SAMPLES, flag, number, optional, whole
 from hetlib.planning.copies import left_as_it_was
 from hetlib.planning.decision import decide
 from hetlib.planning.example import Example, Loss, mean_square, tensors
+from hetlib.planning.identity import function_text
 from hetlib.planning.memory import LossOf
 from hetlib.planning.partition import Partition
 from hetlib.planning.progress import spending
@@ -284,28 +283,3 @@ def _place() -> list[Any]:
     backend = dist.get_backend() if dist.is_initialized() else ""
     interfaces = [os.environ.get(name, "") for name in _INTERFACES]
     return [platform.node(), backend, interfaces]
-
-
-def function_text(function: Any) -> str:
-    """Return what tells a function from another one: its name, its code, what it was bound to.
-
-    Args:
-        function: Any callable; ``None`` is none.
-    """
-    if isinstance(function, functools.partial):
-        bound = [function.args, sorted(function.keywords.items())]
-        return f"{function_text(function.func)} of {bound}"
-    names = [getattr(function, "__module__", ""), getattr(function, "__qualname__", "")]
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return f"{names} {type(function).__qualname__}"
-    return f"{names} {_code_text(code)}"
-
-
-def _code_text(code: types.CodeType) -> str:
-    """Return what a function does: its instructions, and the names and constants in them."""
-    constants = []
-    for constant in code.co_consts:
-        inner = isinstance(constant, types.CodeType)
-        constants.append(_code_text(constant) if inner else repr(constant))
-    return f"{code.co_code.hex()} {code.co_names} {constants}"

@@ -1,7 +1,6 @@
 """Plans for a job of one's own, with real processes."""
 
 import dataclasses
-import functools
 import subprocess
 import sys
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 import hetlib
-from hetlib.planning.planner import function_text
 from tests.planning import workers, workers_growth, workers_kinds
 
 WITHOUT_EXTRAS = """
@@ -246,21 +244,6 @@ def two(model, batch):
     return 2 * model(batch).sum()
 
 
-def test_a_function_is_known_by_what_it_does():
-    assert function_text(one) == function_text(one)
-    texts = {
-        function_text(None),
-        function_text(one),
-        function_text(two),
-        function_text(torch.optim.SGD),
-        function_text(functools.partial(torch.optim.SGD, lr=0.1)),
-        function_text(functools.partial(torch.optim.SGD, lr=0.2)),
-        function_text(lambda model, batch: one(model, batch) + 1),
-        function_text(lambda model, batch: one(model, batch) + 2),
-    }
-    assert len(texts) == 8
-
-
 @pytest.mark.parametrize(
     ("changes", "planned_again"),
     [
@@ -277,6 +260,12 @@ def test_a_stored_plan_knows_where_and_what_was_trained(team, tmp_path, changes,
     team(1, 1).run(workers_kinds.stored, str(tmp_path), usual)
     team(1, 1).run(workers_kinds.stored, str(tmp_path), usual | changes)
     assert len(list(tmp_path.iterdir())) == 1 + planned_again
+
+
+def test_a_stored_plan_knows_what_its_loss_was_made_with(team, tmp_path):
+    for passes, plans in ((1, 1), (1, 1), (8, 2)):
+        team(1, 1).run(workers_kinds.stored, str(tmp_path), {"passes": passes})
+        assert len(list(tmp_path.iterdir())) == plans
 
 
 def test_memory_does_not_grow_plan_by_plan(team):

@@ -6,6 +6,7 @@ import platform
 import random
 import threading
 from collections import UserDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from unittest import mock
@@ -373,10 +374,22 @@ def refused_by_one(rank: int, name: str, value: Any) -> str:
     return ""
 
 
+def loss_in_passes(passes: int) -> Callable[[nn.Module, torch.Tensor], torch.Tensor]:
+    """Return a loss that goes through the model so many times."""
+
+    def loss(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        losses = [model(batch).sum() for _ in range(passes)]
+        return torch.stack(losses).sum()
+
+    return loss
+
+
 def stored(rank: int, folder: str, changes: dict[str, Any]) -> None:
     """Plan with a store, with some of what a plan depends on changed."""
     torch.manual_seed(0)
     loss = changes.get("loss")
+    if "passes" in changes:
+        loss = loss_in_passes(changes["passes"])
     number = changes.get("number", 0.5)
     host = changes.get("host", "this")
     interface = changes.get("interface", "lo")
