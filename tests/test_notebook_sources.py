@@ -44,6 +44,38 @@ def test_source_is_clean(path: Path) -> None:
     assert metadata["kernelspec"]["name"] == "python3"
 
 
+def unfilled(source: str) -> list[str]:
+    """Return what stands in braces in strings as it is, and names something: an `f` is missing."""
+    tree = ast.parse(source)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts = re.findall(r"\{([^{}:]+)", node.value)
+            found += [text for text in texts if names_in(text) & names]
+    return found
+
+
+def names_in(text: str) -> set[str]:
+    """Return the names in an expression; none where it is none."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except SyntaxError:
+        return set()
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_string_prints_its_braces(path: Path) -> None:
+    assert unfilled("\n".join(cell.source for cell in code_cells(path))) == []
+
+
+def test_a_missing_f_is_found() -> None:
+    assert unfilled('steps = 3\nprint("in {steps} steps")') == ["steps"]
+    assert unfilled('a = [1]\nprint(f"{a} of " "{len(a) - 1:d} plans")') == ["len(a) - 1"]
+    assert unfilled('steps = 3\nprint(f"in {steps} steps", r"$n_{\\mathrm{eff}}$")') == []
+
+
 def declared(cell: str) -> list[str]:
     """Return the names that a cell declares, one ``name: type = default`` a line."""
     names = []

@@ -109,6 +109,16 @@ def test_a_rebalanced_plan_reaches_the_optimum_on_a_trace() -> None:
     assert followed.seconds[60:] == pytest.approx(best[60:])
 
 
+def test_told_is_when_shares_follow_a_change() -> None:
+    plans = [(0, (68, 60)), (51, (17, 111))]
+    slow = drift.told_change(plans, 45, 70)
+    assert slow == "the shares 17/111 began at step 51, 6 steps later"
+    recovered = drift.told_change(plans, 70, 95)
+    assert recovered == "the shares did not change in the 25 steps that followed"
+    again = drift.told_change([*plans, (60, (30, 98))], 45, 70)
+    assert again.endswith("6 steps later, and changed 1 more times")
+
+
 def test_noise_of_a_record_is_free_of_its_plans_and_drift() -> None:
     virtual = hetlib.VirtualReplicas(hetlib.Platform.emulated([1, 1]))
     experiment = hetlib.Experiment(
@@ -227,6 +237,16 @@ def test_size_and_bytes(
     assert figure.get_figwidth() == DRAWN[name].width
     assert saved[0] == saved[1]
     assert b"/Type3" not in saved[0][1]
+
+
+def test_panels_have_one_axis_of_steps_and_shade_their_stretches() -> None:
+    short = (KIND[0][:10], ())
+    panels = {"One": {"static": short}, "Two": {"static": KIND}}
+    figure = figures.drift_figure(panels, {"Two": [(3, 7, "slow")]})
+    limits = [axes.get_xlim() for axes in figure.axes]
+    assert limits == [(0, len(KIND[0]) - 1)] * 2
+    texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert texts == [[], ["slow"]]
 
 
 def test_new_plans_are_marked_where_they_begin() -> None:

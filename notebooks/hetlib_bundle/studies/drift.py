@@ -10,6 +10,7 @@ from hetlib.planning.exchange import MESSAGE
 from hetlib.planning.partition import partition
 from hetlib.planning.rebalance import Rebalancer
 from hetlib.planning.speed import SpeedModel
+from hetlib_bundle.studies.many.tables import slashed
 from hetlib_bundle.studies.traces import DISTURBED, disturbed, resample, schedule
 
 Shares = tuple[int, ...]
@@ -131,6 +132,24 @@ def in_force(plans: Plans, step: int) -> Shares:
     """Return the shares that hold at a step."""
     begun = [shares for first, shares in plans if first <= step]
     return begun[-1]
+
+
+def told_change(plans: Plans, change: int, until: int) -> str:
+    """Say when the shares followed a change of the speeds.
+
+    Args:
+        plans: Of one run.
+        change: Step at which a speed changed.
+        until: Step of the next change, or the number of steps.
+    """
+    later = [(step, shares) for step, shares in plans if change < step < until]
+    if not later:
+        return f"the shares did not change in the {until - change} steps that followed"
+    step, shares = later[0]
+    told = f"the shares {slashed(shares)} began at step {step}, {step - change} steps later"
+    if len(later) > 1:
+        told += f", and changed {len(later) - 1} more times"
+    return told
 
 
 @dataclass(frozen=True)
