@@ -4,14 +4,10 @@ from hetlib_bundle.figures.accuracy import accuracy_figure, confusion_figure, st
 from hetlib_bundle.figures.curves import convergence_figure, cost_figure
 from hetlib_bundle.figures.drift import drift_figure
 from hetlib_bundle.figures.gradient import effective_batch_figure, weight_figure
+from hetlib_bundle.figures.losses import lasting_figure, small_batch_figure
 from hetlib_bundle.figures.maps import land_cover_figure
 from hetlib_bundle.figures.plans import designer_figure, shares_figure
-from hetlib_bundle.figures.regime import (
-    lasting_figure,
-    recipes_figure,
-    regime_figure,
-    small_batch_figure,
-)
+from hetlib_bundle.figures.regime import recipes_figure, regime_figure
 from hetlib_bundle.figures.scaling import efficiency_figure, pays_figure, scaling_figure
 from hetlib_bundle.figures.scenes import samples_figure, spectra_figure, splits_figure
 from hetlib_bundle.figures.settings import settings_figure

@@ -2,18 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from hetlib_bundle import paths
-from hetlib_bundle.figures.regime import (
-    lasting_figure,
-    recipes_figure,
-    regime_figure,
-    small_batch_figure,
-)
+from hetlib_bundle.figures.losses import lasting_figure, small_batch_figure
+from hetlib_bundle.figures.regime import CHANCE_COLOUR, recipes_figure, regime_figure
 from hetlib_bundle.kept import products
 from hetlib_bundle.kept.keeper import keeper
 
@@ -87,6 +85,21 @@ def test_the_map(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.Monkey
     assert once == again
 
 
+def colours_at_chance(axes: Axes) -> int:
+    grey = to_rgba(CHANCE_COLOUR)
+    return sum(patch.get_facecolor() == grey for patch in axes.patches)
+
+
+def test_cells_at_chance_are_grey_and_shares_stand_beside_the_rows(table: pd.DataFrame) -> None:
+    own, reference = regime_figure(table, "made").axes[0:4:3]
+    assert colours_at_chance(own) == 0
+    assert colours_at_chance(reference) == len(RATIOS)  # at 50 steps
+    coloured = reference.collections[0].get_array()
+    assert np.ma.masked_invalid(coloured).count() == 2 * len(RATIOS)
+    names = [label.get_text() for label in own.get_yticklabels()]
+    assert names == ["90/26/9/3  0.25", "118/10  0.29", "107/21  0.55"]
+
+
 def test_a_difference_that_may_be_none_has_no_number_but_its_mark(table: pd.DataFrame) -> None:
     unsure = table.assign(low=-30.0, high=30.0)
     own, reference = regime_figure(unsure, "made").axes[0:4:3]
@@ -154,7 +167,7 @@ def test_curves_are_of_differences_paired_by_seed() -> None:
     assert list(plain.lines[0].get_ydata()) == pytest.approx([-1.1] * 3)
     assert list(small.lines[0].get_ydata()) == pytest.approx([-2.2] * 3)
     (mark,) = figure.axes[0].texts
-    assert mark.xy == (800, pytest.approx(-2.2))
+    assert mark.xy == pytest.approx((800, -2.2), rel=0.1)  # beside the other one's bar
     assert len(figure.legends[0].get_texts()) == 2
 
 

@@ -160,6 +160,13 @@ def test_the_map_and_its_theory(runs: pd.DataFrame) -> None:
     assert own[own.shares == "107/21"].ratio.iloc[0] == pytest.approx(0.5486, abs=1e-3)
 
 
+def test_a_theory_with_a_run_at_chance_is_none(runs: pd.DataFrame) -> None:
+    worse = (runs.kind == "small") & (runs.steps == 100) & (runs.seed == 0)
+    found = regime.regime_table(runs.assign(mark=runs.mark.where(~worse, "at chance")))
+    assert found[found.steps == 100].theory.isna().all()
+    assert found[found.steps != 100].theory.notna().all()
+
+
 @pytest.mark.parametrize(
     ("shares", "planned"),
     [

@@ -1,4 +1,4 @@
-"""Many small networks at once: what uneven batches do to networks that are trained to the end.
+"""Many small networks at once: what uneven batches do to networks in short and long trainings.
 
 Networks of one shape are stacked over seeds and learning rates and trained together (`.engine`), so
 that a condition with its own searched rate and ten seeds costs seconds of one core. A *recipe*

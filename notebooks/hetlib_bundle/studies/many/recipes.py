@@ -1,4 +1,4 @@
-"""Data sets with networks that learn them to the end, cheaply: recipes.
+"""Data sets with networks that learn them cheaply: recipes.
 
 What a recipe does not take from the data (hidden layers, weight decay, the first rates) was chosen
 by validation accuracy of one process. A split is drawn by a seed: by blocks of the scene, of

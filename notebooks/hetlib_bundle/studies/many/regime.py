@@ -7,7 +7,7 @@ import pandas as pd
 from hetlib import partition
 from hetlib_bundle.studies.many.designs import MAPPED
 from hetlib_bundle.studies.many.measured import measured
-from hetlib_bundle.studies.many.tables import chosen, differences, summary
+from hetlib_bundle.studies.many.tables import AT_CHANCE, chosen, differences, summary
 
 
 def is_planned(shares: Sequence[int]) -> bool:
@@ -37,7 +37,8 @@ def regime_table(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row a recipe, sampling, role of the rate, shares and length: as `.tables.summary`, with
         ``ratio`` (n_eff / B), ``theory`` (the same difference for one process with the batch
-        round(n_eff), at its own rate or the reference's) and ``planned``.
+        round(n_eff), at its own rate or the reference's; nan where a run of it is at chance) and
+        ``planned``.
     """
     single = chosen(runs, "single")
     by = ["recipe", "sampling", "role", "shares", "steps"]
@@ -45,6 +46,7 @@ def regime_table(runs: pd.DataFrame) -> pd.DataFrame:
     for role in ("own", "reference"):
         small = differences(chosen(runs, "small", role=role), single)
         theory = summary(small, ["recipe", "shares", "steps"])
+        theory["effect"] = theory.effect.where(theory[AT_CHANCE] == 0)
         theory = theory[["recipe", "shares", "steps", "effect"]]
         theory = theory.rename(columns={"effect": "theory"})
         for sampling in MAPPED:

@@ -1,4 +1,4 @@
-"""Rules by which neighbours choose local batches, on recorded step models: no training.
+"""Rules by which other planners choose local batches, on recorded step models: no training.
 
 Each rule sees every other measured point of a replica's step model; its shares are judged by the
 model through all points. Times are modelled.
