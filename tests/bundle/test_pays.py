@@ -61,12 +61,24 @@ def test_a_sitting_times_each_split_once_a_turn() -> None:
         assert (by["plan"] == by["fastest-only"]).all()
 
 
-def test_the_figure_shows_each_cell() -> None:
+def test_plans_that_differ_in_who_takes_part_are_mixed() -> None:
+    found = pays.speedups(pd.concat([measured(name, [0.5], [0.6]) for name in "abc"]))
+    assert pays.over_sittings(found).shares.tolist() == ["11/5"]
+    alone = found.assign(shares="16/0")
+    assert pays.over_sittings(alone).shares.tolist() == ["16/0"]
+    both = pd.concat([found.iloc[:1], alone.iloc[1:]])
+    assert pays.over_sittings(both).shares.tolist() == ["mixed"]
+    assert pays.leaves_out(both.shares).tolist() == [False, True, True]
+
+
+def test_the_figure_has_a_panel_a_batch_and_shows_each_cell() -> None:
     frames = [measured(name, [0.5, 0.5], [0.6, 0.6]) for name in "abc"]
-    figure = measured_figure(pays.over_sittings(pays.speedups(pd.concat(frames))))
-    axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["smallcnn, 1:2, batch 16"]
-    low, high = axes.get_ylim()
-    marked = [line.get_ydata()[0] for line in axes.lines if line.get_marker() not in ("", "None")]
-    assert len(marked) == 2
-    assert low + 0.25 < min(marked) < max(marked) < high - 0.25  # none is cut off
+    cells = pays.over_sittings(pays.speedups(pd.concat(frames)))
+    slower = cells.assign(ratio=4.0, batch=64)
+    panels = measured_figure(pd.concat([cells, slower])).axes
+    assert [axes.get_title() for axes in panels] == ["Global batch 16", "Global batch 64"]
+    for axes, place in zip(panels, (0, 1), strict=True):
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["1:2", "1:4"]
+        marks = [line for line in axes.lines if line.get_marker() == "o"]
+        drawn = [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks]
+        assert drawn == [(place - 0.25, pytest.approx(1.2)), (place + 0.25, pytest.approx(0.6))]

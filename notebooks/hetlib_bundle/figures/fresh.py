@@ -23,6 +23,9 @@ ROW = 0.13
 REST = 0.4
 ROOM = 4
 
+# Beside what is drawn, in widths of it.
+ROOM_BESIDE = 0.08
+
 # By the word on a cell.
 COLOURS = {"supported": GREEN, "not supported": VERMILION, "underpowered": GREY}
 
@@ -65,7 +68,7 @@ def fresh_figure(verdicts: pd.DataFrame) -> Figure:
 def _panel(axes: Axes, name: str, part: pd.DataFrame) -> None:
     """Draw one claim: a row a cell, first ones on top."""
     places = np.arange(len(part))
-    reach = 1.15 * max(part[["low", "high"]].abs().max().max(), abs(part.margin.iloc[0]))
+    reach = _reach(part)
     _claimed(axes, part.iloc[0], reach)
     axes.axvline(0, color=BLACK, linewidth=0.6)
     for place, cell in zip(places, part.to_dict("records"), strict=True):
@@ -75,16 +78,29 @@ def _panel(axes: Axes, name: str, part: pd.DataFrame) -> None:
     labels = part.dataset.str.cat(part.setting, sep=", ")
     list_rows(axes, list(labels))
     axes.tick_params(axis="y", length=0, labelsize=6.5)
-    axes.set_xlim(-reach, reach)
+    axes.set_xlim(*reach)
     axes.set_xlabel(LABELS[name])
 
 
-def _claimed(axes: Axes, cell: pd.Series, reach: float) -> None:
+def _reach(part: pd.DataFrame) -> tuple[float, float]:
+    """Return from where to where the axis of a claim goes: 0, its margins and all intervals."""
+    margin = part.margin.iloc[0]
+    ends = [0.0, margin]
+    if part["is"].iloc[0] == "within":
+        ends.append(-margin)
+    low = min([*ends, part.low.min()])
+    high = max([*ends, part.high.max()])
+    room = ROOM_BESIDE * (high - low)
+    return low - room, high + room
+
+
+def _claimed(axes: Axes, cell: pd.Series, reach: tuple[float, float]) -> None:
     """Shade where the claim says that the mean is."""
+    lowest, highest = reach
     low, high = {
         "within": (-cell.margin, cell.margin),
-        "above": (cell.margin, reach),
-        "below": (-reach, cell.margin),
+        "above": (cell.margin, highest),
+        "below": (lowest, cell.margin),
     }[cell["is"]]
     axes.axvspan(low, high, color=PALE_GREY, linewidth=0)
 

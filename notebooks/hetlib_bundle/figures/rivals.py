@@ -1,10 +1,14 @@
 """Time to a target of rivals at large ratios of speeds, modelled."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
-from hetlib_bundle.figures.pieces import entries_of, legend_above, plain_numbers
+from hetlib_bundle.figures.pieces import entries_of, legend_above
 from hetlib_bundle.figures.style import BLACK, ieee_style, new_figure, shades
 
 # Height of a row and of the rest, in inches.
@@ -13,6 +17,9 @@ REST = 0.85
 
 # Between the outer marks of a row.
 APART = 0.5
+
+# Of the axis of times, as far as they are in its reach.
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 # One a ratio.
 MARKERS = "osD^v"
@@ -26,7 +33,7 @@ def rivals_figure(table: pd.DataFrame) -> Figure:
 
     Returns:
         A row a strategy, a mark a ratio of speeds; left of the line is sooner than the fast device
-        alone. A strategy with which no seed gets there has no mark.
+        alone. Where no seed gets there, the row says so.
     """
     ratios = sorted(table.ratio.unique())
     strategies = list(dict.fromkeys(table.strategy))
@@ -51,10 +58,26 @@ def rivals_figure(table: pd.DataFrame) -> Figure:
             )
         axes.set_yticks(range(len(strategies)), strategies)
         axes.invert_yaxis()
-        plain_numbers(axes.xaxis)
+        low, high = axes.get_xlim()
+        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.set_xlim(low, high)  # the ticks are of a wider reach
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid(axis="x")
+        _name_missing(axes, table, strategies)
         axes.set_xlabel("Modelled time over that of the fast device alone")
         legend_above(figure, len(ratios), entries_of(axes))
     return figure
+
+
+def _name_missing(axes: Axes, table: pd.DataFrame, strategies: Sequence[str]) -> None:
+    """Write in a row at which ratios no seed reaches the target."""
+    missing = table[table.time.isna()]
+    for strategy, part in missing.groupby("strategy"):
+        ratios = ", ".join(f"1:{ratio:g}" for ratio in part.ratio)
+        place = (1.0, strategies.index(str(strategy)) + 0.25)
+        across = axes.get_yaxis_transform()  # a fraction of the width, and rows
+        text = f"target not reached at {ratios}"
+        axes.text(*place, text, transform=across, ha="right", va="center", size=6.5)
 
 
 def _sides(part: pd.DataFrame) -> np.ndarray:

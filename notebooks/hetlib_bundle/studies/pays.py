@@ -25,6 +25,9 @@ Shares: TypeAlias = tuple[int, ...]
 # Steps of a run that its processes need to be as fast as they will be.
 WARM_UP = 3
 
+# In place of shares where some sittings kept the slow device and others did not.
+MIXED = "mixed"
+
 # What tells the cells apart.
 CELL = ["dataset", "model", "setting"]
 
@@ -195,15 +198,33 @@ def over_sittings(by_sitting: pd.DataFrame) -> pd.DataFrame:
         by_sitting: From `speedups`.
 
     Returns:
-        One row a cell: model, ratio, batch, sittings, shares of the last one, and for each speedup
-        its mean and half interval; the half is infinite for a single sitting.
+        One row a cell: model, ratio, batch, sittings, shares of the last one (`MIXED` where only
+        some plans left the slow device out), and for each speedup its mean and half interval; the
+        half is infinite for a single sitting.
     """
     rows = []
     for (model, ratio, batch), part in by_sitting.groupby(["model", "ratio", "batch"], sort=False):
         row: dict[str, Any] = {"model": model, "ratio": ratio, "batch": batch}
         row["sittings"] = len(part)
-        row["shares"] = part.shares.iloc[-1]
+        row["shares"] = _of_all(part.shares)
         for name in ("speedup over fastest", "all replicas over fastest", "speedup over equal"):
             row[name], row[f"{name} ±"] = interval(part[name])
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def leaves_out(shares: pd.Series) -> pd.Series:
+    """Return which of the shares leave the slow device out.
+
+    Args:
+        shares: As text, such as "512/0".
+    """
+    return shares.str.endswith("/0")
+
+
+def _of_all(shares: pd.Series) -> str:
+    """Return the shares of the last sitting, or a word where sittings differ in who takes part."""
+    left_out = leaves_out(shares)
+    if left_out.any() and not left_out.all():
+        return MIXED
+    return str(shares.iloc[-1])

@@ -40,3 +40,9 @@ def test_a_strategy_that_never_gets_there_has_no_mark(table: pd.DataFrame) -> No
     never = table.assign(time=math.nan, low=math.nan, high=math.nan)
     (axes,) = rivals_figure(never).axes
     assert all(len(container[0].get_xdata()) == 0 for container in axes.containers)
+
+
+def test_a_row_says_where_the_target_is_not_reached(table: pd.DataFrame) -> None:
+    (axes,) = rivals_figure(table).axes
+    assert [text.get_text() for text in axes.texts] == ["target not reached at 1:30"]
+    assert axes.texts[0].get_position()[1] == pytest.approx(2.25)  # in the third row

@@ -1,4 +1,4 @@
-"""What a step of each rival costs on two replicas of a ratio of speeds, and so a target (D4).
+"""What a step of each rival costs on two replicas of a ratio of speeds, and so a target.
 
 Times are modelled, by the step models that `01_platform` recorded: its fast replica, beside the
 same one slowed down. One process, equal and balanced shares and *deadline accumulation* have one

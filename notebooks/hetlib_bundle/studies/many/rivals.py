@@ -1,8 +1,8 @@
-"""Rivals at large ratios of speeds (D4): what is trained, each at its own searched rate.
+"""Rivals at large ratios of speeds: what is trained, each at its own searched rate.
 
 One process with the whole batch stands for every way to form its gradient. Beside it: the plain
-mean with the planner's shares, local SGD with uneven local steps, and as a control of the latter
-one process with the batch of a local step. `.rival_times` says what their steps cost.
+mean with the best shares that keep both, local SGD with uneven local steps, and as a control of the
+latter one process with the batch of a local step. `.rival_times` says what their steps cost.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-r"""Weights by speed where they are not weights by samples (D3).
+r"""Weights by speed where they are not weights by samples.
 
 Weights by speed, :math:`s_r / \sum s`, are those by samples only while shares go with the speeds.
 They do not where a step has a part that takes as long for any batch, where memory caps a share, and
