@@ -41,10 +41,19 @@ def runs() -> pd.DataFrame:
 def test_the_words_have_the_numbers_of_the_runs(runs: pd.DataFrame) -> None:
     noise, time, shards, long = fresh_words.sentences(runs)
     assert "by +0.2 to +0.2 points in 4 cells" in noise
-    assert "below 0 in 0 cells and above it in 4" in noise
+    assert "below 0 in none of 4 cells and above 0 in 4" in noise
     assert "needs 2.00 to 2.00 times the steps" in time
     assert "B / n_eff is 1.82" in time
     assert "ends 4.5 to 4.5 points below" in shards
     assert "after 800 steps" in shards
     assert "1 of 1 data sets with 107/21 (means -1.0 to -1.0)" in long
     assert "0 of 1 data sets with 90/26/9/3 (means -3.0 to -3.0)" in long
+
+
+def test_sameness_is_said_only_where_every_interval_holds_zero(runs: pd.DataFrame) -> None:
+    control = runs.role == CONTROL
+    level = runs.oa.where(~control, runs.oa - 0.2)
+    spread = runs.seed.map({0: -0.5, 1: 0.5, 2: -0.5, 3: 0.5}).where(control, 0.0)
+    noise, *_ = fresh_words.sentences(runs.assign(oa=level + spread))
+    assert "No interval leaves out 0." in noise
+    assert "not exactly" not in noise

@@ -8,7 +8,7 @@ import pytest
 from hetlib_bundle import paths
 from hetlib_bundle.studies import headline
 
-# Of independent draws: shares, n_eff / B, whether a planner makes them, effect, theory.
+# Of independent draws: shares, n_eff / B, whether they are worth their slow device, effect, theory.
 DRAWN = (("107/21", 0.55, True, -0.4, -0.5), ("90/26/9/3", 0.25, False, -4.2, -2.0))
 
 # What shards of a kind add to the effect.
@@ -44,12 +44,12 @@ def told(table: pd.DataFrame) -> list[str]:
 
 def test_the_words_have_the_numbers_of_the_table() -> None:
     shares, shards = told(made())
-    near, apart = shares.split("; with shares that no planner makes")
+    near, apart = shares.split("With those where a slow device is better left out")
     assert "in 1 of 1 cells, further apart in 0, and the interval does not tell in 0" in near
     assert "in 0 of 1 cells, further apart in 1, and the interval does not tell in 0" in apart
     assert "-4.2 points (made, 90/26/9/3, 200 steps; -4.7 to -3.7)" in shares
-    assert "random shards -0.5 points on average" in shards
-    assert "class shards -2.0 points on average" in shards
+    assert "random shards 0.5 points on average" in shards
+    assert "class shards 2.0 points on average" in shards
 
 
 def test_a_mean_that_is_near_is_no_interval_that_is() -> None:
@@ -62,7 +62,7 @@ def test_the_longest_training_of_each_speaks_for_shards() -> None:
     both = pd.concat([short, made(200)], ignore_index=True)
     known = headline.Headline(both, "made", "about", missing=3)
     *_, shards, missing = headline.sentences(known)
-    assert "class shards -2.0 points on average" in shards
+    assert "class shards 2.0 points on average" in shards
     assert missing.startswith("3 cells of the design are not recorded yet")
 
 

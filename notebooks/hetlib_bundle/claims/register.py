@@ -32,7 +32,8 @@ RUN_WITH = "run_with"
 # Fewest values that a claim may ask for: an interval needs a spread.
 FEWEST = 2
 
-# What a statement is for. A check is true by construction: where it fails, the code is wrong. A
+# What a statement is for. A check is an identity or formula of the arithmetic, or measures what the
+# emulated platform was built to show: where it fails, the code or the platform is at fault. A
 # primary claim could have come out otherwise, and shares one level of error with the other primary
 # ones. The runs of a pilot were used to plan those of a primary claim. A descriptive statement is
 # judged by itself.

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hetlib_bundle.claims.extract import WORTH
@@ -15,7 +16,7 @@ COLUMNS = ["item", "dataset", "model", "platform", "strategy", "metric", "value"
 
 WORDS = ("supported", "not supported", "underpowered", "not run")
 
-# Of checks, which hold or are bugs.
+# Of checks, which hold or are faults.
 CHECKED = ("identical", "holds", "broken", "not run")
 
 # Headings of the parts of the report, by role, in the order of interest.
@@ -25,6 +26,9 @@ PARTS = {
     DESCRIPTIVE: "Descriptive statements",
     CHECK: "Checks",
 }
+
+# How the unit of a logarithm begins.
+LOGARITHM = "log of "
 
 # Of a table of verdicts outside the register.
 OTHERS = ["notebook", "claim", "effect", "low", "high", "margin", "verdict"]
@@ -49,10 +53,12 @@ def _as_text(values: dict[Any, Any]) -> dict[str, Any]:
 
     effect = ""
     number = ""
+    unit = row.get("unit", "")
     if row["verdict"] != "not run":
         effect = f"{row['effect']:.3g} ({_between(row)})"
         number = f"{row['n']:.0f}"
-    unit = row.get("unit", "")
+        if unit.startswith(LOGARITHM):
+            unit += f"; as a factor {_factor(row)}"
     worth = row.get(WORTH, "")
     if worth != "" and worth < 1:
         unit += f"; n_eff/B {worth:.2f}"
@@ -65,6 +71,12 @@ def _as_text(values: dict[Any, Any]) -> dict[str, Any]:
         "p": probability,
     }
     return row | shown
+
+
+def _factor(row: dict[str, Any]) -> str:
+    """Return what a logarithm and its interval are as a factor, as text."""
+    factor, low, high = (np.exp(row[name]) for name in ("effect", "low", "high"))
+    return f"{factor:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _between(row: dict[str, Any]) -> str:
@@ -84,7 +96,7 @@ def markdown(table: pd.DataFrame) -> str:
     if len(table) and (table.role == CHECK).all():
         effect = "value nearest to failing (lowest to highest)"
     lines = [
-        f"| claim | statement | {effect} | is | n | p | verdict | notebook |",
+        f"| claim | statement | {effect} | has to be | n | p | verdict | notebook |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows(table):

@@ -90,7 +90,19 @@ def _read_head(path: Path) -> Head:
         wanted = f"# {number} Topic: what it is' and '**Claims:** C1, C2.' (or none)"
         raise ValueError(f"{path.name} begins with {text[:60]!r}; its first cell needs '{wanted}.")
     paragraph = named[1].split("\n\n")[0]
-    return Head(path.stem, title[1], _claims(paragraph))
+    claims = _claims(paragraph)
+    if number not in ABOUT_ALL:
+        claims = tuple(claim for claim in claims if _made_here(claim, path.stem))
+    return Head(path.stem, title[1], claims)
+
+
+def _made_here(claim: str, notebook: str) -> bool:
+    """Return whether a notebook is the source of a claim, as far as the register says one.
+
+    A pilot's notebook may name the primary claims that came of it, and is no source of them.
+    """
+    known = register.load().get(claim)
+    return known is None or known.source["notebook"] == notebook
 
 
 def _claims(text: str) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ class Design:
     Attributes:
         bases: An experiment a data set, with all that is the same in its runs.
         steps: Lengths of the trainings.
-        worst: Shares as uneven as no planner makes them; their plain mean has a search of its own.
+        worst: Very uneven shares; their plain mean has a search of its own.
         mild: Shares that a planner makes; empty: none.
         lrs: Peak learning rates that are tried, rising.
         seeds: Of the runs that are scored on test data.

@@ -36,13 +36,18 @@ def _noise(runs: pd.DataFrame) -> str:
     above = 0
     for _, group in values.groupby(["dataset", "setting"]):
         mean, half = interval(group[column])
-        below += mean + half < 0
-        above += mean - half > 0
+        below += int(mean + half < 0)
+        above += int(mean - half > 0)
+    exact = "No interval leaves out 0."
+    if below or above:
+        exact = (
+            f"It is not exactly the same: the 95 % interval lies below 0 in {below or 'none'} of "
+            f"{len(means)} cells and above 0 in {above or 'none'}."
+        )
     return (
         "**Noise.** Over independent draws and at one rate, the plain mean trains as one process "
         f"with a batch of n_eff does: the means differ by {means.min():+.1f} to {means.max():+.1f} "
-        f"points in {len(means)} cells (Q2). It is not the same to the last: the 95 % interval "
-        f"lies below 0 in {below} cells and above it in {above}."
+        f"points in {len(means)} cells (Q2). {exact}"
     )
 
 
@@ -53,8 +58,8 @@ def _time(runs: pd.DataFrame) -> str:
     return (
         "**Time.** To the same accuracy and with a rate of its own, the plain mean needs "
         f"{ratios.min():.2f} to {ratios.max():.2f} times the steps of the balanced gradient with "
-        f"the shares {slashed(PLANNED)}, where B / n_eff is {bound:.2f} (Q3): so much of the time "
-        "that uneven shares gain it gives back."
+        f"the shares {slashed(PLANNED)}, where B / n_eff is {bound:.2f} (Q3). These extra steps "
+        "give back a part of the time that uneven shares save."
     )
 
 

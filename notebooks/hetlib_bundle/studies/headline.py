@@ -17,10 +17,13 @@ PROFILE = "standard"
 # The one that is drawn first: its data is part of the clone.
 RECIPE = "brandenburg-pixels"
 
+# What is true of hatched shares; see `.many.regime.is_planned`.
+HATCHED = "by the step model of 01_platform, a slow device is better left out"
+
 # What a map shows, for captions.
 LEGEND = (
     "Numbers where the 95 % interval over seeds does not hold 0, not corrected for the number of "
-    "cells; †: a run is at chance; hatched: shares that no planner makes; white: not recorded. "
+    f"cells; †: a run is at chance; hatched: {HATCHED}; white: not recorded. "
     "Below the lines one process with a batch of n_eff loses more than 1 (dotted) and 3 points."
 )
 
@@ -123,16 +126,17 @@ def _drawn(own: pd.DataFrame, sampling: str = "iid") -> pd.DataFrame:
 
 
 def _lost(own: pd.DataFrame) -> str:
-    """Say what the plain mean loses over independent draws, by who would make the shares."""
+    """Say what the plain mean loses over independent draws, by what the shares are worth."""
     drawn = _drawn(own)
     planned = drawn[drawn.planned]
     refused = drawn[~drawn.planned]
     return (
         "**Over the map** (`15_regime`; a cell is a data set, shares and a length), the plain mean "
         "over independent draws, at a rate of its own, and one process, by 95 % intervals that are "
-        "not corrected for the number of cells: with shares that a planner makes they are "
-        f"{_near(planned)}; with shares that no planner makes they are {_near(refused)}. The "
-        f"largest mean losses are {_most(planned)} and {_most(refused)}."
+        "not corrected for the number of cells. With shares that are worth their slow device, by "
+        f"the step model of `01_platform`, they are {_near(planned)}. With those where a slow "
+        f"device is better left out, they are {_near(refused)}. The largest mean losses are "
+        f"{_most(planned)} and {_most(refused)}."
     )
 
 
@@ -157,21 +161,21 @@ def _most(part: pd.DataFrame) -> str:
 
 
 def _with_shards(own: pd.DataFrame) -> str:
-    """Say what a part of the data for each replica adds at the longest trainings of a recipe."""
+    """Say what a part of the data for each replica costs the longest trainings of a recipe."""
     longest = own[own.steps == own.groupby(["recipe", "shares"]).steps.transform("max")]
     place = ["recipe", "shares", "steps"]
     drawn = _drawn(longest)[[*place, "effect"]]
     parts = []
     for sampling in ("random", "class"):
         both = _drawn(longest, sampling).merge(drawn, on=place, suffixes=("", " drawn"))
-        more = both.effect - both["effect drawn"]
-        worst = both.assign(more=more).sort_values("more").iloc[0]
+        lost = both["effect drawn"] - both.effect
+        worst = both.assign(lost=lost).sort_values("lost").iloc[-1]
         parts.append(
-            f"with {sampling} shards {more.mean():+.1f} points on average and {more.min():+.1f} "
-            f"at most ({worst.recipe}, {worst.shares})"
+            f"{sampling} shards {lost.mean():.1f} points on average and {lost.max():.1f} at most "
+            f"({worst.recipe}, {worst.shares})"
         )
     return (
-        "**Kinds of shards.** Where each replica keeps a part of the data, the OA of the longest "
-        "trainings with the plain mean changes further, beside independent draws: "
-        f"{' and '.join(parts)}. These are means over seeds, without an interval."
+        "**Kinds of shards.** What shards cost the plain mean beyond independent draws, in OA of "
+        f"the longest trainings: {', '.join(parts)}. These are means over seeds, without an "
+        "interval."
     )

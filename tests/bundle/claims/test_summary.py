@@ -32,6 +32,14 @@ def test_a_value_alone_has_no_interval_and_a_plain_mean_says_what_it_is_worth() 
     assert "n_eff" not in whole["unit"]
 
 
+def test_a_logarithm_is_shown_as_a_factor_too() -> None:
+    numbers = {"effect": math.log(1.1), "low": 0.0, "high": math.log(1.3)}
+    logs = TABLE.assign(unit="log of the ratio of steps", **numbers)
+    row, *_, missing = summary.rows(logs)
+    assert row["unit"].endswith("; as a factor 1.10 (1.00 to 1.30)")
+    assert missing["unit"] == "log of the ratio of steps"
+
+
 def test_the_numbers_of_checks_are_no_interval() -> None:
     checks = TABLE.assign(role="check")
     assert "(lowest to highest)" in summary.markdown(checks).splitlines()[0]

@@ -12,7 +12,7 @@ import pandas as pd
 from hetlib_bundle.studies.many.tables import AT_CHANCE, chosen, differences
 from hetlib_bundle.studies.many.target import middle_length, needed, targets
 
-# Shares that a planner makes for a replica four times slower, and those of no planner.
+# Shares that a planner makes for a replica four times slower, and very uneven ones.
 PLANNED = "107/21"
 WORST = "90/26/9/3"
 

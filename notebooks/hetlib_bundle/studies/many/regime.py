@@ -11,7 +11,9 @@ from hetlib_bundle.studies.many.tables import AT_CHANCE, chosen, differences, su
 
 
 def is_planned(shares: Sequence[int]) -> bool:
-    """Return whether a planner would make these shares, and leave no replica out.
+    """Return whether a plan by the recorded step model would leave no replica of these out.
+
+    A plan that was told to keep every replica, or one by other times, can still make the others.
 
     The replicas are as slow as makes these shares the fastest ones, by the recorded step model of
     the bundle's small CNN. A further replica adds as much to the exchange as the second one did
