@@ -130,6 +130,22 @@ def test_confusion_counts_pixels_with_reference_and_prediction(
     assert scores(prediction.confusion(true, scene))["oa"] == 1
 
 
+def test_mistakes_are_what_is_drawn_as_something_else(scene: maps.Scene) -> None:
+    forest, water = (
+        next(number for number, name in scene.classes.items() if name == wanted)
+        for wanted in ("forest", "water")
+    )
+    drawn = scene.codes.astype(np.int64)
+    rows, columns = np.nonzero(drawn == forest)
+    half = len(rows) // 2
+    drawn[rows[:half], columns[:half]] = water
+    found = prediction.mistakes(drawn, scene)
+    assert found.to_dict("records") == [
+        {"true": "forest", "drawn": "water", "pixels": half, "part": half / len(rows)}
+    ]
+    assert not len(prediction.mistakes(scene.codes.astype(np.int64), scene))
+
+
 def test_the_file_has_the_scenes_grid_its_colours_and_names(
     scene: maps.Scene, coarse: np.ndarray, tmp_path: Path
 ) -> None:

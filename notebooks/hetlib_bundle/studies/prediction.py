@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -125,6 +126,29 @@ def confusion(predicted: np.ndarray, scene: Scene) -> np.ndarray:
     true = torch.from_numpy(order[scene.codes[both]])
     said = torch.from_numpy(order[predicted[both]])
     return confusion_matrix(true, said, len(scene.classes)).numpy()
+
+
+def mistakes(predicted: np.ndarray, scene: Scene) -> pd.DataFrame:
+    """Return which class is drawn as which other one, the most pixels first.
+
+    Args:
+        predicted: Class numbers, (height, width), 0 where nothing is predicted.
+        scene: With the reference.
+
+    Returns:
+        ``true``, ``drawn``, ``pixels``, and ``part``: these over all pixels of the true class.
+    """
+    counts = confusion(predicted, scene)
+    names = list(scene.classes.values())
+    rows = []
+    for i, true in enumerate(names):
+        for j, drawn in enumerate(names):
+            pixels = int(counts[i, j])
+            if i != j and pixels:
+                part = pixels / counts[i].sum()
+                rows.append({"true": true, "drawn": drawn, "pixels": pixels, "part": part})
+    table = pd.DataFrame(rows, columns=["true", "drawn", "pixels", "part"])
+    return table.sort_values("pixels", ascending=False, ignore_index=True)
 
 
 def score_row(
