@@ -92,8 +92,14 @@ class Epochs:
         Raises:
             ValueError: There is no such step.
         """
-        step = whole("step", step, low=0, high=self._all_steps() - 1)
-        shares = self.shares_at(epoch * len(self) + step)
+        step = whole("step", step, low=0, high=len(self) - 1)
+        return self._counts(epoch, step)
+
+    def _counts(self, epoch: int, step: int) -> Shares:
+        """Return the samples of each replica in a step, also in the one that is left out."""
+        # what is left out belongs to this epoch: the next one's plan does not deal it
+        in_force = min(step, len(self) - 1)
+        shares = self.shares_at(epoch * len(self) + in_force)
         left = self.num_samples - step * self.global_batch
         return split(min(self.global_batch, left), shares)
 
@@ -116,7 +122,7 @@ class Epochs:
         else:
             order = np.arange(self.num_samples)
         if self.shards is not None:
-            by_step = [self.counts_in(epoch, step) for step in range(self._all_steps())]
+            by_step = [self._counts(epoch, step) for step in range(self._all_steps())]
             put_owned(order, self.shards, by_step)
         return order
 

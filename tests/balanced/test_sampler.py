@@ -171,7 +171,7 @@ def test_replicas_with_shards_draw_their_own_samples_and_all_once(
         size, shares, shards=own, seed=seed, shuffle=shuffle, drop_last=drop_last
     )
     steps = -(-size // batch)
-    by_step = [samplers[0].counts(k) for k in range(steps)]
+    by_step = [deal(min(batch, size - k * batch), shares) for k in range(steps)]
     totals = np.sum(by_step, axis=0)
     borders = np.cumsum(totals)[:-1]
     shards = [set(part.tolist()) for part in np.split(own, borders)]
@@ -208,6 +208,31 @@ def test_drop_last_and_order():
     first, second = samplers_of(10, [2, 1], shuffle=False, drop_last=True)
     assert list(first) == [[0, 1], [3, 4], [6, 7]]
     assert list(second) == [[2], [5], [8]]
+
+
+def test_with_drop_last_there_is_no_step_of_what_is_left_out():
+    sampler = BalancedSampler(11, [2, 1], rank=0, drop_last=True)
+    assert sampler.counts(2) == (2, 1)
+    with pytest.raises(ValueError, match="`step` is 3"):
+        sampler.counts(3)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_a_plan_of_the_next_epoch_leaves_the_shards_of_this_one(drop_last):
+    """Who resumes in this epoch deals the rest of it as it began."""
+    settings = {"shards": np.arange(11)[::-1], "drop_last": drop_last}
+    sampler = BalancedSampler(11, [3, 1], rank=0, **settings)
+    batches = list(sampler)
+    order = sampler.permutation(0).tolist()
+    resumed = BalancedSampler(11, [3, 1], rank=0, **settings)
+    resumed.step = 1
+    resumed.replan([1, 3], step=len(resumed))
+    assert resumed.permutation(0).tolist() == order
+    again = BalancedSampler(11, [3, 1], rank=0, **settings)
+    again.load_state_dict(resumed.state_dict())
+    assert list(again) == batches[1:]
+    again.set_epoch(1)
+    assert [len(batch) for batch in again][:2] == [1, 1]
 
 
 def test_feeds_a_dataloader_that_reads_ahead():
