@@ -169,15 +169,18 @@ class BalancedLoader(LeftByAccelerate, DataLoader[Any]):
         Args:
             plan: A `Partition`, or the local batch of each replica.
             step: The first step that is dealt by it, counted over all epochs; ``None`` is the
-                first one that no replica has read, which they agree on by one small all-reduce.
+                first one that no replica has read, and not before the last change; they agree on it
+                by one small all-reduce.
 
         Raises:
-            ValueError: The shares have another number or sum, or the step was read.
+            ValueError: The shares have another number or sum, or the step was read, or lies before
+                the last change.
         """
         unread = self._first_unread()
         step = optional(whole, "step", step, low=0)
         if step is None:
-            step = largest_of_all(unread)
+            last_change, _ = self._dealer.plans[-1]
+            step = largest_of_all(max(unread, last_change))
         if step < unread:
             raise ValueError(
                 f"`plan` is to hold from step {step} on, but this replica has read as far as step "

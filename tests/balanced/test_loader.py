@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import hetlib
 from hetlib.balanced.loss import balanced_loader
+from tests.balanced.workers import sizes_after_resuming
 
 SHARES = (6, 2)
 
@@ -300,6 +301,31 @@ def test_a_batch_keeps_the_counts_that_it_was_dealt_by(workers):
     assert [count for count, _ in seen] == [counts[0] for _, counts in seen]
     # one worker has read two more
     assert [count for count, _ in seen] == [6] * (1 + 2 * workers) + [1] * (5 - 2 * workers)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_change_while_a_later_one_waits_takes_its_place(resumed):
+    """Workers that read ahead put a change off; who resumes before it has read nothing of that."""
+    loader = one(80)
+    train(loader, 2)
+    loader.replan([1, 7], step=6)
+    if resumed:
+        state = loader.state_dict()
+        loader = one(80)
+        loader.load_state_dict(state)
+    train(loader, 1)
+    loader.replan([4, 4])
+    assert loader.shares == (4, 4)
+    assert [len(batch) for batch in train(loader)] == [6] * 3 + [4] * 4
+    loader.replan([2, 6])
+    assert [len(batch) for batch in train(loader, 2)] == [2, 2]
+
+
+def test_replicas_that_resume_change_at_one_step_while_a_later_change_waits(team):
+    """The first change was put off by workers that the resumed loaders do not have."""
+    first, second = team(1, 1).run(sizes_after_resuming)
+    assert first == [6] * 6 + [4] * 4
+    assert second == [2] * 6 + [4] * 4
 
 
 def test_a_step_that_was_read_is_not_planned_anew():

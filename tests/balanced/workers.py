@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -219,3 +220,22 @@ def _typed(loader: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         assert x.dtype == torch.float64
         assert y.dtype == torch.int64
         yield x, y
+
+
+def sizes_after_resuming(rank: int) -> list[int]:
+    """Change shares from a later step on, resume before it, and change them again at once."""
+    sizes = []
+    loader = hetlib.BalancedLoader(range(80), (6, 2))
+    for batch in itertools.islice(loader, 2):
+        hetlib.balance(torch.ones(2, requires_grad=True).mean(), loader)
+        sizes.append(len(batch))
+    loader.replan([1, 7], step=6)
+
+    resumed = hetlib.BalancedLoader(range(80), (6, 2))
+    resumed.load_state_dict(loader.state_dict())
+    for batch in resumed:
+        hetlib.balance(torch.ones(2, requires_grad=True).mean(), resumed)
+        if len(sizes) == 2:
+            resumed.replan([4, 4])
+        sizes.append(len(batch))
+    return sizes
