@@ -57,7 +57,7 @@ class Experiment:
         seed: Of weights and sample order.
         dtype: "float32" or "float64".
         rebalance: Whether shares by speed follow the speeds seen while it runs (processes alone).
-        plans: ``(step, shares from there on)``: replays a record's `plans`.
+        plans: ``(step, shares from there on)``: replays a record's `plans`, without `rebalance`.
         drift: ``(step, emulated slow-down of each replica from there on)``.
         evaluate_every: Epochs between evaluations; 0: once, at the end.
         evaluate_split: "test" or "validation".
@@ -143,6 +143,11 @@ class Experiment:
             raise ValueError(
                 f"`strategy` is {self.strategy!r}; "
                 "`rebalance` and `plans` need one with shares by speed."
+            )
+        if self.rebalance and self.plans:
+            raise ValueError(
+                f"`rebalance` is True beside {len(self.plans)} `plans`; allowed is one of them: "
+                "shares follow the speeds, or the plans of a run that did."
             )
         if self.shares is not None:
             _check_sum(self.shares, self.global_batch)

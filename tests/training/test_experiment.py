@@ -30,6 +30,7 @@ SGD = {"momentum": 0.9, "weight_decay": 5e-4}
         {"shares": (129, -1)},
         {"seed": -1},
         {"evaluate_split": "train"},
+        {"rebalance": True, "plans": ((3, (64, 64)),)},
     ],
 )
 def test_wrong_settings_are_named(wrong):
