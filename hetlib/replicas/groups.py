@@ -1,4 +1,4 @@
-"""Process groups of some of a job's processes, whose collectives end within the job's time-out.
+"""What a job's processes talk over: its backend, and groups of some of them within its time-out.
 
 `torch.distributed.new_group` gives a group the backend's time-out of half an hour, whatever the job
 was started with: one replica that stands still would hold all others for so long.
@@ -9,6 +9,22 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+from hetlib.replicas.platform import Replica
+
+
+def backend_of(replicas: Sequence[Replica], *, one_machine: bool) -> str:
+    """Return NCCL where each replica has a GPU of its own, else gloo, which takes all mixtures.
+
+    Args:
+        replicas: All of the job.
+        one_machine: Whether they are on one; on several, GPUs share their names.
+    """
+    places = {replica.place for replica in replicas}
+    each_its_own = len(places) == len(replicas) or not one_machine
+    if each_its_own and "cpu" not in places:
+        return "nccl"
+    return "gloo"
 
 
 def subgroup(ranks: Sequence[int]) -> dist.ProcessGroup | None:

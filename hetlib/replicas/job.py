@@ -16,6 +16,7 @@ import torch.distributed as dist
 
 from hetlib.environment import environment
 from hetlib.inputs import number
+from hetlib.replicas.groups import backend_of
 from hetlib.replicas.platform import Platform, Replica, require_platform
 from hetlib.replicas.processes import Replicas
 from hetlib.replicas.surroundings import keep_to_this_machine, surroundings
@@ -61,7 +62,7 @@ class JobReplicas(Replicas):
             torch.cuda.set_device(own.place)
         if around.one_machine:
             keep_to_this_machine()
-        backend = _backend(platform, one_machine=around.one_machine)
+        backend = backend_of(platform.replicas, one_machine=around.one_machine)
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
         everyone = dist.new_group(backend="gloo", timeout=FOREVER)
         self._everyone = cast("dist.ProcessGroup", everyone)  # a number for those outside alone
@@ -135,19 +136,6 @@ def one_clock(results: list[Any], rank: int) -> list[Any]:
         stamps = result["stamps"]
         result["stamps"] = stamps - np.median(stamps[:, _REDUCED] - clock)
     return results
-
-
-def _backend(platform: Platform, *, one_machine: bool) -> str:
-    """Return NCCL for a job of GPUs, else gloo.
-
-    On one machine no two replicas may share a GPU, which NCCL refuses; on several, GPUs share their
-    names.
-    """
-    places = {replica.place for replica in platform.replicas}
-    each_its_own = len(places) == len(platform) or not one_machine
-    if each_its_own and "cpu" not in places:
-        return "nccl"
-    return "gloo"
 
 
 def _threads_on(own_host: str, hosts: list[str], replicas: tuple[Replica, ...]) -> int:

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from hetlib.replicas.caller import Caller, stand_alone
+from hetlib.replicas.groups import backend_of
 from hetlib.replicas.platform import Replica
 from hetlib.replicas.surroundings import keep_to_this_machine
 
@@ -179,7 +180,7 @@ def serve(start: Start) -> None:
         keep_to_this_machine()
         # by its path: in an address, blanks and signs of it mean something else
         dist.init_process_group(
-            _backend(start.replicas),
+            backend_of(start.replicas, one_machine=True),
             store=dist.FileStore(start.rendezvous, len(start.replicas)),
             timeout=timedelta(seconds=start.timeout),
             world_size=len(start.replicas),
@@ -199,15 +200,6 @@ def _use_device(replica: Replica) -> None:
     torch.set_num_threads(replica.threads)
     if replica.device.startswith("cuda"):
         torch.cuda.set_device(replica.place)
-
-
-def _backend(replicas: tuple[Replica, ...]) -> str:
-    """Return NCCL where each replica has a GPU of its own, else gloo, which takes all mixtures."""
-    devices = {replica.place for replica in replicas}
-    each_its_own = len(devices) == len(replicas)
-    if each_its_own and "cpu" not in devices:
-        return "nccl"
-    return "gloo"
 
 
 def _do_jobs(rank: int, line: _Line) -> None:

@@ -12,9 +12,7 @@ import pytest
 import yaml
 
 from hetlib import cli
-from hetlib.replicas import job
 from hetlib.replicas.job import one_clock
-from hetlib.replicas.platform import Platform, Replica
 
 EXPERIMENT = {
     "global_batch": 16,
@@ -160,18 +158,3 @@ def test_stamps_of_several_machines_are_brought_to_one_clock(rank):
     np.testing.assert_allclose(first["stamps"], begin + offset)
     np.testing.assert_allclose(last["stamps"], late + offset)
     assert one_clock([1, "two", {"three": 3}], 0) == [1, "two", {"three": 3}]
-
-
-@pytest.mark.parametrize(
-    ("devices", "one_machine", "backend"),
-    [
-        (("cuda:0", "cuda:1"), True, "nccl"),
-        (("cuda", "cuda:0"), True, "gloo"),
-        (("cuda:0", "cuda:0"), False, "nccl"),  # one each on two machines
-        (("cuda:0", "cpu"), True, "gloo"),
-        (("cuda:0", "cpu"), False, "gloo"),
-    ],
-)
-def test_a_job_has_nccl_where_no_two_replicas_share_a_gpu(devices, one_machine, backend):
-    replicas = tuple(Replica(device=device) for device in devices)
-    assert job._backend(Platform(replicas), one_machine=one_machine) == backend

@@ -40,22 +40,6 @@ def test_a_line_is_printed_here_without_a_caller(capsys):
     assert capsys.readouterr().out == "epoch 1\n"
 
 
-@pytest.mark.parametrize(
-    ("devices", "backend"),
-    [
-        (["cpu", "cpu"], "gloo"),
-        (["cuda:0", "cuda:1"], "nccl"),
-        (["cuda:0", "cuda:0"], "gloo"),  # NCCL refuses two ranks on one GPU
-        (["cuda", "cuda:0"], "gloo"),  # by two names
-        (["cuda", "cuda:1"], "nccl"),
-        (["cuda:0", "cpu"], "gloo"),
-    ],
-)
-def test_nccl_is_for_a_gpu_each(devices, backend):
-    replicas = tuple(Replica(device=device) for device in devices)
-    assert worker._backend(replicas) == backend
-
-
 def test_a_gpu_without_a_number_is_the_first(monkeypatch):
     """torch itself refuses to make a device current that has no number."""
     chosen = []
