@@ -99,6 +99,16 @@ def mapping(
     return content
 
 
+def anything(name: str, value: object) -> Any:
+    """Take an item as it is: a check for `items` where what it must be is seen later.
+
+    Args:
+        name: Of the item.
+        value: What was given.
+    """
+    return value
+
+
 def _length(count: int | None, low: int | None) -> str:
     """Return what a sequence must be as words."""
     if count is not None:

@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-Shares: TypeAlias = tuple[int, ...]
+Shares: TypeAlias = tuple[int, ...]  # local batch of each replica
 
 
 class Schedule:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from hetlib.balanced.dealing import Position
 from hetlib.balanced.schedule import Shares
-from hetlib.containers import items, mapping
+from hetlib.containers import anything, items, mapping
 from hetlib.inputs import MOST_SAMPLES, whole
 from hetlib.plain import plain
 
@@ -81,12 +81,8 @@ def _share(name: str, value: object) -> int:
 
 
 def _plan(name: str, value: object) -> tuple[int, Shares]:
-    start, shares = items(name, value, _anything, count=2)
+    start, shares = items(name, value, anything, count=2)
     return whole(f"{name}[0]", start, low=0), items(f"{name}[1]", shares, _share)
-
-
-def _anything(name: str, value: object) -> object:
-    return value
 
 
 def _require_order(plans: tuple[tuple[int, Shares], ...], shares: Shares, batch: int) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from hetlib.balanced.schedule import Shares
 from hetlib.planning.partition import Partition
-from hetlib.planning.race import Shares
 
 STEPS = 2  # of a plan in a round at least: the first does not count
 

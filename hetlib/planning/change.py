@@ -10,7 +10,8 @@ decides on going back to the plan before, once, at a quarter of the cost.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hetlib.planning.exchange import MESSAGE, Shares
+from hetlib.balanced.schedule import Shares
+from hetlib.planning.exchange import MESSAGE
 from hetlib.planning.fleet import Fleet
 
 WINDOWS = (10, 40, 160)  # steps that are judged

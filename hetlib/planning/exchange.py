@@ -3,14 +3,14 @@
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 
-MESSAGE = 5  # steps that the replicas tell each other about at a time
+from hetlib.balanced.schedule import Shares
 
-Shares: TypeAlias = tuple[int, ...]
+MESSAGE = 5  # steps that the replicas tell each other about at a time
 
 
 class Message(NamedTuple):

@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 from operator import mul, truediv
 from typing import Any, NamedTuple
 
-from hetlib.planning.exchange import Shares
+from hetlib.balanced.schedule import Shares
 from hetlib.planning.partition import Partition, partition
 from hetlib.planning.speed import SpeedModel
 

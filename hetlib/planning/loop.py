@@ -14,7 +14,8 @@ import torch
 import torch.distributed as dist
 from torch.autograd.variable import Variable
 
-from hetlib.planning.exchange import Exchange, Shares
+from hetlib.balanced.schedule import Shares
+from hetlib.planning.exchange import Exchange
 
 # A moment: of this process, or of a GPU's stream.
 Moment: TypeAlias = float | torch.cuda.Event

@@ -16,6 +16,7 @@ import numpy as np
 from hetlib.containers import items
 from hetlib.errors import PlanError, require, wrong
 from hetlib.inputs import MOST_SAMPLES, keep, number, one_of, optional, whole
+from hetlib.planning.arguments import speed_model
 from hetlib.planning.choices import Choices
 from hetlib.planning.limits import Limits
 from hetlib.planning.speed import Curves, SpeedModel
@@ -94,7 +95,7 @@ class Partition:
             # of older plans these may be empty
             names=_of_each("names", self.names, _sentence, count),
             passes=_of_each("passes", self.passes, _share, count),
-            models=_of_each("models", self.models, _model, count),
+            models=_of_each("models", self.models, speed_model, count),
             caps=_of_each("caps", self.caps, _cap, count),
             floors=_of_each("floors", self.floors, _share, count),
             multiples=_of_each("multiples", self.multiples, _share, count),
@@ -204,7 +205,7 @@ def partition(
         >>> partition(models, 40).shares
         (30, 10)
     """
-    models = items("models", models, _model, low=1)
+    models = items("models", models, speed_model, low=1)
     limits = Limits(
         replicas=len(models),
         global_batch=global_batch,
@@ -270,9 +271,3 @@ def _sentence(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise wrong(name, value, "text")
     return str(value)
-
-
-def _model(name: str, value: object) -> SpeedModel:
-    if not isinstance(value, SpeedModel):
-        raise wrong(name, value, "a SpeedModel", "SpeedModel.constant makes one of a speed.")
-    return value

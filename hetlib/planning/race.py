@@ -5,18 +5,16 @@ import gc
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
+from hetlib.balanced.schedule import Shares
 from hetlib.planning.blocks import BLOCK, typical
 from hetlib.planning.ranks import gather
 from hetlib.planning.timing import Group, Stepper, StepTime, Task, alone
 from hetlib.replicas.groups import subgroup
-
-Shares: TypeAlias = tuple[int, ...]
 
 WORTH = 0.02  # relative gain of a step below which further replicas are left out
 

@@ -12,11 +12,13 @@ import torch.distributed as dist
 
 from hetlib.balanced.arguments import require_group
 from hetlib.balanced.loss import balanced_loader
+from hetlib.balanced.schedule import Shares
 from hetlib.containers import items
 from hetlib.errors import shown, wrong
 from hetlib.inputs import MOST_SAMPLES, number, whole
+from hetlib.planning.arguments import speed_model
 from hetlib.planning.change import History, Plan, next_plan
-from hetlib.planning.exchange import Exchange, Shares
+from hetlib.planning.exchange import Exchange
 from hetlib.planning.fleet import Fleet, active_in, fleet_of
 from hetlib.planning.loop import Dealer, Loop
 from hetlib.planning.partition import Partition
@@ -74,7 +76,7 @@ class Rebalancer:
             self._loop = Loop(dealer, replicas, active, self._observe_loop, group)
             held = tuple(dealer.shares[r] for r in active)
         else:
-            each = items("models", models, _model, low=1)
+            each = items("models", models, speed_model, low=1)
             held = _held(shares, len(each))
             fleet = Fleet(each, sum(held), caps)
             self._exchange = Exchange(len(held))
@@ -192,12 +194,6 @@ class Rebalancer:
             return None
         self._history.clear()
         return self._plan.shares
-
-
-def _model(name: str, value: object) -> SpeedModel:
-    if not isinstance(value, SpeedModel):
-        raise wrong(name, value, "a SpeedModel")
-    return value
 
 
 def _held(shares: object, replicas: int) -> Shares:

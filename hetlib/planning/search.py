@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hetlib.balanced.accumulation import micro_batches
+from hetlib.balanced.schedule import Shares
 from hetlib.planning.candidates import (
     STEPS,
     affordable,
@@ -19,7 +20,6 @@ from hetlib.planning.candidates import (
 from hetlib.planning.choices import left_out
 from hetlib.planning.limits import limits_of
 from hetlib.planning.partition import Partition, partition
-from hetlib.planning.race import Shares
 from hetlib.planning.speed import SpeedModel
 from hetlib.planning.trials import Trial, fastest, smallest_of_the_fastest
 from hetlib.replicas.platform import Replica

@@ -14,6 +14,7 @@ import numpy as np
 from hetlib.containers import items
 from hetlib.errors import wrong
 from hetlib.inputs import MOST_SEED, number, whole
+from hetlib.planning.arguments import speed_model
 from hetlib.planning.speed import SpeedModel
 
 # Of a simulation: an array of them is 0.8 GB.
@@ -77,7 +78,7 @@ def simulate(
         ValueError: There is not one share for each model or none above 0, or a number is out of
             range.
     """
-    models = items("models", models, _model, low=1)
+    models = items("models", models, speed_model, low=1)
     shares = items("shares", shares, _samples, count=len(models))
     if not any(shares):
         raise wrong("shares", shares, "a share for each model, not all 0")
@@ -102,12 +103,6 @@ def simulate(
         part[:] = delayed.max(axis=1)
     visible = np.maximum(cost - overlap * compute, 0)
     return compute + visible
-
-
-def _model(name: str, value: object) -> SpeedModel:
-    if not isinstance(value, SpeedModel):
-        raise wrong(name, value, "a SpeedModel")
-    return value
 
 
 def _samples(name: str, value: object) -> float:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetlib.balanced.schedule import Shares
 from hetlib.planning.partition import Partition
-from hetlib.planning.race import WORTH, Shares, compute_times, step_times
+from hetlib.planning.race import WORTH, compute_times, step_times
 from hetlib.planning.speed import spread
 
 _FEW_BLOCKS = 3  # and their spread says little

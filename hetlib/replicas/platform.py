@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hetlib.containers import items, mapping
+from hetlib.containers import anything, items, mapping
 from hetlib.environment import cores
 from hetlib.errors import from_file, wrong
 from hetlib.inputs import MOST_SAMPLES, keep, number, optional, text, whole
@@ -123,7 +123,7 @@ class Platform:
             ValueError: An entry is no mapping, or has an unknown field or a wrong value.
         """
         built: list[Replica] = []
-        for rank, entry in enumerate(items("replicas", replicas, _anything)):
+        for rank, entry in enumerate(items("replicas", replicas, anything)):
             fields = mapping(f"replica {rank}", entry, allowed=[*_FIELDS, "count"])
             try:
                 left = MOST_REPLICAS - len(built)
@@ -213,8 +213,4 @@ def _slowdown(name: str, value: object) -> float:
 def _replica(name: str, value: object) -> Replica:
     if not isinstance(value, Replica):
         raise wrong(name, value, "a Replica", "Platform.from_list takes mappings.")
-    return value
-
-
-def _anything(name: str, value: object) -> object:
     return value

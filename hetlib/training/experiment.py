@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from hetlib.containers import items, mapping
+from hetlib.containers import anything, items, mapping
 from hetlib.datasets.augment import AUGMENTATIONS
 from hetlib.datasets.naming import check_dataset, data_name
 from hetlib.datasets.objects import FUNCTIONS
@@ -244,12 +244,8 @@ def _as_given(_: str, value: object) -> Any:
 
 def _steps_from(name: str, value: object) -> tuple[int, Any]:
     """Take a pair of a step and of values for the replicas."""
-    step, values = items(name, value, _as_given_whole, count=2)
+    step, values = items(name, value, anything, count=2)
     return whole(f"{name}[0]", step, low=0), values
-
-
-def _as_given_whole(_: str, value: object) -> Any:
-    return value
 
 
 def _shares_from(name: str, value: object) -> tuple[int, tuple[int, ...]]:

@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from hetlib.balanced.schedule import Shares
 from hetlib.balanced.shares import deal
 from hetlib.balanced.weights import LR_RULES, effective_batch, replica_weights
 
-Shares: TypeAlias = tuple[int, ...]  # local batch of each replica
 Speeds: TypeAlias = Sequence[float]  # of each replica, in any unit
 Planned: TypeAlias = Sequence[int] | None  # shares of a plan, if there is one
 
