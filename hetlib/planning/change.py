@@ -72,20 +72,20 @@ def next_plan(*, plan: Plan, fleet: Fleet, history: History, band: float, cost: 
     """
     seen = len(history)
     usual = fleet.ideal(history.medians(seen, MESSAGE), plan.work)
+    latest = plan  # with the work of the best plan that was looked for last
     for window in WINDOWS:
         if seen < window or seen % (window // 2):
             continue
-        found = _asked_for(
-            plan=plan,
+        latest = _asked_for(
+            plan=latest,
             fleet=fleet,
             factors=history.medians(window),
             late=history.medians(window // 2),
             worth=Worth(dead_band=band * usual, change=cost * usual / window),
         )
-        if found.shares != plan.shares:
-            return found
-        plan = found
-    return plan
+        if latest.shares != plan.shares:
+            break
+    return latest
 
 
 class Worth(NamedTuple):
@@ -123,18 +123,29 @@ def _asked_for(
         late: The same over its later half.
         worth: What a change has to gain.
     """
-    lost = fleet.step(factors, plan.shares) - fleet.ideal(factors, plan.work)
-    pays = lost > worth.after(_WHOLE)
     if plan.before:
         gained = fleet.step(late, plan.shares) - fleet.step(late, plan.before)
         if gained > worth.after(_BACK):
             return _back_or_on(plan=plan, fleet=fleet, late=late, worth=worth.after(_BACK))
-    if not pays:
-        return plan
 
+    lost = fleet.step(factors, plan.shares) - fleet.ideal(factors, plan.work)
+    if lost > worth.after(_WHOLE):
+        return _best_or_stay(plan=plan, fleet=fleet, late=late, worth=worth.after(_LATE))
+    return plan
+
+
+def _best_or_stay(*, plan: Plan, fleet: Fleet, late: Sequence[float], worth: float) -> Plan:
+    """Return the best plan, or the one that holds where the last steps do not confirm the other.
+
+    Args:
+        plan: What holds.
+        fleet: The replicas.
+        late: Their factors in the last steps.
+        worth: Seconds that the best plan has to gain.
+    """
     best = fleet.best(late)
     gained = fleet.step(late, plan.shares) - fleet.step(late, best.shares)
-    if gained > worth.after(_LATE):
+    if gained > worth:
         return Plan(shares=best.shares, before=plan.shares, work=best.work)
     return plan._replace(work=best.work)
 

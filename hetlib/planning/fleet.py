@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from operator import mul, truediv
 from typing import Any, NamedTuple
 
 from hetlib.balanced.schedule import Shares
@@ -48,8 +47,8 @@ class Fleet:
 
     def step(self, factors: Sequence[float], shares: Shares) -> float:
         """Return the compute phase of a step with these shares, in seconds."""
-        seconds: float = max(map(mul, factors, self.times(shares)))
-        return seconds
+        modelled = self.times(shares)
+        return max(factor * each for factor, each in zip(factors, modelled, strict=True))
 
     def ideal(self, factors: Sequence[float], work: float) -> float:
         """Return the compute phase of the best plan, in seconds, without looking for it.
@@ -61,7 +60,8 @@ class Fleet:
 
     def best(self, factors: Sequence[float]) -> Best:
         """Return the best plan; each replica keeps a sample, as no work would show no recovery."""
-        slowed = [*map(SpeedModel.slowed, self.models, factors)]
+        pairs = zip(self.models, factors, strict=True)
+        slowed = [model.slowed(factor) for model, factor in pairs]
         plan = partition(slowed, self.batch, **self._limits)
         work = plan.step * self._speed(factors)
         if min(plan.shares) == 0:
@@ -71,8 +71,7 @@ class Fleet:
 
     def _speed(self, factors: Sequence[float]) -> float:
         """Return the sum of the replicas' speeds."""
-        total: float = sum(map(truediv, self.speeds, factors))
-        return total
+        return sum(speed / factor for speed, factor in zip(self.speeds, factors, strict=True))
 
 
 def active_in(plan: Partition) -> list[int]:

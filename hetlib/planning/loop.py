@@ -25,7 +25,7 @@ Moment: TypeAlias = float | torch.cuda.Event
 Decide: TypeAlias = Callable[[Shares, Sequence[Shares], Sequence[Sequence[float]]], Shares | None]
 
 
-class Dealer(Protocol):
+class RedealingLoader(Protocol):
     """What deals batches by shares that may change, such as a `hetlib.BalancedLoader`."""
 
     @property
@@ -117,7 +117,7 @@ class Loop:
 
     def __init__(
         self,
-        loader: Dealer,
+        loader: RedealingLoader,
         replicas: int,
         active: Sequence[int],
         decide: Decide,

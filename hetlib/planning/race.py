@@ -230,8 +230,10 @@ class Turns:
     def _note(self, times: Mapping[Shares, np.ndarray]) -> None:
         """Keep what a turn's blocks say of a step."""
         for shares, of_plan in times.items():
-            cold = int(self._blocks[shares] >= _SHORT_BLOCK)  # the caches are, in the first step
-            counted = of_plan[:, cold:]
+            counted = of_plan
+            steps = of_plan.shape[1]
+            if steps >= _SHORT_BLOCK:
+                counted = of_plan[:, 1:]  # the caches are cold in the first one
             one = np.apply_along_axis(typical, 1, counted)  # (ranks, 2)
             self._taken[shares].append(one[:, None])
 

@@ -4,7 +4,6 @@ What is judged, and when a change is worth it: `hetlib.planning.change`.
 """
 
 from collections.abc import Iterable, Sequence
-from operator import truediv
 from typing import cast
 
 import torch
@@ -20,7 +19,7 @@ from hetlib.planning.arguments import speed_model
 from hetlib.planning.change import History, Plan, next_plan
 from hetlib.planning.exchange import Exchange
 from hetlib.planning.fleet import Fleet, active_in, fleet_of
-from hetlib.planning.loop import Dealer, Loop
+from hetlib.planning.loop import Loop, RedealingLoader
 from hetlib.planning.partition import Partition
 from hetlib.planning.speed import SpeedModel
 
@@ -57,7 +56,7 @@ class Rebalancer:
     def __init__(
         self,
         models: Partition | Sequence[SpeedModel],
-        shares: Dealer | Shares,
+        shares: RedealingLoader | Shares,
         caps: Sequence[int | None] | None = None,
         band: float = 0.05,
         cost: float = 10.0,
@@ -72,9 +71,9 @@ class Rebalancer:
             fleet = fleet_of(models)
             replicas = len(models.shares)
             active = active_in(models)
-            dealer = _dealer(shares, models)
-            self._loop = Loop(dealer, replicas, active, self._observe_loop, group)
-            held = tuple(dealer.shares[r] for r in active)
+            loader = _loader(shares, models)
+            self._loop = Loop(loader, replicas, active, self._observe_loop, group)
+            held = tuple(loader.shares[r] for r in active)
         else:
             each = items("models", models, speed_model, low=1)
             held = _held(shares, len(each))
@@ -179,7 +178,8 @@ class Rebalancer:
         ratios = []
         for samples, observed in zip(counts, seconds, strict=True):
             modelled = self._fleet.times(samples)
-            ratios.append([*map(truediv, observed, modelled)])
+            pairs = zip(observed, modelled, strict=True)
+            ratios.append([measured / expected for measured, expected in pairs])
         self._history.add(ratios)
 
         before = self._plan.shares
@@ -209,7 +209,7 @@ def _share(name: str, value: object) -> int:
     return whole(name, value, low=1, high=MOST_SAMPLES)
 
 
-def _dealer(shares: object, plan: Partition) -> Dealer:
+def _loader(shares: object, plan: Partition) -> RedealingLoader:
     """Return the loader that deals by a plan, also within what a framework made of it."""
     has_all = all(hasattr(shares, name) for name in ("epoch", "step", "shares", "replan"))
     if not has_all:
@@ -218,12 +218,12 @@ def _dealer(shares: object, plan: Partition) -> Dealer:
         except TypeError:
             words = "the loader that deals by the plan, a BalancedLoader"
             raise wrong("shares", shares, words) from None
-    dealer = cast(Dealer, shares)
-    dealt = dealer.shares
+    loader = cast(RedealingLoader, shares)
+    dealt = loader.shares
     if len(dealt) != len(plan.shares) or sum(dealt) != plan.global_batch:
         raise ValueError(
             f"`shares` is a loader that deals {list(dealt)}, but `models`, the plan, has "
             f"{len(plan.shares)} replicas and a global batch of {plan.global_batch}; make the "
             "loader of this plan."
         )
-    return dealer
+    return loader

@@ -102,14 +102,7 @@ def fewest_samples(task: Task) -> int:
     network = alone(task.network)
     optimizer = task.optimizer_of(network)
     unit = task.replica.multiple
-    try:
-        alone_is_fine = _step_is_finite(task.loss_of, network, unit)
-    except Exception:  # of the model's, as where BatchNorm finds one value a channel
-        _step_is_finite(task.loss_of, network, 2 * unit)
-        alone_is_fine = False
-    else:
-        # the mean over pairs of one sample is none; what is not finite anyway is no reason
-        alone_is_fine = alone_is_fine or not _step_is_finite(task.loss_of, network, 2 * unit)
+    least = unit if _runs_on_one(task.loss_of, network, unit) else 2 * unit
 
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     if all(weight.grad is None for weight in weights):
@@ -118,7 +111,20 @@ def fewest_samples(task: Task) -> int:
             "not another it knows."
         )
     _step_once(optimizer)
-    return unit if alone_is_fine else 2 * unit
+    return least
+
+
+def _runs_on_one(loss_of: LossOf, network: nn.Module, unit: int) -> bool:
+    """Return whether a step runs on one sample (times the multiple) as it does on two."""
+    try:
+        is_finite = _step_is_finite(loss_of, network, unit)
+    except Exception:  # of the model's, as where BatchNorm finds one value a channel
+        _step_is_finite(loss_of, network, 2 * unit)
+        return False
+    if is_finite:
+        return True
+    # the mean over pairs of one sample is none; what is not finite anyway is no reason
+    return not _step_is_finite(loss_of, network, 2 * unit)
 
 
 def _step_once(optimizer: torch.optim.Optimizer) -> None:
