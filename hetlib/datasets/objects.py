@@ -22,7 +22,7 @@ from hetlib.datasets.samples import (
     seed_generators,
 )
 from hetlib.datasets.splits import SPLITS, check_split
-from hetlib.datasets.survey import FRACTIONS, Survey, make_survey
+from hetlib.datasets.survey import FRACTIONS, Sources, Survey, make_survey
 from hetlib.datasets.types import Batch
 from hetlib.owncode import is_own, load_own, takes
 
@@ -139,13 +139,13 @@ def open_own(
     """
     check_split(split, FRACTIONS)
     make = load_own("dataset", name)
-    sources: dict[str, Any] = {}
+    source = None
     if survey is None:
         sources = _open_all(name, make, options)
         survey = make_survey(name, sources)
+        source = sources.by_split.get(split)
     if not len(survey.indices.get(split, ())):
         raise ValueError(f"`dataset` {name!r} has no samples for {split}; give it some.")
-    source = sources.get(split)
     if source is None:
         source = _open(name, make, options, split)
     return OwnDataset(source, split, survey, name)
@@ -181,16 +181,18 @@ def _called(name: str, make: Callable[[], Any]) -> Any:
     return source
 
 
-def _open_all(name: str, make: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object for each split that there is; one and the same where we deal."""
+def _open_all(name: str, make: Callable[..., Any], options: Mapping[str, Any]) -> Sources:
+    """Return the object for each split that there is."""
     train = _open(name, make, options, "train")
     if not takes(make, "split"):
-        return dict.fromkeys(SPLITS, train)
+        return Sources(dict.fromkeys(SPLITS, train), is_one=True)
     sources = {"train": train}
     for split in SPLITS[1:]:
         with contextlib.suppress(ValueError):  # said when it is asked for
             sources[split] = _open(name, make, options, split)
-    return sources
+    others = [source for split, source in sources.items() if split != "train"]
+    is_one = bool(others) and all(source is train for source in others)
+    return Sources(sources, is_one)
 
 
 def function_of(key: str, value: Any) -> Any:

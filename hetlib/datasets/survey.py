@@ -43,6 +43,18 @@ class Survey:
     indices: Mapping[str, np.ndarray]
 
 
+class Sources(NamedTuple):
+    """The objects that a reader's callable gives.
+
+    Attributes:
+        by_split: The object of each split that there is.
+        is_one: Whether that is one and the same object, which is dealt into splits here.
+    """
+
+    by_split: Mapping[str, Any]
+    is_one: bool
+
+
 class _Scan(NamedTuple):
     """What one pass over an object found: a digest, moments (n, 3, bands), labels (n,), a shape."""
 
@@ -52,23 +64,24 @@ class _Scan(NamedTuple):
     shape: tuple[int, int, int]
 
 
-def make_survey(name: str, sources: Mapping[str, Any]) -> Survey:
+def make_survey(name: str, sources: Sources) -> Survey:
     """Find out what training needs of a data set, by a pass over its samples.
 
     Args:
         name: Of the callable, for messages.
-        sources: The object of each split; one and the same for all is dealt into splits here.
+        sources: The object of each split.
 
     Raises:
         ValueError: Samples are no labelled images of one shape, or there are none.
     """
-    train = sources["train"]
-    scans = _scan_all(name, sources)
-    first = scans["train"]
-    if len(scans) < len(sources):  # one object for all splits
+    train = sources.by_split["train"]
+    if sources.is_one:
+        first = _scan(train, name)
         indices = _deal(first)
         scans = dict.fromkeys(indices, first)
     else:
+        scans = _scan_all(name, sources.by_split)
+        first = scans["train"]
         indices = {split: np.arange(len(scan.labels)) for split, scan in scans.items()}
 
     bands = _bands(train, first.shape[0])
@@ -88,11 +101,9 @@ def make_survey(name: str, sources: Mapping[str, Any]) -> Survey:
 
 
 def _scan_all(name: str, sources: Mapping[str, Any]) -> dict[str, _Scan]:
-    """Read the object of each split once; one and the same for all is the first split's."""
+    """Read the object of each split once."""
     scans: dict[str, _Scan] = {}
     for split, source in sources.items():
-        if split != "train" and source is sources["train"]:
-            continue
         scans[split] = _scan(source, name)
         if scans[split].shape != scans["train"].shape:
             raise ValueError(

@@ -89,6 +89,23 @@ def test_names_of_its_own_and_missing_values(brought):
     assert (images[:, 0, 0, 0] == 0).all()
 
 
+def test_one_object_is_dealt_and_several_are_taken_as_they_are(brought):
+    one = Given(lambda i: (grey(i), i % 2), count=40)
+    other = Given(lambda i: (grey(100 + i), i % 2), count=8)
+    for make in (lambda: one, lambda split: one):
+        sizes = [len(brought(make, split)) for split in ("train", "validation", "test")]
+        assert sizes == [24, 4, 12]
+
+    def make(split):
+        return other if split == "test" else one
+
+    assert len(brought(make, "train")) == len(brought(make, "validation")) == 40
+    test = brought(make, "test")
+    images, _ = test.gather(range(len(test)), standardise=False)
+    assert len(test) == 8
+    assert images.min() == 100
+
+
 def broken(i):
     raise OSError("disk gone")
 
