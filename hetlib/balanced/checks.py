@@ -57,18 +57,17 @@ def check_weights(model: nn.Module, group: Group = None) -> None:
 def _require_same(by_rank: list[_Weights]) -> None:
     """Refuse weights that differ; every rank has the same list, and raises."""
     names = by_rank[0].names
-    first = by_rank[0].sums
     if any(other.names != names for other in by_rank):
         numbers = [len(other.names) for other in by_rank]
         raise RuntimeError(
             f"the replicas' models have other weights: {len(names)} tensors on rank 0, "
             f"{numbers} by rank; build the same model on all of them."
         )
-    differing = [
-        name
-        for place, name in enumerate(names)
-        if any(other.sums[place] != first[place] for other in by_rank)
-    ]
+    differing = []
+    for place, name in enumerate(names):
+        sums = {other.sums[place] for other in by_rank}
+        if len(sums) > 1:
+            differing.append(name)
     if differing:
         raise RuntimeError(
             f"the replicas' weights differ in {len(differing)} of {len(names)} tensors, "

@@ -208,13 +208,13 @@ def find_scene(name: str) -> dict[str, Path]:
     Raises:
         DatasetNotFoundError: They are in neither.
     """
-    for folder in (DATA, more_data()):
-        if folder is not None:
-            files = scene_files(name, folder)
-            if all(path.is_file() for path in files.values()):
-                return files
+    folders = [folder for folder in (DATA, more_data()) if folder is not None]
+    for folder in folders:
+        files = scene_files(name, folder)
+        if all(path.is_file() for path in files.values()):
+            return files
 
-    names = " and ".join(path.name for path in files.values())
+    names = " and ".join(path.name for path in scene_files(name, DATA).values())
     raise DatasetNotFoundError(
         f"{name} is part of the clone, and not of an installed package: there is no {names} in "
         f"{DATA}; work in a clone, or copy both from its folder `data` into a folder and name it "

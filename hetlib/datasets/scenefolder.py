@@ -89,12 +89,13 @@ class SceneFolder(ImageDataset):
         folders = [PurePosixPath(name).parent.name for name in tree.names]
         labels = np.array([known.index(name) for name in folders])
 
+        listed_names = None if band_names is None else list(band_names)
         content = {
             "checksum": store.checksum(tree.files, folder),
             "valid_range": options.valid_range,
             "classes": known,
             "size": options.size,
-            "band_names": band_names and list(band_names),
+            "band_names": listed_names,
         }
 
         def build(out: Path) -> store.Content:

@@ -143,8 +143,9 @@ def options_for(dataset: str, given: Mapping[str, Any]) -> dict[str, Any]:
     own = given.get(dataset)
     if isinstance(own, Mapping):
         return dict(own)
-    by_name = given and all(isinstance(value, Mapping) for value in given.values())
-    return {} if by_name else dict(given)
+    if all(isinstance(value, Mapping) for value in given.values()):
+        return {}  # all are by name, and none is this data set's
+    return dict(given)
 
 
 def _has_class_folders(dataset: str) -> bool:

@@ -73,7 +73,10 @@ def _balanced(name: str, seed: int) -> dict[str, float]:
 
 def _lists(scores: Sequence[dict[str, float]]) -> dict[str, list[float]]:
     """Return the scores of all seeds as a list a score."""
-    return {name: [each[name] for each in scores] for name in (*SCORES, "fit")}
+    lists = {}
+    for name in (*SCORES, "fit"):
+        lists[name] = [each[name] for each in scores]
+    return lists
 
 
 def _scores(name: str, seed: int, weights: torch.Tensor) -> dict[str, float]:
