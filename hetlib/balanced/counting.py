@@ -173,16 +173,17 @@ def device_of(group: Group) -> torch.device:
     return torch.device("cpu")
 
 
-def largest_of_all(number: int) -> int:
+def largest_of_all(number: int, group: Group = None) -> int:
     """Return the largest of all replicas' numbers, by one small all-reduce.
 
     Args:
         number: This replica's.
+        group: The replicas; ``None`` is all of the job.
     """
-    if world_of() == 1:
+    if world_of(group) == 1:
         return number
-    largest = torch.tensor(number, device=device_of(None))
-    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    largest = torch.tensor(number, device=device_of(group))
+    dist.all_reduce(largest, dist.ReduceOp.MAX, group=group)
     return int(largest)
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from hetlib.balanced.accelerated import LeftByAccelerate
 from hetlib.balanced.batches import collate
-from hetlib.balanced.counting import largest_of_all
+from hetlib.balanced.counting import Group, largest_of_all
 from hetlib.balanced.dealing import Deal, Position
 from hetlib.balanced.forking import rest_before_fork
 from hetlib.balanced.passes import Begun, Dealer, Marks, TrainingPass
@@ -160,7 +160,13 @@ class BalancedLoader(LeftByAccelerate, DataLoader[Any]):
         self._dealer.elsewhere.forget()
         self._deal = None
 
-    def replan(self, plan: HasShares | Sequence[int], step: int | None = None) -> None:
+    def replan(
+        self,
+        plan: HasShares | Sequence[int],
+        step: int | None = None,
+        *,
+        group: Group = None,
+    ) -> None:
         """Deal by other shares of the same global batch from a step on.
 
         Every replica calls it at the same point of its loop. Batches that were dealt already, by
@@ -171,6 +177,7 @@ class BalancedLoader(LeftByAccelerate, DataLoader[Any]):
             step: The first step that is dealt by it, counted over all epochs; ``None`` is the
                 first one that no replica has read, and not before the last change; they agree on it
                 by one small all-reduce.
+            group: Process group of the replicas; ``None`` is all of the job.
 
         Raises:
             ValueError: The shares have another number or sum, or the step was read, or lies before
@@ -180,7 +187,7 @@ class BalancedLoader(LeftByAccelerate, DataLoader[Any]):
         step = optional(whole, "step", step, low=0)
         if step is None:
             last_change, _ = self._dealer.plans[-1]
-            step = largest_of_all(max(unread, last_change))
+            step = largest_of_all(max(unread, last_change), group)
         if step < unread:
             raise ValueError(
                 f"`plan` is to hold from step {step} on, but this replica has read as far as step "

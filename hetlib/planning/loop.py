@@ -44,8 +44,10 @@ class RedealingLoader(Protocol):
     def step(self) -> int:
         """Its step in the epoch."""
 
-    def replan(self, plan: Any, step: int | None = None) -> None:
-        """Deal by other shares from a step on."""
+    def replan(
+        self, plan: Any, step: int | None = None, *, group: dist.ProcessGroup | None = None
+    ) -> None:
+        """Deal by other shares from a step on, the same for all replicas of a group."""
 
 
 class ComputeClock:
@@ -171,7 +173,7 @@ class Loop:
         shares = [0] * self._replicas
         for replica, samples in zip(self._active, changed, strict=True):
             shares[replica] = samples
-        self._loader.replan(shares)
+        self._loader.replan(shares, group=self._group)
         return tuple(shares)
 
     def _of_active(self, values: Sequence[Any]) -> Any:

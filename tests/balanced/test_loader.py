@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import hetlib
 from hetlib.balanced.loss import balanced_loader
-from tests.balanced.workers import sizes_after_resuming
+from tests.balanced.workers import sizes_after_resuming, sizes_of_a_group
 
 SHARES = (6, 2)
 
@@ -319,6 +319,13 @@ def test_a_change_while_a_later_one_waits_takes_its_place(resumed):
     assert [len(batch) for batch in train(loader)] == [6] * 3 + [4] * 4
     loader.replan([2, 6])
     assert [len(batch) for batch in train(loader, 2)] == [2, 2]
+
+
+def test_replicas_of_a_group_agree_without_the_others(team):
+    first, second, other = team(1, 1, 1).run(sizes_of_a_group)
+    assert first == [6] * 3 + [1] * 7
+    assert second == [2] * 3 + [7] * 7
+    assert other == []
 
 
 def test_replicas_that_resume_change_at_one_step_while_a_later_change_waits(team):

@@ -239,3 +239,17 @@ def sizes_after_resuming(rank: int) -> list[int]:
             resumed.replan([4, 4])
         sizes.append(len(batch))
     return sizes
+
+
+def sizes_of_a_group(rank: int) -> list[int]:
+    """Change shares among the first two replicas, which have read different numbers of batches."""
+    group = dist.new_group([0, 1])
+    if rank == 2:
+        return []
+    sizes = []
+    loader = hetlib.BalancedLoader(range(80), (6, 2), rank=rank)
+    batches = iter(loader)
+    for _ in range(2 + rank):
+        sizes.append(len(next(batches)))
+    loader.replan([1, 7], group=group)
+    return sizes + [len(batch) for batch in batches]

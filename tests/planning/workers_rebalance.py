@@ -100,7 +100,7 @@ class Deals:
     def shares(self) -> Shares:
         return self._next
 
-    def replan(self, plan: Sequence[int], step: int | None = None) -> None:
+    def replan(self, plan: Sequence[int], step: int | None = None, *, group: object = None) -> None:
         assert step is None  # the loader knows best what was read
         self._next = tuple(plan)
         self.changes.append((self.step, self._next))
