@@ -170,11 +170,16 @@ class Loop:
         )
         if changed is None:
             return None
-        shares = [0] * self._replicas
-        for replica, samples in zip(self._active, changed, strict=True):
-            shares[replica] = samples
+        shares = self._among_all(changed)
         self._loader.replan(shares, group=self._group)
-        return tuple(shares)
+        return shares
+
+    def _among_all(self, shares: Shares) -> Shares:
+        """Return the shares of all replicas, from those of the active ones."""
+        among_all = [0] * self._replicas
+        for replica, samples in zip(self._active, shares, strict=True):
+            among_all[replica] = samples
+        return tuple(among_all)
 
     def _of_active(self, values: Sequence[Any]) -> Any:
         """Return the entries of the replicas that have a share."""

@@ -113,12 +113,8 @@ def plan(
         _refuse_no_function("loss", loss)
         _refuse_no_function("optimizer", optimizer)
         _refuse_what_cannot_be_timed(model, accumulate)
-        task = Task(
-            replica=_own_replica(model, replica, global_batch),
-            network=model,
-            loss_of=_loss_of(Example(example_batch), loss or mean_square),
-            optimizer_of=_optimizer_of(optimizer or _sgd),
-        )
+        own_replica = _own_replica(model, replica, global_batch)
+        task = _task_of(model, example_batch, loss, optimizer, own_replica)
     require_same(global_batch=global_batch, accumulate=accumulate)
     with (
         left_as_it_was(model, example_batch, loss, optimizer),
@@ -138,16 +134,27 @@ def plan(
         leads = not dist.is_initialized() or dist.get_rank() == 0
         with spending("planning", seconds, progress if leads else False):
             bounded = _bounded(task, loss)
-            found = decide(
-                bounded,
-                global_batch,
-                seconds,
-                accumulate=accumulate,
-                spent=time.perf_counter() - begin,
-            )
+            spent = time.perf_counter() - begin
+            found = decide(bounded, global_batch, seconds, accumulate=accumulate, spent=spent)
     if leads:
         file.write(found, again.link)
     return found
+
+
+def _task_of(
+    model: nn.Module,
+    example_batch: Any,
+    loss: Loss | None,
+    optimizer: OptimizerOf | None,
+    replica: Replica,
+) -> Task:
+    """Return what this rank times."""
+    return Task(
+        replica=replica,
+        network=model,
+        loss_of=_loss_of(Example(example_batch), loss or mean_square),
+        optimizer_of=_optimizer_of(optimizer or _sgd),
+    )
 
 
 def _refuse_no_function(name: str, given: object) -> None:
