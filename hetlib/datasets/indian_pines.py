@@ -21,6 +21,7 @@ from hetlib.datasets.splits import SPLITS, check_split
 from hetlib.datasets.types import Classes, File, Names, Range, Shards, Transforms
 from hetlib.datasets.window_options import STRATIFIED
 from hetlib.errors import require
+from hetlib.inputs import keep, optional, whole
 
 NAME = "indian_pines"
 
@@ -105,15 +106,19 @@ class IndianPines(LandCoverScene):
             DatasetNotFoundError: The files are not there.
         """
         check_split(split, fractions)
-        files = find_files(root)
+        window = whole("window", window, low=1)
+        components = optional(whole, "components", components)
+        if block is None:
+            block = max(BLOCK, window)
         dealt = Dealt(
             window=window,
             classes=classes,
-            block=block or max(BLOCK, window),
+            block=block,
             fractions=tuple(fractions),
             stride=stride,
             seed=seed,
         )
+        files = find_files(root)
         image = files["image"]
         self.directions: np.ndarray | None = None
         if components is not None:
@@ -164,6 +169,15 @@ class Dealt:
     fractions: tuple[float, ...]
     stride: int
     seed: int
+
+    def __post_init__(self) -> None:
+        """Check the numbers, which the components depend on before any window is drawn."""
+        keep(
+            self,
+            block=whole("block", self.block, low=self.window),
+            stride=whole("stride", self.stride, low=1),
+            seed=whole("seed", self.seed, low=0),
+        )
 
     def training(self, labels: File, image: File) -> np.ndarray:
         """Return which pixels are labelled and in the training split.

@@ -90,6 +90,28 @@ def test_number_of_components(components: int, cache: Path) -> None:
         IndianPines(components=components, cache=cache)
 
 
+@pytest.mark.parametrize("components", [None, 30])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("block", value) for value in (0, 4, -1, "9", True)],
+        *[("window", value) for value in (0, "5", 2.5)],
+        *[("seed", value) for value in (-1, "a")],
+        *[("stride", value) for value in (0, "1")],
+    ],
+)
+def test_what_is_no_number_of_pixels_is_refused_by_name(
+    components: int | None, name: str, value: object, cache: Path
+) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` is .*; it must be a whole number"):
+        IndianPines(components=components, cache=cache, **{name: value})
+
+
+def test_components_are_a_whole_number(cache: Path) -> None:
+    with pytest.raises(ValueError, match="`components` is '30'; it must be None or a whole number"):
+        IndianPines(components="30", cache=cache)
+
+
 def test_the_checksum_is_of_the_files(cache: Path) -> None:
     windows = load_dataset("indian_pines", cache=cache)
     assert windows.image_shape == (30, 5, 5)
