@@ -1,4 +1,4 @@
-"""Data sets by name: the two embedded scenes, image folders that the user has, and what is added.
+"""Data sets by name: the three embedded scenes, image folders that the user has, and what is added.
 
 A data set whose images lie in class folders is an entry in ``catalog.toml``. Any other is a file in
 this folder: a class on top of :class:`~hetlib.datasets.images.ImageDataset`, and below it a line

@@ -172,9 +172,10 @@ def draw_polygons(
         ValueError: As for :class:`PolygonScene`.
         DatasetNotFoundError: One of the files is not there.
     """
-    for path in (image, polygons):
+    kinds = {"a GeoTIFF": image, "a GeoJSON or GeoPackage": polygons}
+    for kind, path in kinds.items():
         if not Path(path).is_file():
-            raise DatasetNotFoundError(f"There is no file {path}; give the path of a GeoTIFF.")
+            raise DatasetNotFoundError(f"There is no file {path}; give the path of {kind}.")
     content = {
         "checksum": store.checksum(source_files(image, polygons), folder),
         "polygons": repr(options),

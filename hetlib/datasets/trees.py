@@ -25,6 +25,9 @@ PNM = (b"P5", b"P6")
 FLAT = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM")
 BEGINNINGS = (*FLAT, *JPEG_2000, *PNM, *TIFF_BEGINNINGS)
 
+# What begins so, in words.
+KINDS = "JPEG, PNG, TIFF, GIF, WebP, BMP, JPEG 2000, PGM or PPM"
+
 # Bytes of the longest of them.
 LONGEST = max(map(len, BEGINNINGS))
 
@@ -67,7 +70,7 @@ class Tree:
             with member.open() as file:
                 beginning = file.read(LONGEST)
                 if not beginning.startswith(BEGINNINGS):
-                    raise ValueError("it is no JPEG, PNG or TIFF")
+                    raise ValueError(f"it is no {KINDS}")
                 return beginning + file.read()
         except Exception as error:  # readers of archives raise anything
             raise self.unreadable(name, error) from error

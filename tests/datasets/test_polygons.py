@@ -11,6 +11,7 @@ import torch
 from hetlib.datasets import PolygonScene, class_counts, load_dataset
 from hetlib.datasets.naming import check_dataset, data_name
 from hetlib.datasets.splits import SPLITS
+from hetlib.errors import DatasetNotFoundError
 
 from .fields import CROPS, feature, scattered, square, write_geojson, write_geopackage
 from .scenes import Options
@@ -148,6 +149,17 @@ def test_changed_polygons_are_read_again(given: Options) -> None:
     write_geojson(given["polygons"], features)
     after = PolygonScene(**given)
     assert after.checksum != before.checksum
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("image", "a GeoTIFF"), ("polygons", "a GeoJSON or GeoPackage")]
+)
+def test_a_file_that_is_not_there_is_asked_for_by_its_kind(
+    name: str, kind: str, given: Options, tmp_path: Path
+) -> None:
+    missing = tmp_path / "nowhere"
+    with pytest.raises(DatasetNotFoundError, match=f"no file {missing}; give the path of {kind}"):
+        PolygonScene(**given | {name: missing})
 
 
 def test_polygons_by_name(given: Options) -> None:
