@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.axes import Axes
 
 import hetlib
 from hetlib.balanced.shares import slashed
@@ -119,9 +120,20 @@ def test_what_batchnorm_does_is_the_difference_to_frozen_statistics() -> None:
         "BatchNorm adds to the harm of the plain mean in 4 of 9 comparisons",
         "Neither is measurable in 2 of 9 comparisons",
     ]
+    short = tables.answer_sentence(table)
+    assert "frozen ones in 3 of 9 comparisons (last block; shards; " in short
+    assert "further from it in 4 (last block; i.i.d.; local" in short
+    assert "in the other 2" in short
     noisy = made_runs()
     noisy.loc[noisy.seed == 1, "OA - balanced"] *= 4
     assert (tables.batchnorm_table(noisy).BatchNorm == tables.NEITHER).all()
+
+
+def test_seeds_are_told_by_part() -> None:
+    runs = made_runs()
+    whole = runs[runs.seed == 0].assign(part=tuned.WHOLE)
+    told = tables.seeds_sentence(pd.concat([runs, whole]))
+    assert told == "Seeds: the last block is trained with 2, the whole network is trained with 1."
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -130,6 +142,7 @@ def test_one_seed_has_no_interval() -> None:
     table = tables.batchnorm_table(alone)
     assert (table.BatchNorm == tables.NEITHER).all()
     assert "one seed, no interval" in tables.findings(table)[-1]
+    assert not np.isinf(table.select_dtypes("number")).to_numpy().any()
     assert "inf" not in tables.statistics_sentence(tables.means_table(alone))
 
 
@@ -155,7 +168,22 @@ def test_what_was_not_trained_is_said() -> None:
     whole = runs[runs.draws == IID].assign(part=tuned.WHOLE)
     figure = finetune_figure(pd.concat([runs, whole]))
     texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert texts == [[], [], [], ["not trained"]]
+    assert texts == [[], [], []]  # what has no run has no panel
+    local = whole[whole.statistics != "pooled"]
+    first, *_, last = finetune_figure(pd.concat([runs, local])).axes
+    assert [text.get_text() for text in last.texts] == ["not trained"]
+    assert last.texts[0].get_position()[1] == rows_of(first).index("BatchNorm pooled")
+
+
+def rows_of(axes: Axes) -> list[str]:
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_gradients_and_statistics_have_names_of_their_own() -> None:
+    figure = finetune_figure(made_runs())
+    entries = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert "balanced gradient" in entries
+    assert not entries & set(rows_of(figure.axes[0]))
 
 
 def test_rates_are_those_of_their_search() -> None:

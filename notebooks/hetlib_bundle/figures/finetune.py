@@ -1,5 +1,7 @@
 """Fine-tuning: what strategies lose to one process, by whose statistics BatchNorm takes."""
 
+import math
+
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -17,7 +19,7 @@ from hetlib_bundle.figures.style import BLACK, GREY, STYLES, Look, ieee_style, n
 # Strategy and whose rate it has: its name, its look, and where its marks lie beside the middle of a
 # row, in rows.
 MARKED: dict[tuple[str, str], tuple[str, Look, float]] = {
-    ("balanced", "one process's"): ("balanced", STYLES["balanced"], -0.25),
+    ("balanced", "one process's"): ("balanced gradient", STYLES["balanced"], -0.25),
     ("uneven-plain", "one process's"): ("plain mean", STYLES["uneven-plain"], 0.0),
     ("uneven-plain", "own"): ("plain mean, own rate", STYLES["uneven-plain-retuned"], 0.25),
 }
@@ -26,11 +28,13 @@ MARKED: dict[tuple[str, str], tuple[str, Look, float]] = {
 ROOM = 0.55
 
 # Height of a row, of what a panel has beside its rows, and of the rest, in inches.
-ROW = 0.2
+ROW = 0.24
 BESIDE = 0.35
-REST = 0.55
+REST = 0.6
 
-Place = tuple[str, str]  # part of the network and shares: a line of panels
+MOST_BESIDE = 3  # panels in a line
+
+Place = tuple[str, str, str]  # part of the network, shares, way to draw: a panel
 
 
 def finetune_figure(runs: pd.DataFrame) -> Figure:
@@ -40,41 +44,45 @@ def finetune_figure(runs: pd.DataFrame) -> Figure:
         runs: From `.studies.finetune_tables.runs_table`.
 
     Returns:
-        A column a way to draw, a line of panels a part of the network and shares, in it a row for
-        whose statistics are taken.
+        A panel for each part of the network, shares and way to draw that was trained; in it a row
+        for whose statistics are taken.
     """
     uneven = runs[runs.strategy != "single"]
-    columns = list(dict.fromkeys(uneven.draws))
-    places: list[Place] = list(dict.fromkeys(zip(uneven.part, uneven.shares, strict=True)))
+    columns = [uneven.part, uneven.shares, uneven.draws]
+    places: list[Place] = list(dict.fromkeys(zip(*columns, strict=True)))
     rows = list(dict.fromkeys(uneven.statistics))
+    beside = min(len(places), MOST_BESIDE)
+    lines = math.ceil(len(places) / beside)
     with ieee_style(2):
-        figure = new_figure(REST + len(places) * (BESIDE + ROW * len(rows)))
-        panels = figure.subplots(len(places), len(columns), squeeze=False, sharex=True, sharey=True)
-        for line, place in zip(panels, places, strict=True):
-            for axes, draws in zip(line, columns, strict=True):
-                _draw_panel(axes, uneven, place, draws, rows)
-        for axes in panels[-1]:
-            axes.set_xlabel("Test OA minus that of one process (points)")
+        figure = new_figure(REST + lines * (BESIDE + ROW * len(rows)))
+        grid = figure.subplots(lines, beside, squeeze=False, sharex=True, sharey=True)
+        panels = grid.flat[: len(places)]
+        for axes, place in zip(panels, places, strict=True):
+            _draw_panel(axes, uneven, place, rows)
+        for axes in grid.flat[len(places) :]:
+            axes.remove()
+        figure.supxlabel("Test OA minus that of one process (points)")
         entries: dict[str, Artist] = {}
-        for axes in panels.flat:
+        for axes in panels:
             entries |= entries_of(axes)
         legend_above(figure, len(MARKED), entries)
         return figure
 
 
-def _draw_panel(axes: Axes, runs: pd.DataFrame, place: Place, draws: str, rows: list[str]) -> None:
+def _draw_panel(axes: Axes, runs: pd.DataFrame, place: Place, rows: list[str]) -> None:
     """Draw one part, shares and way to draw."""
-    part, shares = place
+    part, shares, draws = place
     here = (runs.part == part) & (runs.shares == shares) & (runs.draws == draws)
     axes.axvline(0, color=BLACK, linewidth=0.6)
-    if not here.any():
-        axes.text(
-            0.5, 0.5, "not trained", color=GREY, transform=axes.transAxes, ha="center", va="center"
-        )
+    across = axes.get_yaxis_transform()  # a fraction of the width, and rows
+    for y, statistics in enumerate(rows):
+        if statistics not in set(runs.statistics[here]):
+            look: Look = {"color": GREY, "size": 7, "ha": "center", "va": "center"}
+            axes.text(0.5, y, "not trained", transform=across, **look)
     for (strategy, rate), marks in MARKED.items():
         found = runs[here & (runs.strategy == strategy) & (runs.rate == rate)]
         _draw_marks(axes, found, rows, *marks)
-    list_rows(axes, rows, ROOM)
+    list_rows(axes, [f"BatchNorm {statistics}" for statistics in rows], ROOM)
     axes.set_title(f"{part}, {shares}, {draws}")
     axes.grid(axis="x")
 

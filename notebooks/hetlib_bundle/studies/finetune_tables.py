@@ -1,5 +1,6 @@
 """What fine-tuned networks show: scores, and what BatchNorm does to the harm of the plain mean."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from hetlib_bundle.studies.finetune import (
     IID,
     NORMS,
     OF_SINGLE,
+    OWN,
     PLAIN,
     SHARDS,
     SINGLE,
@@ -23,6 +25,7 @@ from hetlib_bundle.studies.finetune import (
 )
 from hetlib_bundle.studies.finetune_runs import ByRole
 from hetlib_bundle.studies.many.tables import MARKS, POINTS
+from hetlib_bundle.studies.tuned import LAST_BLOCK, WHOLE
 
 # Where nothing is normalised by batches: the harm there is that of the gradient alone.
 WITHOUT = "frozen"
@@ -32,6 +35,9 @@ CELL = ["part", "shares", "draws", "statistics", "strategy", "rate"]
 
 # What BatchNorm is compared within.
 PLACE = ["part", "shares", "draws", "rate"]
+
+# The parts of the network in sentences.
+PARTS = {LAST_BLOCK: "the last block", WHOLE: "the whole network"}
 
 HIDES = "hides"
 ADDS = "adds to"
@@ -109,19 +115,27 @@ def means_table(runs: pd.DataFrame) -> pd.DataFrame:
         runs: From `runs_table`.
 
     Returns:
-        A row a cell: ``lr``, ``n_eff``, the scores and differences with half their 95 % intervals,
-        ``seeds``, and how many runs have each mark.
+        A row a cell: ``lr``, ``n_eff``, the scores and differences with half their 95 % intervals
+        (nan for a single seed), ``seeds``, and how many runs have each mark.
     """
     rows = []
     for names, found in runs.groupby(CELL, sort=False):
         row: dict[str, Any] = dict(zip(CELL, names, strict=True))
         row |= {"lr": found.lr.iloc[0], "n_eff": found.n_eff.iloc[0]}
         for column in ("OA", "AA", "OA - single", "OA - balanced"):
-            row[column], row[f"{column} ±"] = interval(found[column])
+            row[column], row[f"{column} ±"] = _interval(found[column])
         row["seeds"] = len(found)
         row |= {mark: int((found.mark == mark).sum()) for mark in MARKS}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _interval(values: pd.Series) -> tuple[float, float]:
+    """Return the mean and half its 95 % interval, which a single value does not have."""
+    mean, half = interval(values)
+    if len(values) < 2:
+        return mean, math.nan
+    return mean, half
 
 
 def batchnorm_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -136,8 +150,9 @@ def batchnorm_table(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row a cell of the plain mean with batch statistics: ``harm``; ``harm, frozen``, with
         frozen statistics; ``difference``, of the two by seed, with ``low`` and ``high`` of its 95 %
-        interval (negative: more harm with batch statistics); ``BatchNorm``: what it does to the
-        harm; ``seeds``, and how many runs of the two are ``at chance``.
+        interval (negative: more harm with batch statistics; nan for a single seed);
+        ``BatchNorm``: what it does to the harm; ``seeds``, and how many runs of the two are ``at
+        chance``.
     """
     plain = runs[runs.strategy == PLAIN]
     rows = []
@@ -158,7 +173,7 @@ def batchnorm_table(runs: pd.DataFrame) -> pd.DataFrame:
 def _compared(harm: pd.Series, without: pd.Series) -> dict[str, Any]:
     """Return the harm with and without batch statistics, and a word on the difference."""
     differences = (harm - without).round(9)  # equal scores leave a rest of their last bits
-    mean, half = interval(differences)
+    mean, half = _interval(differences)
     low = mean - half
     high = mean + half
     word = NEITHER
@@ -183,7 +198,8 @@ def told(row: Mapping[Any, Any]) -> str:
     Args:
         row: The row.
     """
-    where = f"{row['part']}, {row['shares']}, {row['draws']}, at {row['rate']} rate"
+    rate = "its own" if row["rate"] == OWN else row["rate"]
+    where = f"{row['part']}, {row['shares']}, {row['draws']}, at {rate} rate"
     between = f"{row['low']:+.1f} to {row['high']:+.1f}"
     if row["seeds"] < 2:
         between = "one seed, no interval"
@@ -191,6 +207,44 @@ def told(row: Mapping[Any, Any]) -> str:
         f"{row['statistics']} {row['harm']:+.1f}, frozen {row['harm, frozen']:+.1f}, difference "
         f"{row['difference']:+.1f} ({between}; {where})"
     )
+
+
+def answer_sentence(table: pd.DataFrame) -> str:
+    """Return the answer to whether BatchNorm hides the harm of the plain mean or adds to it.
+
+    Args:
+        table: From `batchnorm_table`.
+    """
+    hidden = table[table.BatchNorm == HIDES]
+    added = table[table.BatchNorm == ADDS]
+    open_ones = len(table) - len(hidden) - len(added)
+    return (
+        "**In short:** by the 95 % interval, the plain mean is nearer to the balanced gradient "
+        f"with batch statistics than with frozen ones in {len(hidden)} of {len(table)} comparisons"
+        f"{_where(hidden)}, further from it in {len(added)}{_where(added)}, and in the other "
+        f"{open_ones} it cannot be told."
+    )
+
+
+def _where(rows: pd.DataFrame) -> str:
+    """Return which parts, ways to draw and statistics the rows have, as text."""
+    if rows.empty:
+        return ""
+    parts = " and ".join(rows.part.unique())
+    draws = " and ".join(rows.draws.unique())
+    statistics = " and ".join(rows.statistics.unique())
+    return f" ({parts}; {draws}; {statistics} statistics)"
+
+
+def seeds_sentence(runs: pd.DataFrame) -> str:
+    """Return how many seeds each part of the network is trained with.
+
+    Args:
+        runs: From `runs_table`.
+    """
+    counts = runs.groupby("part", sort=False).seed.nunique()
+    parts = [f"{PARTS[str(part)]} is trained with {count}" for part, count in counts.items()]
+    return f"Seeds: {', '.join(parts)}."
 
 
 def findings(table: pd.DataFrame) -> list[str]:
@@ -222,7 +276,7 @@ def statistics_sentence(means: pd.DataFrame) -> str:
         if row["seeds"] > 1:
             apart += f" ± {row['OA - single ±']:.1f}"
         where = f"{row['part']}, {row['shares']}, {row['draws']}"
-        parts.append(f"{row['statistics']} {apart} ({where})")
+        parts.append(f"BatchNorm {row['statistics']} {apart} ({where})")
     return (
         "What statistics harm by themselves, OA of the balanced gradient minus that of one process "
         f"in points: {'; '.join(parts)}."
