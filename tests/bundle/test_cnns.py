@@ -1,4 +1,4 @@
-"""CNNs trained to the end: what is trained beside what, the tables, and small trainings."""
+"""CNNs from scratch: what is trained beside what, the tables, and small trainings."""
 
 import dataclasses
 from collections.abc import Callable
@@ -181,7 +181,34 @@ def test_findings_and_figure_of_what_there_is() -> None:
     assert "one process reaches 70.0 % after 2 steps and 70.0 % after 4 steps" in lines[0]
     assert "plain, 54/10 (n_eff 34) -4.0" in lines[1]
     labels = [label.get_text() for label in cnns_figure(table).axes[0].get_yticklabels()]
-    assert labels == list(dict.fromkeys(table[table.beside == "single"].condition))
+    names = dict.fromkeys(table[table.beside == "single"].condition)
+    assert labels == [name.replace("n_eff", r"$n_{\mathrm{eff}}$") for name in names]
+
+
+def test_the_answer_counts_losses_and_what_closes_them() -> None:
+    found = cnn_tables.differences(scored(some_loss))
+    told = cnn_tables.answer(cnn_tables.summary(found), cnn_tables.closing(found))
+    plain = "the plain mean minus one process is -4.0 to -4.0 points over 6 pairs of"
+    assert (
+        f"after 4 steps {plain} condition and data set, with the 95 % interval below 0 in 6" in told
+    )
+    assert "minus one process +1.0 to +1.0 points over 3 pairs" in told
+    assert told.endswith(
+        "From 2 steps to 4 the loss of the plain mean becomes smaller, by the whole "
+        "interval, in 6 of 6."
+    )
+    short = found[found.steps == 2]
+    assert "From" not in cnn_tables.answer(cnn_tables.summary(short), cnn_tables.closing(short))
+
+
+def test_lengths_differ_by_marker_and_panels_have_one_scale() -> None:
+    table = cnn_tables.summary(cnn_tables.differences(scored(some_loss)))
+    wider = table.assign(recipe="other", effect=table.effect - 50)
+    one, other = cnns_figure(pd.concat([table, wider])).axes
+    assert one.get_xlim() == other.get_xlim()
+    short, long = (container[0] for container in one.containers)
+    assert short.get_marker() != long.get_marker()
+    assert short.get_markerfacecolor() == "white"
 
 
 def test_sums_of_shares_must_be_equal() -> None:

@@ -1,4 +1,4 @@
-"""CNNs that are trained to the end: the runs of a design, its searches, and the floors beside."""
+"""CNNs that learn from scratch: the runs of a design, its searches, and the floors beside."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Tables of CNNs that are trained to the end: a row a run, and differences paired by seed."""
+"""Tables of CNNs that learn from scratch: a row a run, and differences paired by seed."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -193,6 +193,40 @@ def levels(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def answer(table: pd.DataFrame, change: pd.DataFrame) -> str:
+    """Return what the plain mean costs, and whether a longer training closes it, in a sentence.
+
+    Args:
+        table: From `summary`.
+        change: From `closing`.
+    """
+    longest = table.steps.max()
+    last = table[(table.steps == longest) & (table.beside == "single")]
+    plain = _counted(last[last.kind == "plain"])
+    balanced = _counted(last[last.kind == "balanced"])
+    told = (
+        f"**In short:** after {longest} steps the plain mean minus one process is {plain}, and the "
+        f"balanced gradient with shards minus one process {balanced}."
+    )
+    own = change[(change.kind == "plain") & (change.beside == "single")]
+    if len(own):
+        closed = int((own.low > 0).sum())
+        told += (
+            f" From {table.steps.min()} steps to {longest} the loss of the plain mean becomes "
+            f"smaller, by the whole interval, in {closed} of {len(own)}."
+        )
+    return told
+
+
+def _counted(rows: pd.DataFrame) -> str:
+    """Return between what the means lie, and how many intervals lie below 0, as text."""
+    below = int((rows.high < 0).sum())
+    return (
+        f"{rows.effect.min():+.1f} to {rows.effect.max():+.1f} points over {len(rows)} pairs of "
+        f"condition and data set, with the 95 % interval below 0 in {below}"
+    )
+
+
 def findings(table: pd.DataFrame, change: pd.DataFrame, level: pd.DataFrame) -> list[str]:
     """Return what was found, in sentences, a data set after the other.
 
@@ -209,7 +243,8 @@ def findings(table: pd.DataFrame, change: pd.DataFrame, level: pd.DataFrame) -> 
         for beside, rows in last.groupby("beside", sort=False):
             each = [f"{row.condition} (n_eff {row.n_eff:.0f}) {_told(row)}" for row in _rows(rows)]
             lines.append(
-                f"On {recipe} after {longest} steps, in points of OA beside {BESIDE[str(beside)]}: "
+                f"On {recipe} after {longest} steps, in points of OA, minus "
+                f"{BESIDE[str(beside)]}: "
                 f"{'; '.join(each)}."
             )
         own = change[(change.recipe == recipe) & (change.beside == "single")]

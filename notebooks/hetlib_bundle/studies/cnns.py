@@ -1,4 +1,4 @@
-"""CNNs that are trained from scratch to the end: what a plain mean over uneven shares costs them.
+"""CNNs that learn from scratch: what a plain mean over uneven shares costs them.
 
 One network learns for two lengths, under several conditions and with several seeds. A seed draws
 weights, order, augmentation and the split of the data, so that conditions are compared pair by
