@@ -159,6 +159,15 @@ def test_a_strategy_without_a_look_is_drawn_last(runs: Runs) -> None:
     assert len({tick.get_color() for tick in ticks}) == 4
 
 
+def test_lines_of_floors_are_named(runs: Runs) -> None:
+    known = {"brandenburg": {"forest": 60.0, "logistic": 50.0, "chance": 12.5}}
+    figure = figures.accuracy_figure(runs, floors=known)
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entries == ["better of forest and logistic regression", "a guess"]
+    assert not figures.accuracy_figure(runs).legends
+    assert figure.axes[0].get_title() == "brandenburg\nsmallcnn"
+
+
 def test_a_strategy_without_a_look_has_its_curve_and_its_name() -> None:
     rows = []
     for strategy in ("mine", "balanced"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from torch import nn
 
 from hetlib.datasets import DATASETS, ImageDataset, LandCoverScene, load_dataset
@@ -15,6 +16,7 @@ from hetlib.datasets.splits import SPLITS
 from hetlib.models import build_model
 from hetlib.training.evaluation import scores
 from hetlib_bundle import figures
+from hetlib_bundle.figures.maps import metres_of_pixel, round_length
 from hetlib_bundle.studies import maps, prediction
 
 OPTIONS = {"per_class": 40}
@@ -212,4 +214,15 @@ def test_figures_are_two_columns_wide(scene: maps.Scene, coarse: np.ndarray) -> 
     ]
     assert {figure.get_figwidth() for figure in drawn} == {7.16}
     labels = [text.get_text() for text in land_cover.legends[0].get_texts()]
-    assert labels == list(scene.classes.values())
+    assert labels == [*scene.classes.values(), "none"]
+    (bar,) = [part for part in land_cover.axes[0].artists if isinstance(part, AnchoredSizeBar)]
+    assert bar.txt_label.get_text().endswith("m")
+
+
+def test_a_bar_has_a_round_length_on_the_ground(scene: maps.Scene) -> None:
+    assert metres_of_pixel(scene.grid) == 28.5  # as the file says
+    degrees = {**scene.grid, "crs": rasterio.CRS.from_epsg(4326)}
+    assert metres_of_pixel(degrees) is None
+    assert metres_of_pixel({"crs": None}) is None
+    lengths = [round_length(most) for most in (1.0, 1.9, 2.0, 4990.0, 730.0, 0.3)]
+    assert lengths == pytest.approx([1, 1, 2, 2000, 500, 0.2])

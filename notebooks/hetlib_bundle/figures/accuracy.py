@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,6 +21,10 @@ from hetlib_bundle.figures.style import GREY, Look, ieee_style, looks_of, new_fi
 
 TICKS_BELOW = 0.3  # of the seeds, under their mean, in rows
 ROOM = 0.6  # above the first mean and below the last one's ticks, in rows
+
+# Lines of floors: how they are drawn, and their names.
+FLOOR: Look = {"color": GREY, "linestyle": ":", "label": "better of forest and logistic regression"}
+GUESS: Look = {"color": GREY, "linestyle": "--", "label": "a guess"}
 
 # Column of the errors of running statistics: what it is called.
 ERRORS = {
@@ -46,16 +51,21 @@ def accuracy_figure(
     groups = list(frame.groupby(["dataset", "model"]))
 
     with ieee_style(min(len(groups), 2)):
-        figure = new_figure(0.7 + 0.24 * len(looks))
+        figure = new_figure((1.05 if floors else 0.85) + 0.24 * len(looks))
         panels = panels_in_a_row(figure, len(groups), sharey=True)
         for axes, ((dataset, model), rows) in zip(panels, groups, strict=True):
             _draw_scores(axes, rows.set_index("strategy")[score], looks)
             axes.set_xlabel(_in_percent(score))
-            axes.set_title(f"{dataset}, {model}")
+            axes.set_title(f"{dataset}\n{model}")
             if floors is not None and dataset in floors:
                 own = floors[str(dataset)]
-                axes.axvline(max(own["forest"], own["logistic"]), color=GREY, linestyle=":")
-                axes.axvline(own["chance"], color=GREY, linestyle="--")
+                axes.axvline(max(own["forest"], own["logistic"]), **FLOOR)
+                axes.axvline(own["chance"], **GUESS)
+        entries: dict[str, Artist] = {}
+        for axes in panels:
+            entries |= entries_of(axes)
+        if entries:
+            legend_above(figure, 2, entries)
         return figure
 
 

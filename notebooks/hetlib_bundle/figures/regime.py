@@ -23,7 +23,7 @@ DEEPEST = -10.0
 HIGHEST = 0.0
 
 # Losses at which the theory's lines lie, percentage points, and how they are drawn.
-LEVELS = {-3.0: "-", -1.0: ":"}
+LEVELS: dict[float, Any] = {-3.0: "-", -1.0: ":"}
 
 # Shares of which a plan would leave a replica out; see `.studies.many.regime.is_planned`.
 HATCHED: Look = {"fill": False, "hatch": "////", "edgecolor": GREY, "linewidth": 0}

@@ -21,7 +21,7 @@ def maps_sentences(table: pd.DataFrame) -> list[str]:
     sentences = []
     for sampling, name in DRAWN.items():
         found = own[own.sampling == sampling]
-        parts = [_length(int(steps), part) for steps, part in found.groupby("steps")]
+        parts = [_length(str(steps), part) for steps, part in found.groupby("steps")]
         if parts:
             sentences.append(
                 f"**Map, {name}.** The plain mean minus one process, each at its own rate, over "
@@ -30,7 +30,7 @@ def maps_sentences(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _length(steps: int, part: pd.DataFrame) -> str:
+def _length(steps: str, part: pd.DataFrame) -> str:
     """Say what the cells of one length show."""
     below = int((part.high < 0).sum())
     return (
