@@ -125,6 +125,6 @@ def require(module: str, extra: str) -> ModuleType:
             raise
         raise MissingDependencyError(
             f"this needs the package {package}, which is not installed; "
-            f"install it with: pip install 'hetlib[{extra}]'",
+            f"install it, in the clone, with: pip install '.[{extra}]'",
             name=package,
         ) from None

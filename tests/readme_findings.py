@@ -6,11 +6,15 @@ from typing import Any
 import pandas as pd
 
 from hetlib_bundle.claims import register, summary
-from hetlib_bundle.claims.register import CHECK, PILOT, PRIMARY
+from hetlib_bundle.claims.judge import HOLDS
+from hetlib_bundle.claims.register import CHECK, DESCRIPTIVE, PILOT, PRIMARY
 from hetlib_bundle.claims.report import COLUMNS
+from hetlib_bundle.claims.verdict import NOT_SUPPORTED, SUPPORTED
 from hetlib_bundle.studies import headline
 from tests.readme_cnns import cnns_text
+from tests.readme_studies import studies_text, surest_cell
 from tests.readme_tables import frame, table
+from tests.readme_time import time_text
 
 
 def _role(profile: str, role: str) -> pd.DataFrame:
@@ -21,44 +25,55 @@ def _role(profile: str, role: str) -> pd.DataFrame:
     return found.assign(role=role).reindex(columns=[*COLUMNS])
 
 
-def words(profile: str, role: str, known: Sequence[str]) -> str:
-    """Count the words of a part of the report and name the claims."""
+def counted(profile: str, role: str, known: Sequence[str]) -> str:
+    """Count the words of a part of the report: "2 are supported, 1 is not run"."""
     report = _role(profile, role)
     told = []
     for word in known:
-        rows = report[report.verdict == word]
-        if len(rows):
-            told.append(f"{len(rows)} {word} ({', '.join(rows.claim)})")
-    return f"of {len(report)}, {'; '.join(told)}"
+        found = int((report.verdict == word).sum())
+        if found == len(report):
+            return f"all {found} {_verb(word, found)}"
+        if found:
+            told.append(f"{found} {_verb(word, found)}")
+    return ", ".join(told)
+
+
+def _verb(word: str, found: int) -> str:
+    """Return a verdict's word after a number of claims."""
+    if word == HOLDS:
+        return "holds" if found == 1 else "hold"
+    return f"is {word}" if found == 1 else f"are {word}"
 
 
 def findings_text() -> list[str]:
     """Return the primary claims with their numbers, and what the map of regimes shows."""
     rows = [_primary_row(row) for row in summary.rows(_role("standard", PRIMARY))]
-    head = ["claim", "statement", "effect (95 % interval)", "is", "n", "p", "verdict"]
+    head = ["claim", "statement", "effect (95 % interval)", "has to be", "n", "p", "verdict"]
     known = headline.recorded()
     seen = "\n".join(f"- {sentence}" for sentence in headline.sentences(known))
     recipe = known.recipe if known is not None else "none"
     return [
         "### Findings",
         "Six claims were written down before the runs that judge them (`data/claims.yaml`), and "
-        "are judged together: p is corrected by Holm over all six, and by "
-        "Bonferroni over cells where one of several is enough to be wrong, or right. The effect is "
-        "that of the cell nearest to failing (P6: of the best cell); n counts seeds, of P6 "
-        "sittings. Q1 to Q5 are judged on fresh seeds (`17_processes`, `19_fresh`). A pilot with "
-        "ten seeds, P1 to P5, asked nearly the same: "
-        f"{words('standard', PILOT, summary.WORDS)}.",
+        "are judged together: p is corrected for their number (Holm). A claim about every cell "
+        "(data set, CNN, setting) has the p of its weakest cell; P6, about any cell, has the "
+        "smallest one times the number of cells (Bonferroni). The effect is that of the cell "
+        "nearest to failing; of P6 that of the surest cell "
+        f"({surest_cell(_role('standard', PRIMARY))}). n counts seeds, of P6 sittings. Q1 to Q5 "
+        "are judged on fresh seeds (`17_processes`, `19_fresh`). A pilot, P1 to P5, asked nearly "
+        f"the same with {_pilot_seeds()}: {counted('standard', PILOT, summary.WORDS)}.",
         table(head, rows),
         "![Test OA of the plain mean minus that of one process, by steps and effective batch]"
         "(data/recorded/standard/00_regime.png)",
         f"*The map of regimes on {recipe}: OA of the plain mean minus that of one process, in "
         "points, above each at its own searched learning rate, below at one process's. Numbers "
         "where the 95 % interval over seeds does not hold 0 (not corrected for the number of "
-        "cells); † marks runs at chance, hatches shares that no planner makes. Below the lines one "
+        "cells); grey with †: a run is at chance. Hatched: "
+        f"{headline.HATCHED}. Below the lines one "
         "process with a batch of n_eff loses more than 1 (dotted) and 3 points. Drawn by "
         "`00_index` from records; `15_regime` has the maps of all recipes.*",
-        seen,
-        *_to_accuracy_text(),
+        f"{seen}\n{studies_text()}",
+        *time_text(),
         *cnns_text(),
     ]
 
@@ -73,63 +88,46 @@ def _primary_row(row: dict[str, Any]) -> list[str]:
     return [row["claim"], row["statement"], effect, row["test"], row["n"], row["p"], verdict]
 
 
-def _to_accuracy_text() -> list[str]:
-    """Return the time to an accuracy: recorded steps times measured ones."""
-    found = frame("standard", "09_to_accuracy")
-    if not len(found):
-        return ["No recorded training reaches the target of the time to accuracy yet."]
-    rows = []
-    for row in found.to_dict("records"):
-        cells = [
-            row["recipe"],
-            row["strategy"],
-            row["shares"],
-            f"{row['n_eff/B']:.2f}",
-            f"{row['steps to the target (virtual replicas)']:.0f}",
-            f"{row['step (ms, measured)']:.1f}",
-            _over_equal(row),
-        ]
-        rows.append(cells)
-    head = [
-        "recipe",
-        "strategy",
-        "shares",
-        "n_eff/B",
-        "steps (virtual replicas)",
-        "step (ms, measured)",
-        "time over equal (computed)",
+def _pilot_seeds() -> str:
+    """Return how many seeds the pilot had, and which claims had others."""
+    seeds = _role("standard", PILOT).set_index("claim").n
+    usual = seeds.mode()[0]
+    others = [f"{name}: {count:.0f}" for name, count in seeds[seeds != usual].items()]
+    told = f"{usual:.0f} seeds"
+    if others:
+        told += f" ({', '.join(others)})"
+    return told
+
+
+def descriptive_text() -> str:
+    """Count the descriptive statements, and quote those that came out one way or the other."""
+    report = _role("standard", DESCRIPTIVE)
+    told = [
+        f"Descriptive statements, each judged by itself: of {len(report)}, "
+        f"{counted('standard', DESCRIPTIVE, summary.WORDS)} (at the quick profile: "
+        f"{counted('quick', DESCRIPTIVE, summary.WORDS)}). Of a best rate at the edge and of runs "
+        "at chance these verdicts know nothing. `99_report` has all; decided are (*it* is the OA "
+        "of one process, and C4.3 is about the balanced gradient):\n"
     ]
-    text = (
-        "Time to the same accuracy (`09_time`; computed): steps of the recorded trainings of "
-        "`15_regime` (small networks, virtual replicas), times the steps of another network, a "
-        "small CNN, measured on two real processes, one of them four times slower; with the 95 % "
-        "interval of both together. The shares keep both replicas, as the strategies by speed "
-        "need them. Uneven shares make a step faster, and the plain mean gives time back by "
-        "needing more steps. The fast device alone is the rival of both: the last row of each "
-        "recipe."
-    )
-    return [text, table(head, rows)]
-
-
-def _over_equal(row: dict[Any, Any]) -> str:
-    """Return a time over that of equal shares, which has no interval itself, as text."""
-    over = f"{row['over equal (computed)']:.2f}"
-    if row["strategy"] == "equal":
-        return over
-    never = row["never reached (of the seeds)"]
-    bound = f" or more ({never} never)" if never else ""
-    return f"{over} ({row['low']:.2f} to {row['high']:.2f}){bound}"
+    for word in (SUPPORTED, NOT_SUPPORTED):
+        for row in report[report.verdict == word].itertuples():
+            told.append(f"- {row.claim}, *{word}*: {row.statement}")
+    return "\n".join(told)
 
 
 def checks_text() -> list[str]:
     """Return how the checks came out."""
+    report = _role("standard", CHECK)
+    measured = report[report.unit.str.contains("(measured)", regex=False)]
+    computed = report[~report.claim.isin(measured.claim)]
     text = (
-        "What is true by construction is a check: *identical* where no bit of any compared value "
-        "differs (of C4.2, C5.2 and C5.7 the OA of each run), else *holds* or *broken*. A check "
-        "that holds is no finding:"
+        f"What the arithmetic makes so ({', '.join(computed.claim)}), or the emulated platform was "
+        f"built to show ({', '.join(measured.claim)}; measured), is a check: *identical* where no "
+        "bit of any compared value differs (of the scores the OA of each run), else *holds* or "
+        f"*broken*. A check that holds is no finding. Of {len(report)} checks, "
+        f"{counted('standard', CHECK, summary.CHECKED)}."
     )
-    told = f"{text} {words('standard', CHECK, summary.CHECKED)}."
-    return ["### Checks", told + _emulation_text()]
+    return ["### Checks", text + _emulation_text()]
 
 
 def _emulation_text() -> str:
@@ -138,8 +136,8 @@ def _emulation_text() -> str:
     if row.verdict != "broken":
         return ""
     return (
-        f" E1 is broken: emulated slow replicas took {100 * row.low:.0f} to {100 * row.high:.0f} % "
-        "longer than they were asked to, most with few samples (`01_platform`). A platform that is "
-        "called 1:4 is more uneven than that, and a second device is worth less on it. Ideals and "
-        "plans go by measured speeds."
+        f" The broken one is E1: emulated slow replicas took {100 * row.low:.0f} to "
+        f"{100 * row.high:.0f} % longer than they were asked to, most with few samples "
+        "(`01_platform`). A platform that is called 1:4 is more uneven than that, and a second "
+        "device is worth less on it. Ideals and plans go by measured speeds."
     )

@@ -7,14 +7,13 @@ import pandas as pd
 
 from hetlib.balanced.shares import slashed
 from hetlib.training.records import RunRecord
-from hetlib_bundle.claims.register import DESCRIPTIVE
-from hetlib_bundle.claims.summary import WORDS
 from hetlib_bundle.claims.verdict import interval
 from hetlib_bundle.kept.lines import read
 from hetlib_bundle.paths import RECORDED
 from hetlib_bundle.profiles import get_profile
+from hetlib_bundle.running.heads import read_heads
 from hetlib_bundle.studies.settings import SETTINGS
-from tests.readme_findings import checks_text, findings_text, words
+from tests.readme_findings import checks_text, descriptive_text, findings_text
 from tests.readme_tables import frame, table
 
 # What is shown: of each folder of results, files that are taken into the folder of that name in
@@ -31,6 +30,12 @@ KEPT = {
         "figures/09_timeline.png",
         "tables/14_differences.csv",
         "tables/14_own_rate.csv",
+        "tables/16_measured.csv",
+        "tables/16_pays_table.csv",
+        "tables/16_verdicts.csv",
+        "tables/17_processes_table.csv",
+        "tables/18_control.csv",
+        "tables/20_scores.csv",
         "tables/21_cnns_table.csv",
         "tables/21_levels.csv",
     ],
@@ -87,8 +92,8 @@ def _first_edition_text() -> list[str]:
     text = (
         f"Short trainings ({first['epochs']} epochs but for the last row) with shares in "
         f"proportion to nominal speeds, {shares}. This is a worst case: n_eff/B is "
-        f"{_plain_worth():.2f}, and a planner that measures refuses these shares; on that platform "
-        "the balanced run is slower than the fast device alone (`08_convergence`). "
+        f"{_plain_worth():.2f}, and by the step model the slow devices are better left out; on "
+        "that platform the balanced run is slower than the fast device alone (`08_convergence`). "
         f"{weak} of {runs} runs of one process end below a classical method on the same windows "
         "(last column), so read the points as those of trainings that are too short."
     )
@@ -98,9 +103,7 @@ def _first_edition_text() -> list[str]:
         *_accuracy_text(),
         *_settings_text(),
         *_time_text(),
-        "Descriptive statements at the standard profile, each judged by itself: "
-        f"{words('standard', DESCRIPTIVE, WORDS)}. At the quick profile: "
-        f"{words('quick', DESCRIPTIVE, WORDS)}.",
+        descriptive_text(),
     ]
 
 
@@ -119,8 +122,9 @@ def _accuracy_text() -> list[str]:
         f"Accuracy (`07_accuracy`: virtual replicas with shares {shares}, the same weights and "
         f"sample order for every strategy, {_seeds()} seeds, learning rate chosen on validation "
         "data): test OA of `single`, one process with the whole batch (%), and paired differences "
-        f"to it in points, with 95 % intervals; n_eff/B of the plain mean (also retuned) is "
-        f"{_plain_worth():.2f}, of the others {_other_worth()}. {_edges()} EuroSAT is a part "
+        "to it in points, with 95 % intervals; †: so many of the runs are at chance. n_eff/B of "
+        f"the plain mean (also retuned) is {_plain_worth():.2f}, of the others {_other_worth()}. "
+        f"{_edges()} EuroSAT is a part "
         "of its RGB images, which is not in the clone (`-p datasets eurosat`). The last row trains "
         "longer: `papermill "
         "notebooks/07_accuracy.ipynb out.ipynb -p profile standard -p datasets brandenburg "
@@ -193,7 +197,10 @@ def _differences(accuracy: pd.DataFrame) -> list[str]:
     cells = [f"{100 * single['oa']:.1f} ± {100 * single['oa ±']:.1f}"]
     for name in RIVALS:
         rival = by.loc[name]
-        cells.append(_told(rival["OA - single"], rival["low"], rival["high"]))
+        cell = _told(rival["OA - single"], rival["low"], rival["high"])
+        if rival["at chance"]:
+            cell += f" †{rival['at chance']:.0f}"
+        cells.append(cell)
     return cells
 
 
@@ -275,7 +282,7 @@ def _cost_text() -> str:
         f"On {quick['cores']} cores the quick profile took {quick['seconds'] / 60:.1f} minutes and "
         f"at most {quick['peak_pss_mb']:.0f} MB in all processes together, the standard profile "
         f"{standard['seconds'] / 60:.0f} minutes{_reservations(standard)} and "
-        f"{standard['peak_pss_mb']:.0f} MB (Python {python}, torch {torch}). "
+        f"{standard['peak_pss_mb']:.0f} MB (Python {python}, torch {torch}). {_uncounted(standard)}"
         "The strategies are explained in `hetlib/training/strategies.py`."
     )
 
@@ -290,6 +297,15 @@ def _reservations(bundle: dict[str, Any]) -> str:
     if abs(bundle["seconds"] - sum(seconds.values())) < 1:
         text += " (notebooks run at different times, added up)"
     return text
+
+
+def _uncounted(bundle: dict[str, Any]) -> str:
+    """Say whose time is not in that of a run of the bundle."""
+    known = {entry["name"] for entry in bundle["notebooks"]}
+    others = [f"`{head.name}`" for head in read_heads() if head.name not in known]
+    if not others:
+        return ""
+    return f"Not counted are {', '.join(others)}, whose runs were made apart and not timed. "
 
 
 def _full_text() -> str:

@@ -218,5 +218,5 @@ def test_a_missing_package_is_one_line_that_names_the_extra(package: str, comman
     assert done.stdout == ""
     assert done.stderr == (
         f"hetlib: this needs the package {package}, which is not installed; "
-        "install it with: pip install 'hetlib[cli]'\n"
+        "install it, in the clone, with: pip install '.[cli]'\n"
     )

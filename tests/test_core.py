@@ -94,7 +94,7 @@ def test_the_core_needs_torch_and_numpy_alone(core: dict[str, str]) -> None:
     printed = run(core, "-c", "from tests.core import main; main()")
     assert "the core works with torch and numpy alone" in printed
     for extra in ("data", "cli", "vision"):
-        assert f"pip install 'hetlib[{extra}]'" in printed
+        assert f"pip install '.[{extra}]'" in printed
 
 
 def test_the_five_lines_run_in_the_core(core: dict[str, str], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The walls of the house: which folder may import which, and what the core may import at all."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,6 +113,19 @@ def test_imports_of_the_library_go_one_way(module: str) -> None:
         outside -= {"plan_experiment", "train"}
     assert outside <= set(WALLS[part])
     assert not parts_imported(LIBRARY[module], "hetlib_bundle")
+
+
+def test_the_graph_for_contributors_has_every_arrow() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"^  (\w+) --> (\w+)$", text, re.MULTILINE))
+    found = set()
+    for module, tree in LIBRARY.items():
+        part = part_of(module)
+        if part not in ("__init__", "__main__", *BASE):
+            others = parts_imported(tree, "hetlib") - {part, "", *BASE}
+            found |= {(part, other) for other in others}
+    assert drawn == found
+    assert [name for name in BASE if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("module", BUNDLE)

@@ -13,6 +13,7 @@ import rasterio
 from hetlib_bundle.paths import NOTEBOOKS, ROOT
 from tests import readme
 from tests.datasets.scenes import write_tif, write_tree
+from tests.project import PROJECT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
@@ -42,6 +43,16 @@ def run(*command: str, folder: Path | None = None) -> str:
 
 def test_every_number_is_made_from_the_recorded_run() -> None:
     assert readme.filled(TEXT) == TEXT
+
+
+def test_every_script_is_linked() -> None:
+    linked = set(re.findall(r"\(notebooks/scripts/(\w+\.py)\)", TEXT))
+    assert linked == {path.name for path in (NOTEBOOKS / "scripts").glob("*.py")}
+
+
+def test_every_extra_is_named() -> None:
+    extras = set(PROJECT["optional-dependencies"]) - {"test", "bench"}
+    assert {name for name in extras if f"`[{name}]`" not in TEXT} == set()
 
 
 def test_the_five_lines_run_under_torchrun(tmp_path: Path) -> None:

@@ -12,4 +12,4 @@ def test_a_framework_that_is_not_installed_is_named(framework: str) -> None:
         f"import sys; sys.modules[{framework!r}] = None; import hetlib.integrations.{framework}"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert f"pip install 'hetlib[{framework}]'" in done.stderr
+    assert f"pip install '.[{framework}]'" in done.stderr

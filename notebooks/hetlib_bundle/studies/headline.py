@@ -23,7 +23,7 @@ HATCHED = "by the step model of 01_platform, a slow device is better left out"
 # What a map shows, for captions.
 LEGEND = (
     "Numbers where the 95 % interval over seeds does not hold 0, not corrected for the number of "
-    f"cells; †: a run is at chance; hatched: {HATCHED}; white: not recorded. "
+    f"cells; grey with †: a run is at chance; hatched: {HATCHED}; white: not recorded. "
     "Below the lines one process with a batch of n_eff loses more than 1 (dotted) and 3 points."
 )
 
@@ -132,10 +132,11 @@ def _lost(own: pd.DataFrame) -> str:
     refused = drawn[~drawn.planned]
     return (
         "**Over the map** (`15_regime`; a cell is a data set, shares and a length), the plain mean "
-        "over independent draws, at a rate of its own, and one process, by 95 % intervals that are "
-        "not corrected for the number of cells. With shares that are worth their slow device, by "
-        f"the step model of `01_platform`, they are {_near(planned)}. With those where a slow "
-        f"device is better left out, they are {_near(refused)}. The largest mean losses are "
+        "over independent draws, at a rate of its own, is compared with one process, by 95 % "
+        "intervals that are not corrected for the number of cells. With shares that are worth "
+        f"their slow device, by the step model of `01_platform`, they are {_near(planned)}. With "
+        f"those where a slow device is better left out, they are {_near(refused)}. The largest "
+        "mean losses are "
         f"{_most(planned)} and {_most(refused)}."
     )
 
