@@ -22,6 +22,7 @@ BASE = (
     "environment",
     "memory",
     "owncode",
+    "randomness",
 )
 WALLS = {
     "errors": (),
@@ -33,6 +34,7 @@ WALLS = {
     "environment": (),
     "memory": (),
     "owncode": (),
+    "randomness": (),
     "balanced": BASE,
     "replicas": BASE,
     "planning": (*BASE, "balanced", "replicas"),
@@ -54,6 +56,7 @@ CORE = (
     "files",
     "environment",
     "memory",
+    "randomness",
     "balanced",
     "replicas",
     "planning",

@@ -22,10 +22,10 @@ from hetlib.balanced.emptied import (
     changed_sequence,
     without_samples,
 )
-from hetlib.balanced.randomness import random_states_kept
 from hetlib.balanced.sizes import Sizes, grown, sizes_of
 from hetlib.errors import shown, wrong
 from hetlib.inputs import one_of
+from hetlib.randomness import random_states_kept
 
 Merge: TypeAlias = Callable[[list[Any]], Any]
 

@@ -25,7 +25,8 @@ from hetlib.balanced.refusals import (
     require_all_rows,
     samples_from,
 )
-from hetlib.balanced.sampler import BalancedSampler, HasShares
+from hetlib.balanced.sampler import BalancedSampler
+from hetlib.balanced.shares import HasShares
 from hetlib.balanced.watching import Watch
 from hetlib.balanced.weights import replica_weights
 from hetlib.inputs import optional, whole

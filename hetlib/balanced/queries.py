@@ -16,9 +16,9 @@ import torch
 from torch.utils.data import DistributedSampler
 
 from hetlib.balanced.draws import generators_of, reseed, states_of
-from hetlib.balanced.randomness import random_states_kept
 from hetlib.errors import wrong
 from hetlib.plain import plain
+from hetlib.randomness import random_states_kept
 
 # Of an epoch, each an object in memory; a sampler without an end stops here.
 MOST_QUERIES = 2**24

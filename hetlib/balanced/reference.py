@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hetlib.balanced.loss import weigh
-from hetlib.balanced.randomness import random_states_kept
+from hetlib.randomness import random_states_kept
 
 # The loss of a network for a batch, as the job computes it.
 LossOf: TypeAlias = Callable[[Any, Any], torch.Tensor]

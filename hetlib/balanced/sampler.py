@@ -14,8 +14,6 @@ from hetlib.balanced.shares import HasShares, rank_of, shares_of
 from hetlib.balanced.state import State, state_of
 from hetlib.inputs import optional, whole
 
-__all__ = ["BalancedSampler", "HasShares"]
-
 
 class BalancedSampler(Epochs, Sampler[list[Any]]):
     """Batch sampler that deals each global batch by shares.

@@ -17,7 +17,6 @@ from hetlib.datasets.samples import (
     SAMPLE,
     check_shape,
     gather_items,
-    kept_random_states,
     read_sample,
     seed_generators,
 )
@@ -25,6 +24,7 @@ from hetlib.datasets.splits import SPLITS, check_split
 from hetlib.datasets.survey import FRACTIONS, Sources, Survey, make_survey
 from hetlib.datasets.types import Batch
 from hetlib.owncode import is_own, load_own, takes
+from hetlib.randomness import random_states_kept
 
 # Arguments that take a function, which is named by text.
 FUNCTIONS = ("transforms", "transform")
@@ -80,7 +80,7 @@ class OwnDataset(Dataset):
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         """Return a sample, drawn for epoch 0."""
-        with kept_random_states():
+        with random_states_kept():
             return self.draw(i, seed=0, epoch=0)
 
     def draw(self, i: int, *, seed: int, epoch: int) -> dict[str, Any]:

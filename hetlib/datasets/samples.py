@@ -4,10 +4,9 @@ Before each sample the global generators of torch, numpy and Python are seeded b
 the sample's position: every process that reads it then gets the same.
 """
 
-import contextlib
 import operator
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 
 from hetlib.datasets.types import Batch
 from hetlib.errors import shown
+from hetlib.randomness import random_states_kept
 
 SAMPLE = '(image, label) or {"image": ..., "label": ...}'
 
@@ -52,7 +52,7 @@ def gather_items(
     chosen = np.asarray(indices, dtype=np.int64)
     images = torch.empty((len(chosen), *data.image_shape), memory_format=torch.channels_last)
     labels = torch.empty(len(chosen), dtype=torch.int64)
-    with kept_random_states():
+    with random_states_kept():
         for place, i in enumerate(chosen.tolist()):
             where = f"sample {i} of {data.split} after `transforms`"
             sample = labelled_image(_item(data, i, seed, epoch), where)
@@ -77,20 +77,6 @@ def _standardise(images: torch.Tensor, mean: np.ndarray, std: np.ndarray) -> Non
     images -= torch.from_numpy(mean)[:, None, None]
     images /= torch.from_numpy(std)[:, None, None]
     torch.nan_to_num(images, nan=0.0, posinf=0.0, neginf=0.0, out=images)
-
-
-@contextlib.contextmanager
-def kept_random_states() -> Iterator[None]:
-    """Give the global generators of torch, numpy and Python back as they were."""
-    of_torch = torch.random.get_rng_state()
-    of_numpy = np.random.get_state()  # noqa: NPY002 -- the reader's code may draw from it
-    of_python = random.getstate()
-    try:
-        yield
-    finally:
-        torch.random.set_rng_state(of_torch)
-        np.random.set_state(of_numpy)  # noqa: NPY002
-        random.setstate(of_python)
 
 
 def seed_generators(seed: int, epoch: int, sample: int) -> None:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hetlib.datasets.samples import check_shape, kept_random_states, read_sample, seed_generators
+from hetlib.datasets.samples import check_shape, read_sample, seed_generators
 from hetlib.datasets.scenefolder import COLOURS, find_twins
 from hetlib.datasets.splits import SPLITS, assign
 from hetlib.datasets.statistics import mean_and_deviation, moments
 from hetlib.files import fingerprint
+from hetlib.randomness import random_states_kept
 
 # Where one object holds all samples: shares of training, validation and test, and what draws them.
 FRACTIONS = (0.6, 0.1, 0.3)
@@ -122,7 +123,7 @@ def _scan(source: Any, name: str) -> _Scan:
     rows = []
     labels = []
     shape: tuple[int, ...] | None = None
-    with kept_random_states():
+    with random_states_kept():
         for place in range(count):
             seed_generators(0, 0, place)
             sample = read_sample(source, place, name)

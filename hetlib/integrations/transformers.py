@@ -21,10 +21,10 @@ from torch.utils.data import RandomSampler, SequentialSampler
 from hetlib.balanced.graph import is_marked
 from hetlib.balanced.loader import BalancedLoader
 from hetlib.balanced.loss import balance, balanced_loader
-from hetlib.balanced.randomness import random_states_kept
 from hetlib.balanced.shares import HasShares, shares_of
 from hetlib.balanced.watching import note_balanced
 from hetlib.errors import require
+from hetlib.randomness import random_states_kept
 
 require("transformers", "transformers")
 

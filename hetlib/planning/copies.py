@@ -15,7 +15,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from hetlib.balanced.draws import states_of
-from hetlib.balanced.randomness import random_states_kept
+from hetlib.randomness import random_states_kept
 
 _CONTAINERS = (dict, list, set)  # and what is derived from them
 

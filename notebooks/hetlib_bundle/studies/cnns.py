@@ -100,7 +100,7 @@ class Design:
         bases: An experiment a data set, with all that is the same in its runs.
         steps: Lengths of the trainings.
         worst: Very uneven shares; their plain mean has a search of its own.
-        mild: Shares that a planner makes; empty: none.
+        mild: Less uneven shares; empty: none.
         lrs: Peak learning rates that are tried, rising.
         seeds: Of the runs that are scored on test data.
         search_seeds: Of those that rates are chosen on.

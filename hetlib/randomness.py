@@ -16,7 +16,7 @@ def random_states_kept() -> Iterator[None]:
     of_torch = torch.get_rng_state()
     of_gpus = []
     # no forked worker of a loader has initialised them
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_initialized():
         of_gpus = torch.cuda.get_rng_state_all()
     try:
         yield
