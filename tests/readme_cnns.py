@@ -28,10 +28,11 @@ def cnns_text() -> list[str]:
         rows.append(row)
     head = ["condition", "n_eff/B of a plain mean", *map(str, longest.index)]
     seeds = int(compared.seeds.max())
+    ends = _at_the_end(longest, compared)
     text = (
         f"CNNs from scratch (`21_cnns`: virtual replicas, {seeds} seeds, {steps} steps): one "
         f"process reaches {' and '.join(told)}; differences to it in points of OA, with 95 % "
-        f"intervals. Without *own rate* at the rate of one process. {_at_the_end(longest, compared)}"
+        f"intervals. Without *own rate* at the rate of one process. {ends}"
     )
     return [text, table(head, rows)]
 
