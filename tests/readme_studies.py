@@ -81,18 +81,25 @@ def _local_sgd() -> str:
 
 
 def _finetuning() -> str:
-    """Say where the balanced gradient is not enough: class shards and statistics of their own."""
+    """Say where the balanced gradient is not enough, and what it saves the whole network."""
     scores = frame("standard", "20_scores")
     balanced = scores[
         (scores.part == "last block") & (scores.draws == "shards") & (scores.strategy == "balanced")
     ].set_index("statistics")
+    whole = scores[
+        (scores.part == "whole") & (scores.strategy == "uneven-plain") & (scores.rate != "own")
+    ].set_index("statistics")
+    plain = whole.loc["local"]
     return (
         "**Fine-tuning** (`20_finetune`: EfficientNet-Lite0, its last block, EuroSAT, "
         f"{balanced.seeds.max()} seeds). Where each replica keeps some of the classes and "
         "BatchNorm takes the statistics of each replica's own samples, the *balanced* gradient is "
         f"{_from_single(balanced.loc['local'])} points from one process, too: C4 does not reach "
         "that far. With statistics of the global batch (`hetlib.convert_batchnorm`) it is "
-        f"{_from_single(balanced.loc['balanced'])} points from it."
+        f"{_from_single(balanced.loc['balanced'])} points from it. Where the whole network is "
+        f"fine-tuned over independent draws ({plain.seeds} seeds, statistics of own samples), the "
+        f"plain mean is {plain['OA - balanced']:+.1f} ± {plain['OA - balanced ±']:.1f} points from "
+        "the balanced gradient, at one process's rate."
     )
 
 
