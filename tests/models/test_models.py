@@ -108,7 +108,7 @@ def test_torchvision_is_asked_for_by_its_networks_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     options = {"bands": 3, "classes": 2, "size": 16}
     assert build_model("smallcnn", **options)
-    with pytest.raises(MissingDependencyError, match=r"torchvision.*hetlib\[vision\]"):
+    with pytest.raises(MissingDependencyError, match=r"torchvision.*\.\[vision\]"):
         build_model("resnet18", **options)
 
 
