@@ -61,6 +61,9 @@ class Profile:
     # Pixels between those that a land-cover map predicts.
     map_stride: int
 
+    # Of the random forests beside the CNNs.
+    trees: int = 100
+
     # Settings that are compared with the base, by their names in `.studies.settings`; empty: all.
     settings: tuple[str, ...] = ()
 
@@ -169,6 +172,7 @@ PROFILES = {
         draws=2000,
         pixels=32,
         map_stride=4,
+        trees=25,
         settings=("two-replicas", "fixed-shards"),
         paying_ratios=(1.5, 4.0),
         paying_models=("smallcnn",),

@@ -13,7 +13,7 @@ from hetlib.errors import require
 from hetlib.training.records import RunRecord
 from hetlib_bundle.studies.many.tables import MARKS, mark_of
 
-# Of the forest; more of them change its score by less than a point.
+# Of the forest, but at quick size; more of them change its score by less than a point.
 TREES = 100
 
 # Of the logistic regression's solver, at most: its score has settled by then.
@@ -29,7 +29,7 @@ COLUMNS = ["dataset", "forest", "logistic", "chance", "tested"]
 Floors = Mapping[str, Mapping[str, float]]
 
 
-def table(options: Mapping[str, tuple[str, Mapping[str, Any]]]) -> pd.DataFrame:
+def table(options: Mapping[str, tuple[str, Mapping[str, Any]]], trees: int = TREES) -> pd.DataFrame:
     """Return the test OA of a random forest and a logistic regression, one row a data set.
 
     Both see all values of a window, standardised by the training windows; a guess names the most
@@ -37,12 +37,13 @@ def table(options: Mapping[str, tuple[str, Mapping[str, Any]]]) -> pd.DataFrame:
 
     Args:
         options: Of each data set's name in tables: its name and options for `load_dataset`.
+        trees: Of the forest.
     """
     rows = []
     for name, (dataset, given) in options.items():
         train = _values(load_dataset(dataset, "train", **given))
         test = _values(load_dataset(dataset, "test", **given))
-        rows.append({"dataset": name, **_floors(*train, *test)})
+        rows.append({"dataset": name, **_floors(*train, *test, trees)})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -57,6 +58,7 @@ def _floors(
     train_labels: np.ndarray,
     test: np.ndarray,
     test_labels: np.ndarray,
+    trees: int,
 ) -> dict[str, float]:
     """Return what the methods get, in percent, and how many windows were tested."""
     ensemble = require("sklearn.ensemble", "notebooks")
@@ -65,7 +67,7 @@ def _floors(
     seen = (train - train.mean(0)) / deviation
     unseen = (test - train.mean(0)) / deviation
     methods = {
-        "forest": ensemble.RandomForestClassifier(TREES, random_state=0),
+        "forest": ensemble.RandomForestClassifier(trees, random_state=0),
         "logistic": linear.LogisticRegression(max_iter=PASSES),
     }
     found = {}

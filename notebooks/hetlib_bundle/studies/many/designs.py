@@ -111,7 +111,7 @@ def _closely(shares: tuple[int, ...], *, has_places: bool) -> list[Condition]:
 
 DESIGNS = {
     "quick": Design(
-        recipes=("brandenburg-pixels",),
+        recipes=("wake-pixels",),
         steps=(50, 200),
         shares=((107, 21), (90, 26, 9, 3)),
         closely=((90, 26, 9, 3),),
