@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from hetlib.planning.identity import function_text
+from hetlib_bundle.paths import ROOT
 
 
 def one(model, batch):
@@ -159,8 +160,9 @@ def test_the_words_are_the_same_in_another_process(seed):
     )
     surroundings = {**os.environ, "PYTHONHASHSEED": seed}
     there = subprocess.run(
-        [sys.executable, "-c", script], env=surroundings, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], env=surroundings, capture_output=True, text=True, cwd=ROOT
     )
+    assert there.returncode == 0, there.stderr
     assert there.stdout.strip() == repr(found)
 
 

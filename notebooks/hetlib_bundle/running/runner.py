@@ -1,5 +1,6 @@
 """Run the notebooks as one bundle: parameters checked first, failures kept, one page at the end."""
 
+import contextlib
 import io
 import sys
 import threading
@@ -133,7 +134,8 @@ def reproduce(
             ),
         )
         try:
-            with raising_at_sigterm():
+            # papermill moves the whole process, and two threads may not bring it back
+            with raising_at_sigterm(), contextlib.chdir("."):
                 run.run_all(chosen, jobs or _jobs())
         except (KeyboardInterrupt, Terminated) as stop:
             index = _write_page(run, notebooks)

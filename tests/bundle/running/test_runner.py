@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hetlib_bundle.running import runner
+from hetlib_bundle.running.ledger import Entry
 from tests.bundle.running.made import appends, reproduce, summary, write_notebook
 from tests.bundle.running.test_execution import REPRODUCE
 
@@ -66,6 +68,24 @@ def test_the_runner_leaves_the_memory_to_the_kernels() -> None:
     code = "import sys, hetlib_bundle.running.runner; print({'torch', 'pandas'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_process_is_where_it_was_whatever_papermill_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads that change the directory may leave it changed."""
+    write_notebook(tmp_path, "01_one", "x = 1")
+    run_notebook = runner.run_notebook
+
+    def moving(*arguments: Any) -> Entry:
+        entry = run_notebook(*arguments)
+        os.chdir("/")
+        return entry
+
+    monkeypatch.setattr(runner, "run_notebook", moving)
+    monkeypatch.chdir(tmp_path)
+    assert reproduce(tmp_path) == 0
+    assert Path.cwd() == tmp_path
 
 
 def test_a_second_call_keeps_the_other_entries(tmp_path: Path) -> None:
