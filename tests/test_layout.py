@@ -47,20 +47,8 @@ WALLS = {
 }
 BUNDLE_ORDER = ("paths", "profiles", "kept", "claims", "studies", "figures", "running")
 BUNDLE_TOPS = ("cli", "study")  # of one level: neither imports the other
-CORE = (
-    "errors",
-    "plain",
-    "inputs",
-    "containers",
-    "reading",
-    "files",
-    "environment",
-    "memory",
-    "randomness",
-    "balanced",
-    "replicas",
-    "planning",
-)
+# The parts whose modules import torch and numpy alone.
+CORE = (*BASE, "balanced", "replicas", "planning")
 
 
 def modules(folder: Path) -> dict[str, ast.Module]:
