@@ -300,20 +300,20 @@ def test_a_replica_without_samples_loads_empty_batches(team):
 
 
 def state_of_epoch(epoch):
-    sampler = hetlib.BalancedSampler(40, [6, 2], rank=0)
+    sampler = BalancedSampler(40, [6, 2], rank=0)
     sampler.set_epoch(epoch)
     return sampler.state_dict()
 
 
 def test_an_epoch_that_was_set_follows_a_pass_that_loads_an_older_one():
-    sampler = hetlib.BalancedSampler(40, [6, 2], rank=0)
+    sampler = BalancedSampler(40, [6, 2], rank=0)
     sampler.set_epoch(3)
     iter(sampler).load_state_dict(state_of_epoch(2))
     assert sampler.epoch == 3
 
 
 def test_an_epoch_that_was_dealt_does_not_come_back_where_an_older_one_is_loaded():
-    sampler = hetlib.BalancedSampler(40, [6, 2], rank=0)
+    sampler = BalancedSampler(40, [6, 2], rank=0)
     sampler.set_epoch(3)
     list(sampler)
     iter(sampler).load_state_dict(state_of_epoch(1))
